@@ -1,0 +1,37 @@
+"""Floor 3: what the pipeline asks of a backend. One module per backend implements `Backend`; one table lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from tilec.loops import Program
+from tilec.target import Target
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+class Built(Protocol):
+    """A program made executable. Safe to call from several threads at once."""
+
+    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+        """Runs the whole program.
+
+        `params` and `results` follow `Program.params` and `Program.results`: C-contiguous arrays of the buffers' shapes
+        and dtypes, aligned to their element size; results do not overlap one another nor any param. Constants are bound.
+        """
+
+
+class Backend(Protocol):
+    name: str
+
+    def targets(self) -> list[Target]:
+        """The devices of this machine, best first; empty where the backend cannot run. Never raises."""
+
+    def emit(self, program: Program, target: Target) -> str:
+        """Source text of all kernels (LLVM IR, OpenCL C): deterministic, for people and for caches."""
+
+    def build(self, program: Program, target: Target, constants: Mapping[str, Array]) -> Built:
+        """Compiles and loads. `constants` by parameter name; `Program.init` has run when this returns."""

@@ -1,0 +1,143 @@
+"""Floor 1: scalar expressions, shared by the bodies of Graph contractions and the values of Loops.
+
+    Expr ::= Const(value, dtype)                 a number; its dtype is final
+           | Var(name, dtype)                    a scalar bound elsewhere: a template parameter or a Loops `Let`
+           | IndexValue(form, dtype)             the value of an affine form in index variables
+           | Read(access, dtype)                 an element of a tensor (Graph) or a buffer (Loops)
+           | Call(op, args, dtype)               a builtin of `tilec.builtins`, homogeneous in dtype
+
+An `Access` names a tensor, one affine index per axis and what happens outside: `skip` means "no term" in a Graph
+contraction; in Loops every access is in bounds, and `skip` is the only mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from tilec.affine import Affine, Coef
+from tilec.dtypes import DType
+
+Boundary = Literal["skip", "clamp", "wrap", "reflect", "value"]
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number. bool and integer values are Python ints in range; floats are Python floats (NaN and inf allowed)."""
+
+    value: int | float
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class IndexValue:
+    """The value of an affine form, converted to `dtype` (integral forms only)."""
+
+    form: Affine
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`tensor[indices]`. An index is affine, or an Expr whose value is an integer (data-dependent; produced later).
+
+    `boundary` is per access; with `value`, reads outside give `fill`.
+    """
+
+    tensor: str
+    indices: tuple[Affine | Expr, ...]
+    boundary: Boundary = "skip"
+    fill: Const | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    access: Access
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    op: str
+    args: tuple[Expr, ...]
+    dtype: DType
+
+
+Expr: TypeAlias = Const | Var | IndexValue | Read | Call
+
+
+def read(tensor: str, indices: tuple[Affine | Expr, ...], dtype: DType) -> Read:
+    """An element of `tensor`, boundary `skip`."""
+    return Read(Access(tensor, indices), dtype)
+
+
+def transform(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
+    """Rebuilds bottom-up with `leaf` applied to every node; returns the same object where nothing changed."""
+    if isinstance(expr, Call):
+        args = tuple(transform(a, leaf) for a in expr.args)
+        if any(a is not b for a, b in zip(args, expr.args)):
+            expr = Call(expr.op, args, expr.dtype)
+    elif isinstance(expr, Read):
+        indices = tuple(i if isinstance(i, Affine) else transform(i, leaf) for i in expr.access.indices)
+        if any(a is not b for a, b in zip(indices, expr.access.indices)):
+            expr = Read(replace(expr.access, indices=indices), expr.dtype)
+    return leaf(expr)
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Every node, parents before children; data-dependent indices included."""
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, Call):
+            stack.extend(reversed(node.args))
+        elif isinstance(node, Read):
+            stack.extend(i for i in reversed(node.access.indices) if not isinstance(i, Affine))
+
+
+def reads(expr: Expr) -> list[Read]:
+    """All tensor reads of an expression, left to right."""
+    return [e for e in walk(expr) if isinstance(e, Read)]
+
+
+def substitute_indices(expr: Expr, values: Mapping[str, Affine | Coef]) -> Expr:
+    """Replaces index variables in every access and index value."""
+
+    def leaf(e: Expr) -> Expr:
+        if isinstance(e, IndexValue):
+            form = e.form.substitute(values)
+            return e if form is e.form else IndexValue(form, e.dtype)
+        if isinstance(e, Read):
+            indices = tuple(i.substitute(values) if isinstance(i, Affine) else i for i in e.access.indices)
+            if all(a is b for a, b in zip(indices, e.access.indices)):
+                return e
+            return Read(replace(e.access, indices=indices), e.dtype)
+        return e
+
+    return transform(expr, leaf)
+
+
+def substitute_vars(expr: Expr, values: Mapping[str, Expr]) -> Expr:
+    """Replaces scalar variables: instantiates a template."""
+    return transform(expr, lambda e: values.get(e.name, e) if isinstance(e, Var) else e)
+
+
+def variables(expr: Expr) -> frozenset[str]:
+    """Index variables that occur in accesses and index values."""
+    names: set[str] = set()
+    for e in walk(expr):
+        if isinstance(e, IndexValue):
+            names |= e.form.variables()
+        elif isinstance(e, Read):
+            for i in e.access.indices:
+                if isinstance(i, Affine):
+                    names |= i.variables()
+    return frozenset(names)

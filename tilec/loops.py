@@ -1,0 +1,298 @@
+"""Floor 2: the Loops IR: scheduled loop nests over buffers, and programs made of them.
+
+    Program ::= name, buffers, kernels, init steps, steps
+    Step    ::= Launch(kernel, args) | Copy | HostCall | Repeat(condition, steps) | Branch(condition, steps, steps)
+    Kernel  ::= name, params, body                      params are buffers, each read, written or both
+    Stmt    ::= For(index, extent, kind, body)          index runs over 0 .. extent-1
+              | If(conditions, body)                    all affine forms >= 0
+              | Alloc(buffer)                           scope: the rest of the enclosing block
+              | Let(name, value)                        scope: the rest of the enclosing block
+              | Store(buffer, indices, value, monoid)   buffer[indices] = value, or aggregated into what is there
+              | While(condition, body) | Barrier(scope) | Instr(name, operands)
+
+Indices are affine in loop variables with integer coefficients, and in bounds at every execution (the verifier and the
+evaluator check it; no backend guards). Buffers are multi-dimensional; strides (in elements) default to row-major.
+
+Loop kinds: `serial`; `parallel` (iterations independent, run by threads in any order); `vector` (lanes: all iterations
+at once; an `If` on the lane index masks lanes, and a masked lane touches no memory); `unroll`; `group` and `item`
+(OpenCL work-groups and work-items); `pipelined` (copies of `depth` iterations in flight).
+
+A `register` buffer must have constant indices once `unroll` and `vector` loops are expanded: backends keep it in SSA
+values. A vector loop's index may appear in a register buffer's index with coefficient 1: that axis is the lanes.
+
+Kernel parameters do not alias one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from tilec.affine import Affine, Size
+from tilec.dtypes import DType
+from tilec.expr import Access, Expr
+from tilec.monoid import Monoid
+
+LoopKind = Literal["serial", "parallel", "vector", "unroll", "group", "item", "pipelined"]
+LOOP_KINDS: tuple[LoopKind, ...] = ("serial", "parallel", "vector", "unroll", "group", "item", "pipelined")
+Space = Literal["param", "heap", "thread", "local", "register"]
+SPACES: tuple[Space, ...] = ("param", "heap", "thread", "local", "register")
+Mode = Literal["in", "out", "inout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory for elements of one dtype.
+
+    space: `param` (the caller's), `heap` (the call's arena), `thread` (private to a thread), `local` (shared by an
+    OpenCL work-group), `register`. `strides` in elements, None for row-major. A view has a `base` buffer and an
+    `offset` in elements into it; its data are the base's.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[Size, ...]
+    space: Space = "heap"
+    strides: tuple[Size, ...] | None = None
+    base: str | None = None
+    offset: Size = 0
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    index: str
+    extent: Size
+    kind: LoopKind
+    body: tuple[Stmt, ...]
+    depth: int = 0  # of a pipelined loop
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """Runs the body where every form is >= 0."""
+
+    conditions: tuple[Affine, ...]
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alloc:
+    """Uninitialised memory; a `register` or `thread` buffer is private to the enclosing parallel iteration."""
+
+    buffer: Buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Let:
+    name: str
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`buffer[indices] = value`, or `combine(buffer[indices], value)` with a one-component monoid."""
+
+    buffer: str
+    indices: tuple[Affine | Expr, ...]
+    value: Expr
+    monoid: Monoid | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """Repeats the body as long as the condition, a bool, holds; it is evaluated before each round."""
+
+    condition: Expr
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """All items of the work-group reach it before any goes on; memory of `space` is then visible to all."""
+
+    space: Space = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangular part of a buffer: per axis a start and an extent (extent None: a single index, axis dropped)."""
+
+    buffer: str
+    starts: tuple[Affine, ...]
+    extents: tuple[Size | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instr:
+    """A machine instruction, declared elsewhere by its meaning in Loops, applied to operand windows."""
+
+    name: str
+    operands: tuple[Window, ...]
+
+
+Stmt: TypeAlias = For | If | Alloc | Let | Store | While | Barrier | Instr
+Block: TypeAlias = tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelParam:
+    buffer: Buffer
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A function over buffers. Its parameters' buffers are of space `param`."""
+
+    name: str
+    params: tuple[KernelParam, ...]
+    body: Block
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Runs a kernel on program buffers, one per parameter, in order."""
+
+    kernel: str
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """A call of a named host function: `inputs` are read, `outputs` written."""
+
+    function: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Runs `test`, then `steps` as long as the rank-0 bool buffer `condition` holds."""
+
+    condition: str
+    test: tuple[Step, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    condition: str
+    then: tuple[Step, ...]
+    orelse: tuple[Step, ...] = ()
+
+
+Step: TypeAlias = Launch | Copy | HostCall | Repeat | Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a backend builds: one call runs `steps` (after `init` has run once).
+
+    `params` and `results` name buffers of space `param`; all others live in one arena of `arena` bytes at the byte
+    offsets of `places` (filled by the pass `place`). `constants` are parameters bound at compile time, by digest.
+    `sizes` are named sizes given at run time; `aliases` are (parameter, result) pairs that share memory.
+    """
+
+    name: str
+    params: tuple[str, ...]
+    results: tuple[str, ...]
+    buffers: tuple[Buffer, ...]
+    kernels: tuple[Kernel, ...]
+    steps: tuple[Step, ...]
+    init: tuple[Step, ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[str, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
+    arena: int = 0
+    places: tuple[tuple[str, int], ...] = ()
+
+    def buffer(self, name: str) -> Buffer:
+        return next(b for b in self.buffers if b.name == name)
+
+    def kernel(self, name: str) -> Kernel:
+        return next(k for k in self.kernels if k.name == name)
+
+
+def row_major(shape: tuple[Size, ...]) -> tuple[Size, ...]:
+    """Strides in elements of a dense array."""
+    strides: list[Size] = []
+    step: Size = 1
+    for extent in reversed(shape):
+        strides.append(step)
+        step = step * extent  # type: ignore[assignment]  # a product of sizes is a size
+    return tuple(reversed(strides))
+
+
+def strides_of(buffer: Buffer) -> tuple[Size, ...]:
+    return buffer.strides if buffer.strides is not None else row_major(buffer.shape)
+
+
+def children(stmt: Stmt) -> Block:
+    """The statements directly inside one statement."""
+    return stmt.body if isinstance(stmt, For | If | While) else ()
+
+
+def with_children(stmt: Stmt, body: Block) -> Stmt:
+    return replace(stmt, body=body) if isinstance(stmt, For | If | While) else stmt
+
+
+def walk(block: Block) -> Iterator[Stmt]:
+    """Every statement, parents first, in program order."""
+    for stmt in block:
+        yield stmt
+        yield from walk(children(stmt))
+
+
+def rewrite(block: Block, change: Callable[[Stmt], Block]) -> Block:
+    """Rebuilds bottom-up: `change` maps each statement to its replacement; identity-preserving."""
+    result: list[Stmt] = []
+    same = True
+    for stmt in block:
+        old = children(stmt)
+        new = rewrite(old, change)
+        rebuilt = stmt if new is old else with_children(stmt, new)
+        replacement = change(rebuilt)
+        same = same and len(replacement) == 1 and replacement[0] is stmt
+        result.extend(replacement)
+    return block if same else tuple(result)
+
+
+def map_exprs(block: Block, change: Callable[[Expr], Expr]) -> Block:
+    """Applies `change` to every expression held by a statement."""
+
+    def visit(stmt: Stmt) -> Block:
+        match stmt:
+            case Store():
+                value = change(stmt.value)
+                return (stmt if value is stmt.value else replace(stmt, value=value),)
+            case Let():
+                value = change(stmt.value)
+                return (stmt if value is stmt.value else replace(stmt, value=value),)
+            case While():
+                condition = change(stmt.condition)
+                return (stmt if condition is stmt.condition else replace(stmt, condition=condition),)
+            case _:
+                return (stmt,)
+
+    return rewrite(block, visit)
+
+
+def accesses(stmt: Stmt) -> list[Access]:
+    """Reads of one statement, not of its children."""
+    from tilec.expr import reads
+
+    match stmt:
+        case Store() | Let():
+            return [r.access for r in reads(stmt.value)]
+        case While():
+            return [r.access for r in reads(stmt.condition)]
+        case _:
+            return []
