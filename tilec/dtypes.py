@@ -6,7 +6,7 @@ One `DType` value per type; compare with `==` or `is`. NumPy has no bfloat16 of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -48,8 +48,7 @@ class DType:
     @property
     def numpy(self) -> np.dtype[Any]:
         """The NumPy dtype (ml_dtypes' for bfloat16)."""
-        found: np.dtype[Any] = _numpy_dtype(self.long)
-        return found
+        return _numpy_dtype(self.long)
 
     @property
     def min(self) -> int | float:
@@ -68,12 +67,13 @@ class DType:
         return (1 << (self.bits - (self.kind == "int"))) - 1
 
 
-@lru_cache(maxsize=None)
+@cache
 def _numpy_dtype(long: str) -> np.dtype[Any]:
     if long == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return bfloat16
     return np.dtype(long)
 
 
