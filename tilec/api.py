@@ -1,0 +1,164 @@
+"""Floor 5: `parse`, `compile`, `run`: from text to an Executable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tilec import pipeline
+from tilec.backend import Array, Built
+from tilec.dtypes import BY_NAME, F32
+from tilec.errors import Report, error
+from tilec.evaluate_graph import evaluate
+from tilec.executable import Executable
+from tilec.frontends.tile.elaborate import to_graph
+from tilec.frontends.tile.parser import decode
+from tilec.frontends.tile.parser import parse as parse_text
+from tilec.frontends.tile.syntax import Program as TileProgram
+from tilec.graph import Graph, TensorType
+from tilec.pipeline import Options, Watcher
+from tilec.runtime import as_array, dense, type_of
+from tilec.target import Target
+
+ProgramLike: TypeAlias = str | Path | TileProgram | Graph
+
+
+def parse(program: str | Path) -> TileProgram:
+    """Parses Tile text, or the file that a path names; raises TileError.
+
+    A string with a brace or a line break is text, any other string a path.
+    """
+    if isinstance(program, str) and ("{" in program or "\n" in program):
+        return parse_text(program)
+    return parse_text(decode(_read(program), os.fspath(program)), os.fspath(program))
+
+
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as reason:
+        detail = getattr(reason, "strerror", None) or str(reason)
+        raise error("TILE0701", f"cannot read {os.fspath(path)!r}: {detail}") from None
+
+
+def compile(
+    program: ProgramLike,
+    target: str | Target = "auto",
+    constants: Mapping[str, Any] | None = None,
+    *,
+    function: str | None = None,
+    options: Options = Options(),  # noqa: B008  # immutable
+    watch: Watcher = pipeline.ignore,
+    **shapes_or_examples: Any,
+) -> Executable:
+    """Compiles one function for given argument types.
+
+    program: Tile text, a path, a parsed program or a Graph. function: which one, where there are several.
+    shapes_or_examples: per input an array (its type is taken), a shape (float32), a type such as "f32[64, 64]", a
+    TensorType, or a number. constants: inputs whose values are compiled in. Raises TileError.
+    """
+    fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
+    signature = {name: signature_entry(name, v) for name, v in {**shapes_or_examples, **fixed}.items()}
+    graph = program if isinstance(program, Graph) else to_graph(_program(program), function, signature)
+    graph = mark_constants(graph, {n: v for n, v in fixed.items() if isinstance(v, np.ndarray)})
+    return compile_graph(graph, target, fixed, options, watch)
+
+
+def compile_graph(
+    graph: Graph,
+    target: str | Target,
+    constants: Mapping[str, Any],
+    options: Options = Options(),  # noqa: B008
+    watch: Watcher = pipeline.ignore,
+) -> Executable:
+    """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values."""
+    device = pipeline.resolve_target(target)
+    report = Report()
+    watch("graph", graph)
+    graph = pipeline.optimise(graph, watch, report)
+    warnings = tuple(report.warnings())
+    arrays = {p.name: np.asarray(constants[p.name], p.type.dtype.numpy) for p in graph.params if p.digest is not None}
+    if device.backend == "reference":
+        return Executable(graph, None, device, _Reference(graph, arrays), warnings)
+    program = pipeline.lower_graph(graph, device, options, watch)
+    built = pipeline.backend(device.backend).build(program, device, arrays)
+    return Executable(graph, program, device, built, warnings)
+
+
+def run(
+    program: ProgramLike, inputs: Mapping[str, Any], function: str | None = None, target: str | Target = "auto"
+) -> dict[str, Array]:
+    """Compiles for the given inputs and runs once: result arrays by name. Raises TileError."""
+    arrays = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
+    signature = {name: signature_entry(name, v) for name, v in arrays.items()}
+    graph = program if isinstance(program, Graph) else to_graph(_program(program), function, signature)
+    executable = compile_graph(graph, target, {})
+    return dict(zip(executable.results, executable.run((), arrays)))
+
+
+def _program(program: str | Path | TileProgram) -> TileProgram:
+    return program if isinstance(program, TileProgram) else parse(program)
+
+
+def signature_entry(name: str, value: Any) -> TensorType | int | float:
+    """What `value` says of an input: a type, or a Python number. Raises TileError TILE0505."""
+    if isinstance(value, TensorType):
+        return value
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return parse_type(name, value)
+    if isinstance(value, tuple | list) and all(isinstance(s, int) for s in value):
+        return TensorType(F32, tuple(value))
+    array = as_array(name, value)
+    found = type_of(array)
+    if found is None:
+        raise error("TILE0503", f"argument {name!r} has dtype {array.dtype}, which tilec does not have")
+    return found
+
+
+def parse_type(name: str, text: str) -> TensorType:
+    """`f32[64, 64]` as a TensorType; raises TileError TILE0303 or TILE0704."""
+    head, bracket, tail = text.partition("[")
+    dtype = BY_NAME.get(head.strip())
+    if dtype is None:
+        raise error("TILE0303", f"unknown type name {head.strip()!r} for {name!r}", help=f"known: {', '.join(BY_NAME)}")
+    body = tail.strip().removesuffix("]").strip()
+    sizes = [s.strip() for s in body.split(",")] if body else []
+    if (bracket and not tail.strip().endswith("]")) or not all(s.isdecimal() and len(s) < 20 for s in sizes):
+        raise error("TILE0704", f"bad type {text!r} for {name!r}", help="write it like f32[64, 64]")
+    return TensorType(dtype, tuple(map(int, sizes)))
+
+
+def _constant(name: str, value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) else dense(as_array(name, value))
+
+
+def mark_constants(graph: Graph, constants: Mapping[str, Array]) -> Graph:
+    """The Graph with the named parameters turned into constants, known by the digest of type and content."""
+
+    def digest(array: Array) -> str:
+        head = f"{array.dtype.name}{list(array.shape)}".encode()
+        return hashlib.sha256(head + array.tobytes()).hexdigest()
+
+    params = tuple(replace(p, digest=digest(constants[p.name])) if p.name in constants else p for p in graph.params)
+    return replace(graph, params=params) if constants else graph
+
+
+class _Reference(Built):
+    """Target `reference`: the evaluator itself."""
+
+    def __init__(self, graph: Graph, constants: Mapping[str, Array]) -> None:
+        self._graph, self._constants = graph, constants
+
+    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+        names = [p.name for p in self._graph.params if p.digest is None]
+        values = evaluate(self._graph, {**self._constants, **dict(zip(names, params))})
+        for name, array in zip(self._graph.results, results):
+            array[...] = values[name]
