@@ -1,0 +1,46 @@
+"""tilec: a compiler for Tile, a language of tensor contractions.
+
+    >>> import numpy as np, tilec
+    >>> code = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
+    >>> tilec.run(code, {"A": np.ones((2, 3), "float32"), "B": np.ones((3, 2), "float32")})["C"].tolist()
+    [[3.0, 3.0], [3.0, 3.0]]
+
+Names are loaded on first use, so that importing tilec costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tilec.api import compile, parse, run
+    from tilec.errors import Diagnostic, TileError
+    from tilec.executable import Executable
+    from tilec.graph import TensorType
+    from tilec.target import Target
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "compile": "tilec.api",
+    "parse": "tilec.api",
+    "run": "tilec.api",
+    "Diagnostic": "tilec.errors",
+    "TileError": "tilec.errors",
+    "Executable": "tilec.executable",
+    "TensorType": "tilec.graph",
+    "Target": "tilec.target",
+}
+
+__all__ = ["Diagnostic", "Executable", "Target", "TensorType", "TileError", "__version__", "compile", "parse", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tilec' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
