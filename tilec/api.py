@@ -36,15 +36,22 @@ def parse(program: str | Path) -> TileProgram:
     """
     if isinstance(program, str) and ("{" in program or "\n" in program):
         return parse_text(program)
-    return parse_text(decode(_read(program), os.fspath(program)), os.fspath(program))
+    return parse_file(program)
 
 
-def _read(path: str | Path) -> bytes:
+def parse_file(path: str | Path) -> TileProgram:
+    """Parses a .tile file; raises TileError."""
+    return parse_text(read_text(path), os.fspath(path))
+
+
+def read_text(path: str | Path) -> str:
+    """Text of a UTF-8 file; raises TileError TILE0006, TILE0701."""
+    name = os.fspath(path)
     try:
-        return Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except (OSError, ValueError) as reason:
-        detail = getattr(reason, "strerror", None) or str(reason)
-        raise error("TILE0701", f"cannot read {os.fspath(path)!r}: {detail}") from None
+        raise error("TILE0701", f"cannot read {name!r}: {getattr(reason, 'strerror', None) or reason}") from None
+    return decode(data, name)
 
 
 def compile(

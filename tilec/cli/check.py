@@ -1,0 +1,51 @@
+"""Floor 6: `tilec check`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import typer
+
+
+def command(
+    files: list[str] = typer.Argument(..., help="Tile files."),
+    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+) -> int:
+    """Say everything that is wrong with programs without running them."""
+    found = {file: diagnostics(file) for file in files}
+    bad = any(d.severity == "error" for listed in found.values() for d in listed)
+    if as_json:
+        print(json.dumps({file: [as_value(d) for d in listed] for file, listed in found.items()}))
+    else:
+        for file, listed in found.items():
+            print("\n\n".join(d.render() for d in listed) if listed else f"{file}: no errors")
+    return 1 if bad else 0
+
+
+def diagnostics(file: str) -> list[Any]:
+    """All diagnostics of one file."""
+    from tilec import api
+    from tilec.errors import TileError
+    from tilec.frontends.tile.elaborate import check
+
+    try:
+        return list(check(api.parse_file(file)))
+    except TileError as problem:
+        return list(problem.diagnostics)
+
+
+def as_value(diagnostic: Any) -> dict[str, Any]:
+    """A diagnostic as a JSON value; line and column are 1-based."""
+    place: dict[str, Any] = {}
+    if diagnostic.span is not None:
+        line, column = diagnostic.span.source.position(diagnostic.span.start)
+        place = {"file": diagnostic.span.source.name, "line": line, "column": column}
+    return {
+        "code": diagnostic.code,
+        "severity": diagnostic.severity,
+        "message": diagnostic.message,
+        **place,
+        "notes": list(diagnostic.notes),
+        "help": diagnostic.help,
+    }

@@ -1,0 +1,129 @@
+"""Floor 6: arrays from and to the command line: `-i A=a.npy`, `--random A:f32[64,64]`, `-o C=c.npy`.
+
+Files are read without pickle; whatever is wrong with one is a TileError.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilec.api import parse_type
+from tilec.backend import Array
+from tilec.dtypes import BF16
+from tilec.errors import error
+from tilec.graph import TensorType
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*'?\Z")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
+
+
+def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) -> dict[str, Any]:
+    """Values of all `-i` and `--random` options by input name; raises TileError TILE0701, 0703, 0704."""
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, value = _split(text, "=", "-i NAME=FILE.npy, NAME=FILE.npz:KEY or NAME=NUMBER")
+        values[name] = _value(value)
+    generator = np.random.default_rng(seed)
+    for text in random:
+        name, value = _split(text, ":", "--random NAME:f32[64,64]")
+        values[name] = random_array(parse_type(name, value), generator)
+    return values
+
+
+def _split(text: str, separator: str, form: str) -> tuple[str, str]:
+    name, found, value = text.partition(separator)
+    if not found or not value or not _NAME.match(name):
+        raise error("TILE0704", f"cannot read {text!r}", help=f"write it like {form}")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    if _INTEGER.match(text):
+        return int(text)
+    if _FLOAT.match(text):
+        return float(text)
+    path, colon, key = text.rpartition(":")
+    if colon and path.endswith(".npz"):
+        return load(path, key)
+    return load(text, None)
+
+
+def load(path: str, key: str | None) -> Array:
+    """An array of a .npy file, or of a .npz file by key; raises TileError TILE0701, TILE0703."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return _bfloat16(_member(path, found, key))
+    except OSError as reason:
+        raise error("TILE0701", f"cannot read {path!r}: {reason.strerror or reason}") from None
+    except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, SyntaxError) as reason:
+        detail = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+        raise error("TILE0703", f"{path!r} does not hold a readable array: {detail}") from None
+
+
+def _member(path: str, found: Any, key: str | None) -> Array:
+    if isinstance(found, np.lib.npyio.NpzFile):
+        keys = list(found.keys())
+        if key is None and len(keys) == 1:
+            key = keys[0]
+        if key not in keys:
+            wanted = f"no array {key!r}" if key else "several arrays"
+            raise error("TILE0703", f"{path!r} holds {wanted}", notes=[f"keys: {', '.join(keys)}"], help="write FILE.npz:KEY")
+        return np.asarray(found[key])
+    return np.asarray(found)
+
+
+def _bfloat16(array: Array) -> Array:
+    """NumPy stores bfloat16 as two opaque bytes: read them back as what they are."""
+    return array.view(BF16.numpy) if array.dtype == np.dtype("V2") else array
+
+
+def random_array(type: TensorType, generator: np.random.Generator) -> Array:
+    """Floats uniform in [-1, 1), integers of a small range, bools, of the given type."""
+    shape = tuple(int(s) for s in type.shape)  # type: ignore[arg-type]  # parsed sizes are ints
+    try:
+        if type.dtype.is_float:
+            return (generator.random(shape, np.float32) * 2 - 1).astype(type.dtype.numpy)
+        if type.dtype.kind == "bool":
+            return generator.random(shape, np.float32) < 0.5
+        low = -8 if type.dtype.is_signed else 0
+        return generator.integers(low, 9, shape).astype(type.dtype.numpy)
+    except (MemoryError, ValueError):
+        raise error("TILE0416", f"an array of {list(shape)} {type.dtype.long} does not fit in memory") from None
+
+
+def output_paths(assignments: Iterable[str]) -> dict[str, str]:
+    """`-o NAME=FILE.npy` options as a map."""
+    return dict(_split(text, "=", "-o NAME=FILE.npy") for text in assignments)
+
+
+def save(arrays: Mapping[str, Array], paths: Mapping[str, str]) -> None:
+    """Writes each array to its .npy file, whole or not at all; raises TileError TILE0702, TILE0704."""
+    for name, path in paths.items():
+        if name not in arrays:
+            raise error("TILE0704", f"there is no result {name!r} to write", notes=[f"results: {', '.join(arrays)}"])
+        _save(arrays[name], Path(path))
+
+
+def _save(array: Array, path: Path) -> None:
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                np.save(file, array, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                file.close()
+                os.unlink(file.name)
+                raise
+        os.replace(file.name, path)
+    except OSError as reason:
+        raise error("TILE0702", f"cannot write {str(path)!r}: {reason.strerror or reason}") from None

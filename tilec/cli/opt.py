@@ -1,0 +1,47 @@
+"""Floor 6: `tilec opt`: run named passes on Tile text or on printed IR, and look at what each one does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def command(
+    file: str = typer.Argument(..., help="A .tile, .graph or .loops file."),
+    passes: str = typer.Option("", "-p", "--passes", help="Names, comma-separated; default: the whole pipeline."),
+    function: str | None = typer.Option(None, "-f", "--function", help="The function of a .tile file."),
+    shapes: list[str] = typer.Option([], "--shape", metavar="NAME=TYPE", help="An input's type or value, A=f32[64,64]."),
+    schedule: str | None = typer.Option(None, "--schedule", help="A file of schedule directives for pass 'schedule'."),
+    target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N]."),
+    print_after: str = typer.Option("", "--print-after", help="Show the IR after this pass; 'all' for each."),
+    dump_dir: Path | None = typer.Option(None, "--dump-dir", help="Write the IR after each pass to numbered files."),
+    verify_each: bool = typer.Option(False, "--verify-each", help="Verify the IR after each pass."),
+) -> int:
+    """Run compiler passes one by one; prints the resulting IR."""
+    from tilec.cli.opt_stages import load, print_ir, select, write_dump
+
+    stages = select(file, passes, schedule, target)
+    ir = load(file, function, shapes)
+    for number, (name, run) in enumerate(stages):
+        ir = _verified(name, run(ir)) if verify_each else run(ir)
+        if print_after in (name, "all"):
+            print(f"// after {name}\n{print_ir(ir)}", file=sys.stderr)
+        if dump_dir is not None:
+            write_dump(dump_dir, number, name, ir)
+    print(print_ir(ir), end="")
+    return 0
+
+
+def _verified(name: str, ir: Any) -> Any:
+    from tilec.cli.opt_stages import verify
+    from tilec.errors import Diagnostic, TileError
+
+    try:
+        verify(ir)
+    except TileError as problem:
+        note = Diagnostic("TILE0602", f"the IR does not verify after pass {name!r}")
+        raise TileError([note, *problem.diagnostics]) from None
+    return ir

@@ -1,0 +1,105 @@
+"""Floor 6: what `tilec opt` can run, read and print. Stages turn a Graph into a Graph, a Graph into a Program, or a
+Program into a Program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tilec import api, pipeline
+from tilec.cli.inputs import _split, _value
+from tilec.errors import TileError, error
+from tilec.frontends.tile.elaborate import to_graph
+from tilec.graph import Graph
+from tilec.loops import Program
+from tilec.passes import fuse, lower, place
+from tilec.passes.schedule import apply
+from tilec.schedule import parse_schedule
+from tilec.text.graph_text import parse_graph, print_graph
+from tilec.text.loops_text import parse_program, print_program
+from tilec.verify_graph import verify as verify_graph
+from tilec.verify_loops import verify_program
+
+Stage = tuple[str, Callable[[Any], Any]]
+LOOPS_STAGES = ("schedule", "place")
+
+
+def select(file: str, names: str, schedule: str | None, target: str) -> list[Stage]:
+    """The stages to run: those named, or all that apply to the kind of file; raises TileError TILE0605."""
+    known = stages(schedule, target)
+    wanted: Sequence[str] = [n.strip() for n in names.split(",") if n.strip()]
+    if not names:
+        wanted = LOOPS_STAGES if file.endswith(".loops") else tuple(known)
+    if unknown := [n for n in wanted if n not in known]:
+        raise error("TILE0605", f"unknown pass {unknown[0]!r}", help=f"known: {', '.join(known)}")
+    return [(n, known[n]) for n in wanted]
+
+
+def stages(schedule: str | None, target: str) -> dict[str, Callable[[Any], Any]]:
+    """Every stage by name, in pipeline order, each checking that it gets the level of IR it works on."""
+    graph_stages: dict[str, Callable[[Any], Any]] = {
+        name: _on(Graph, name, run) for name, run in pipeline.passes_by_name().items()
+    }
+    return {
+        **graph_stages,
+        "lower": _on(Graph, "lower", lambda g: lower.run(g, fuse.run(g))),
+        "schedule": _on(Program, "schedule", lambda p: _schedule(p, schedule, target)),
+        "place": _on(Program, "place", place.run),
+    }
+
+
+def _on(kind: type, name: str, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def stage(ir: Any) -> Any:
+        if not isinstance(ir, kind):
+            raise error("TILE0605", f"pass {name!r} works on a {kind.__name__}, not on a {type(ir).__name__}")
+        return run(ir)
+
+    return stage
+
+
+def _schedule(program: Program, file: str | None, target: str) -> Program:
+    if file is None:
+        return pipeline.schedule(program, pipeline.resolve_target(target))
+    from dataclasses import replace
+
+    directives = parse_schedule(api.read_text(file), file)
+    return replace(program, kernels=tuple(apply(k, directives) for k in program.kernels))
+
+
+def load(file: str, function: str | None, shapes: Sequence[str]) -> Any:
+    """The IR of a file: Tile text is elaborated at the given shapes; raises TileError."""
+    if file.endswith(".graph"):
+        return parse_graph(api.read_text(file), file)
+    if file.endswith(".loops"):
+        return parse_program(api.read_text(file), file)
+    signature = dict(_signature_entry(text) for text in shapes)
+    return to_graph(api.parse_file(file), function, signature)
+
+
+def _signature_entry(text: str) -> tuple[str, Any]:
+    name, value = _split(text, "=", "--shape NAME=f32[64,64]")
+    if "[" in value:
+        return name, api.parse_type(name, value)
+    return name, api.signature_entry(name, _value(value))
+
+
+def print_ir(ir: Any) -> str:
+    return print_graph(ir) if isinstance(ir, Graph) else print_program(ir)
+
+
+def verify(ir: Any) -> None:
+    verify_graph(ir) if isinstance(ir, Graph) else verify_program(ir)
+
+
+def write_dump(directory: Path, number: int, name: str, ir: Any) -> None:
+    """`03_cse.graph`, `06_lower.loops` ...; raises TileError TILE0702."""
+    suffix = "graph" if isinstance(ir, Graph) else "loops"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{number:02}_{name}.{suffix}").write_text(print_ir(ir), encoding="utf-8")
+    except OSError as reason:
+        raise error("TILE0702", f"cannot write to {str(directory)!r}: {reason.strerror or reason}") from None
+
+
+__all__ = ["Stage", "TileError", "load", "print_ir", "select", "stages", "verify", "write_dump"]
