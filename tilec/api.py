@@ -21,7 +21,7 @@ from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import decode
 from tilec.frontends.tile.parser import parse as parse_text
 from tilec.frontends.tile.syntax import Program as TileProgram
-from tilec.graph import Graph, TensorType
+from tilec.graph import Graph, Param, TensorType
 from tilec.pipeline import Options, Watcher
 from tilec.runtime import as_array, dense, type_of
 from tilec.target import Target
@@ -70,11 +70,23 @@ def compile(
     shapes_or_examples: per input an array (its type is taken), a shape (float32), a type such as "f32[64, 64]", a
     TensorType, or a number. constants: inputs whose values are compiled in. Raises TileError.
     """
+    return compile_for(program, target, function, shapes_or_examples, constants, options, watch)
+
+
+def compile_for(
+    program: ProgramLike,
+    target: str | Target,
+    function: str | None,
+    arguments: Mapping[str, Any],
+    constants: Mapping[str, Any] | None = None,
+    options: Options = Options(),  # noqa: B008
+    watch: Watcher = pipeline.ignore,
+) -> Executable:
+    """As `compile`, with shapes or examples in a mapping."""
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
-    signature = {name: signature_entry(name, v) for name, v in {**shapes_or_examples, **fixed}.items()}
+    signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
     graph = program if isinstance(program, Graph) else to_graph(_program(program), function, signature)
-    graph = mark_constants(graph, {n: v for n, v in fixed.items() if isinstance(v, np.ndarray)})
-    return compile_graph(graph, target, fixed, options, watch)
+    return compile_graph(mark_constants(graph, fixed), target, fixed, options, watch)
 
 
 def compile_graph(
@@ -103,9 +115,7 @@ def run(
 ) -> dict[str, Array]:
     """Compiles for the given inputs and runs once: result arrays by name. Raises TileError."""
     arrays = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
-    signature = {name: signature_entry(name, v) for name, v in arrays.items()}
-    graph = program if isinstance(program, Graph) else to_graph(_program(program), function, signature)
-    executable = compile_graph(graph, target, {})
+    executable = compile_for(program, target, function, arrays)
     return dict(zip(executable.results, executable.run((), arrays)))
 
 
@@ -147,15 +157,17 @@ def _constant(name: str, value: Any) -> Any:
     return value if isinstance(value, bool | int | float) else dense(as_array(name, value))
 
 
-def mark_constants(graph: Graph, constants: Mapping[str, Array]) -> Graph:
-    """The Graph with the named parameters turned into constants, known by the digest of type and content."""
+def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
+    """The Graph with the named parameters turned into constants, known by the digest of their type and content."""
 
-    def digest(array: Array) -> str:
-        head = f"{array.dtype.name}{list(array.shape)}".encode()
-        return hashlib.sha256(head + array.tobytes()).hexdigest()
+    def mark(param: Param) -> Param:
+        if param.name not in constants:
+            return param
+        array = np.asarray(constants[param.name], param.type.dtype.numpy)
+        head = f"{param.type.dtype}{list(array.shape)}".encode()
+        return replace(param, digest=hashlib.sha256(head + array.tobytes()).hexdigest())
 
-    params = tuple(replace(p, digest=digest(constants[p.name])) if p.name in constants else p for p in graph.params)
-    return replace(graph, params=params) if constants else graph
+    return replace(graph, params=tuple(map(mark, graph.params))) if constants else graph
 
 
 class _Reference(Built):
