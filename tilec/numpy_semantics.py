@@ -1,0 +1,224 @@
+"""Floor 1: the meaning of every builtin on NumPy arrays: the one place where corner cases are decided.
+
+Each function takes arrays of one dtype (conditions excepted) and returns an array of that dtype, or of bool for
+comparisons. No NumPy warning escapes. float16 and bfloat16 round after every operation; a transcendental function of
+float32 is computed in float64 and rounded once, of the 16-bit floats it is the float32 result rounded once more.
+Conversions to float16 and bfloat16 go by way of float32, which is exact for all sources but float64, int32 and int64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Function: TypeAlias = Callable[..., Array]
+
+_NARROW = ("float16", "bfloat16")
+
+
+def quiet(function: Callable[..., Any]) -> Function:
+    """The function with NumPy's floating-point warnings off and arrays, never scalars, as its results."""
+
+    def call(*args: Any) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(function(*(np.asarray(a) for a in args)))
+
+    return call
+
+
+def is_float(x: Array) -> bool:
+    """True for bfloat16 too, whose NumPy kind is not `f`."""
+    return x.dtype.kind == "f" or x.dtype.name == "bfloat16"
+
+
+def _widen(x: Array) -> Array:
+    return x.astype(np.float32) if x.dtype.name in _NARROW else x
+
+
+def exact(function: Callable[..., Any]) -> Function:
+    """A function whose float32 result on 16-bit floats, rounded once, is the right one (`+ - * /`, sqrt, floor ...)."""
+
+    @quiet
+    def call(*args: Array) -> Any:
+        return np.asarray(function(*map(_widen, args))).astype(args[0].dtype)
+
+    return call
+
+
+def transcendental(function: Callable[..., Any]) -> Function:
+    """A float function computed in float64, rounded to float32 and, for 16-bit floats, rounded again."""
+
+    @quiet
+    def call(*args: Array) -> Any:
+        result = np.asarray(function(*(a.astype(np.float64) for a in args)), np.float64)
+        if args[0].dtype.name in _NARROW:
+            result = result.astype(np.float32)
+        return result.astype(args[0].dtype)
+
+    return call
+
+
+@quiet
+def divide(a: Array, b: Array) -> Any:
+    """Quotient; of integers truncated toward zero, x / 0 = 0, MIN / -1 = MIN."""
+    if is_float(a):
+        return np.divide(_widen(a), _widen(b)).astype(a.dtype)
+    divisor = np.where(b == 0, np.ones_like(b), b)
+    quotient = (a - np.fmod(a, divisor)) // divisor
+    return np.where(b == 0, np.zeros_like(quotient), quotient)
+
+
+@quiet
+def modulo(a: Array, b: Array) -> Any:
+    """Remainder with the sign of the divisor; x mod 0 is 0 for integers, NaN for floats."""
+    if is_float(a):
+        wide, divisor = _widen(a), _widen(b)
+        rest = np.fmod(wide, divisor)
+        rest = np.where((rest != 0) & ((rest < 0) != (divisor < 0)), rest + divisor, rest)
+        return np.where(rest == 0, np.copysign(rest, divisor), rest).astype(a.dtype)
+    divisor = np.where(b == 0, np.ones_like(b), b)
+    return np.where(b == 0, np.zeros_like(a), np.mod(a, divisor))
+
+
+@quiet
+def remainder(a: Array, b: Array) -> Any:
+    """Remainder of the truncating division, with the sign of the dividend; 0 for an integer zero divisor."""
+    if is_float(a):
+        return np.fmod(_widen(a), _widen(b)).astype(a.dtype)
+    return np.where(b == 0, np.zeros_like(a), np.fmod(a, np.where(b == 0, np.ones_like(b), b)))
+
+
+@quiet
+def maximum(a: Array, b: Array) -> Any:
+    """Greater value; NaN if either is NaN; max(-0, 0) = 0."""
+    if not is_float(a):
+        return np.maximum(a, b)
+    first = np.isnan(a) | (a > b) | ((a == b) & np.signbit(b))
+    return np.where(first, a, b)
+
+
+@quiet
+def minimum(a: Array, b: Array) -> Any:
+    """Smaller value; NaN if either is NaN; min(0, -0) = -0."""
+    if not is_float(a):
+        return np.minimum(a, b)
+    first = np.isnan(a) | (a < b) | ((a == b) & np.signbit(a))
+    return np.where(first, a, b)
+
+
+def _valid_shift(a: Array, count: Array) -> tuple[Array, Array]:
+    valid = (count >= 0) & (count < a.dtype.itemsize * 8)
+    return valid, np.where(valid, count, np.zeros_like(count))
+
+
+@quiet
+def shift_left(a: Array, count: Array) -> Any:
+    """a << count, 0 for a count outside [0, width)."""
+    valid, safe = _valid_shift(a, count)
+    return np.where(valid, np.left_shift(a, safe), np.zeros_like(a))
+
+
+@quiet
+def shift_right(a: Array, count: Array) -> Any:
+    """a >> count, arithmetic for signed types; for a count outside [0, width) 0, or -1 for negative `a`."""
+    valid, safe = _valid_shift(a, count)
+    outside = np.where(a < 0, ~np.zeros_like(a), np.zeros_like(a))
+    return np.where(valid, np.right_shift(a, safe), outside)
+
+
+@quiet
+def select(condition: Array, then: Array, orelse: Array) -> Any:
+    """`then` where the condition is non-zero (NaN counts as non-zero), else `orelse`."""
+    return np.where(condition.astype(bool), then, orelse)
+
+
+@quiet
+def relu(x: Array) -> Any:
+    return maximum(x, np.zeros_like(x))
+
+
+@quiet
+def logical_not(x: Array) -> Any:
+    return x == np.zeros_like(x)
+
+
+@quiet
+def negate(x: Array) -> Any:
+    return np.negative(x)
+
+
+@quiet
+def absolute(x: Array) -> Any:
+    return np.abs(x)
+
+
+@quiet
+def bit_not(x: Array) -> Any:
+    return np.invert(x)
+
+
+def rounding(function: Callable[..., Any]) -> Function:
+    """floor, ceil ...: the identity on integers and bool."""
+    on_floats = exact(function)
+    return lambda x: on_floats(x) if is_float(np.asarray(x)) else np.asarray(x)
+
+
+def erf(x: Array) -> Any:
+    """Error function, elementwise (NumPy has none)."""
+    return np.frompyfunc(math.erf, 1, 1)(x)
+
+
+def sigmoid(x: Array) -> Any:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def power(a: Array, b: Array) -> Any:
+    """C99 pow; NumPy's agrees with it."""
+    return np.power(a, b)
+
+
+@quiet
+def scale2(x: Array, n: Array) -> Any:
+    """x * 2^n for integral n, rounded once."""
+    exponent = np.clip(n.astype(np.float64), -5000, 5000).astype(np.int32)
+    return np.ldexp(_widen(x), exponent).astype(x.dtype)
+
+
+@quiet
+def fused(a: Array, b: Array, c: Array) -> Any:
+    """a * b + c with a rounding after each step; a backend may round only once."""
+    return (a * b).astype(a.dtype) + c
+
+
+def cast(x: Any, dtype: np.dtype[Any]) -> Array:
+    """Conversion to `dtype`: integers wrap, floats to integers truncate and saturate (NaN gives 0), bool is x != 0."""
+    x = np.asarray(x)
+    if x.dtype == dtype:
+        return x
+    with np.errstate(all="ignore"):
+        if dtype.kind == "b":
+            return np.asarray(x != np.zeros_like(x))
+        if dtype.kind in "iu" and is_float(x):
+            return _saturate(x.astype(np.float64), dtype)
+        if dtype.name in _NARROW:
+            x = x.astype(np.float32)
+        return np.asarray(x.astype(dtype))
+
+
+def _saturate(x: Array, dtype: np.dtype[Any]) -> Array:
+    limits = np.iinfo(dtype)
+    whole = np.trunc(np.where(np.isnan(x), 0.0, x))
+    low, high = float(limits.min), float(int(limits.max) + 1)  # both exact in float64
+    inside = (whole >= low) & (whole < high)
+    result = np.where(inside, whole, 0.0).astype(dtype)
+    result = np.where(whole >= high, np.array(limits.max, dtype), result)
+    return np.asarray(np.where(whole < low, np.array(limits.min, dtype), result))
+
+
+def bitcast(x: Any, dtype: np.dtype[Any]) -> Array:
+    """The same bits as another type of the same width."""
+    return np.asarray(np.ascontiguousarray(x).view(dtype).reshape(np.shape(x)))
