@@ -60,7 +60,7 @@ def compile(
     constants: Mapping[str, Any] | None = None,
     *,
     function: str | None = None,
-    options: Options = Options(),  # noqa: B008  # immutable
+    options: Options = Options(),
     watch: Watcher = pipeline.ignore,
     **shapes_or_examples: Any,
 ) -> Executable:
@@ -79,7 +79,7 @@ def compile_for(
     function: str | None,
     arguments: Mapping[str, Any],
     constants: Mapping[str, Any] | None = None,
-    options: Options = Options(),  # noqa: B008
+    options: Options = Options(),
     watch: Watcher = pipeline.ignore,
 ) -> Executable:
     """As `compile`, with shapes or examples in a mapping."""
@@ -93,7 +93,7 @@ def compile_graph(
     graph: Graph,
     target: str | Target,
     constants: Mapping[str, Any],
-    options: Options = Options(),  # noqa: B008
+    options: Options = Options(),
     watch: Watcher = pipeline.ignore,
 ) -> Executable:
     """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values."""

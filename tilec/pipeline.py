@@ -61,7 +61,7 @@ def optimise(graph: Graph, watch: Watcher = ignore, report: Report | None = None
     return graph
 
 
-def lower_graph(graph: Graph, target: Target, options: Options = Options(), watch: Watcher = ignore) -> Program:  # noqa: B008
+def lower_graph(graph: Graph, target: Target, options: Options = Options(), watch: Watcher = ignore) -> Program:
     """An optimised Graph as a scheduled, placed Program for `target`."""
     partition = fuse.run(graph) if options.fuse else fuse.trivial(graph)
     watch("fuse", partition)

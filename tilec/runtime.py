@@ -127,7 +127,8 @@ def _given(names: Sequence[str], out: Any) -> list[Array | None]:
         return [None] * len(names)
     if isinstance(out, Mapping):
         if unknown := [n for n in out if n not in names]:
-            raise error("TILE0506", f"out= names {unknown[0]!r}, which is not a result", notes=[f"results: {', '.join(names)}"])
+            notes = [f"results: {', '.join(names)}"]
+            raise error("TILE0506", f"out= names {unknown[0]!r}, which is not a result", notes=notes)
         return [out.get(n) for n in names]
     listed = list(out) if isinstance(out, tuple | list) else [out]
     if len(listed) != len(names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -15,7 +16,7 @@ import typer
 def command(
     file: str = typer.Argument(..., help="A .tile file."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function to run, where there are several."),
-    inputs: list[str] = typer.Option([], "-i", "--input", metavar="NAME=VALUE", help="FILE.npy, FILE.npz:KEY or a number."),
+    inputs: list[str] = typer.Option([], "-i", "--input", metavar="NAME=VALUE", help="A .npy, .npz:KEY or number."),
     random: list[str] = typer.Option([], "--random", metavar="NAME:TYPE", help="Random values, e.g. A:f32[64,64]."),
     outputs: list[str] = typer.Option([], "-o", "--output", metavar="NAME=FILE", help="Write a result to a .npy file."),
     seed: int = typer.Option(0, "--seed", min=0, help="Seed of --random."),
@@ -67,7 +68,8 @@ def show(arrays: Mapping[str, Any], executable: Any, compiled: float, times: lis
         separator = " " if "\n" not in text and len(text) < 80 else "\n"
         print(f"{name}: {describe(executable.results[name])} ={separator}{text}")
     if times is not None:
-        print(f"compiled in {compiled * 1e3:.1f} ms; run: median {statistics.median(times) * 1e3:.4g} ms of {len(times)}")
+        median = statistics.median(times) * 1e3
+        print(f"compiled in {compiled * 1e3:.1f} ms; run: median {median:.4g} ms of {len(times)}")
 
 
 def report(executable: Any, arrays: Mapping[str, Any], compiled: float, times: list[float] | None) -> dict[str, Any]:
@@ -92,4 +94,4 @@ def report(executable: Any, arrays: Mapping[str, Any], compiled: float, times: l
 
 
 def _json_number(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
