@@ -1,0 +1,458 @@
+"""Floor 3: text of Graphs.
+
+    graph    ::= "graph" name ["[" sizes "]"] "(" {param ","} ")" "->" "(" {name ","} ")" [aliases] "{" {let} "}"
+    aliases  ::= "aliases" "(" {param "=" result ","} ")"
+    param    ::= name ":" type ["const" digest]             type ::= ["weak"] dtype ["[" {size ","} "]"]
+    let      ::= {"[[" name ["(" {word ","} ")"] "]]"} (name [":" type] {"," ...} | "()") "=" node
+    node     ::= op ["." dtype] "(" names ")"                                                          Apply
+               | monoid "[" {index ["<" extent] ","} "]" "{" {sink "<-" expr ";"} "}"                  Contraction
+                 ["where" {"0" "<=" affine "<" size ","}] ["default" (name | "(" {name | "_" ","} ")")]
+               | "special" op "(" names ")" ["{" {name "=" value ","} "}"]
+               | "literal" [type] "(" {number ","} ")"
+               | "if" name "(" names ")" "then" graph "else" graph
+               | "while" "(" names ")" ["const" "(" names ")"] "test" graph "do" graph
+               | "scan" "(" names ")" "in" "(" names ")" ["const" "(" names ")"] "length" size ["reverse"] "do" graph
+               | "custom" "(" names ")" "forward" graph "backward" graph
+               | "remat" "(" names ")" "do" graph
+    sink     ::= "[" {affine ","} [":" {size ","}] "]"      the sizes are left out where they are the Let's shape
+
+For example, a matrix product before and after inference:
+
+    graph matmul(A: f32[64, 32], B: f32[32, 16]) -> (C) {
+      C = sum:f32 [m, n, k] { [m, n : 64, 16] <- mul(A[m, k], B[k, n]) }
+    }
+    graph matmul(A: f32[64, 32], B: f32[32, 16]) -> (C) {
+      C: f32[64, 16] = sum:f32 [m, n, k] { [m, n] <- mul(A[m, k], B[k, n]) }
+    }
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from tilec.affine import Size
+from tilec.dtypes import DType
+from tilec.expr import Expr
+from tilec.graph import (
+    Apply,
+    Attribute,
+    AttributeValue,
+    Cond,
+    Constraint,
+    Contraction,
+    Custom,
+    Graph,
+    Let,
+    Literal,
+    Node,
+    Param,
+    Remat,
+    Scan,
+    Sink,
+    Special,
+    TensorType,
+    While,
+)
+from tilec.text.affine_text import print_affine, print_coef
+from tilec.text.expr_text import (
+    ExprParser,
+    Scope,
+    number_text,
+    operation_text,
+    print_expr,
+    print_monoid,
+    split_operation,
+)
+from tilec.text.lexer import name_text, names_text
+
+_SUBGRAPH_LEVELS = 6  # a sub-Graph takes about this many frames of the parser as one pair of parentheses
+
+
+def print_graph(graph: Graph) -> str:
+    """The text of a Graph, deterministic, ending in a newline; spans are not part of it."""
+    return "".join(f"{line}\n" for line in _graph_lines(graph))
+
+
+def parse_graph(text: str, name: str = "<graph>") -> Graph:
+    """Inverse of `print_graph`; does not verify. Raises TileError TILE0601, TILE0411."""
+    parser = GraphParser(text, name)
+    graph = parser.graph()
+    parser.end()
+    return graph
+
+
+def print_type(type: TensorType) -> str:
+    return ("weak " if type.weak else "") + str(type.dtype) + (print_sizes(type.shape) if type.shape else "")
+
+
+def print_sizes(sizes: Sequence[Size]) -> str:
+    return "[" + ", ".join(map(print_coef, sizes)) + "]"
+
+
+def _graph_lines(graph: Graph) -> Iterator[str]:
+    sizes = f"[{names_text(graph.sizes)}]" if graph.sizes else ""
+    params = ", ".join(map(_param, graph.params))
+    aliases = aliases_text(graph.aliases)
+    yield f"graph {name_text(graph.name)}{sizes}({params}) -> ({names_text(graph.results)}){aliases} {{"
+    scope = Scope({p.name: p.type.dtype for p in graph.params})
+    for let in graph.lets:
+        yield from _indented(_let_lines(let, scope))
+        scope = let_scope(scope, let)
+    yield "}"
+
+
+def let_scope(scope: Scope, let: Let) -> Scope:
+    """The scope after a Let; names without a type stay unknown."""
+    found = {n: t.dtype for n, t in zip(let.names, let.types)}
+    return Scope({**scope.tensors, **found}, scope.scalars) if found else scope
+
+
+def aliases_text(aliases: Sequence[tuple[str, str]]) -> str:
+    pairs = ", ".join(f"{name_text(a)} = {name_text(b)}" for a, b in aliases)
+    return f" aliases ({pairs})" if aliases else ""
+
+
+def _param(param: Param) -> str:
+    digest = "" if param.digest is None else f" const {json.dumps(param.digest)}"
+    return f"{name_text(param.name)}: {print_type(param.type)}{digest}"
+
+
+def _indented(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+
+
+def _let_lines(let: Let, scope: Scope) -> Iterator[str]:
+    for attribute in let.attributes:
+        args = f"({names_text(attribute.args)})" if attribute.args else ""
+        yield f"[[{name_text(attribute.name)}{args}]]"
+    binders = [name_text(n) for n in let.names]
+    if let.types:
+        binders = [f"{n}: {print_type(t)}" for n, t in zip(binders, let.types, strict=True)]
+    lines = _node_lines(let, scope)
+    yield f"{', '.join(binders) or '()'} = {next(lines)}"
+    yield from lines
+
+
+def _node_lines(let: Let, scope: Scope) -> Iterator[str]:
+    match let.node:
+        case Contraction() as node:
+            yield _contraction(node, let.types, scope)
+        case Apply(op, args, dtype):
+            yield f"{operation_text(op, dtype)}({names_text(args)})"
+        case Special(op, args, attributes):
+            tail = ", ".join(f"{name_text(k)} = {_value(v)}" for k, v in attributes)
+            yield f"special {name_text(op)}({names_text(args)})" + (f" {{{tail}}}" if tail else "")
+        case Literal(type, values):
+            own = "" if let.types == (type,) else print_type(type) + " "
+            yield f"literal {own}({', '.join(map(number_text, values))})"
+        case node:
+            yield from _nested_lines(node)
+
+
+def _nested_lines(node: Cond | While | Scan | Custom | Remat) -> Iterator[str]:
+    match node:
+        case Cond(predicate, then, orelse, args):
+            head = f"if {name_text(predicate)} ({names_text(args)}) then"
+            return _joined([(head, then), ("else", orelse)])
+        case While(condition, body, init, captures):
+            head = f"while ({names_text(init)}){_captures(captures)} test"
+            return _joined([(head, condition), ("do", body)])
+        case Scan(body, init, inputs, captures, length, reverse):
+            head = f"scan ({names_text(init)}) in ({names_text(inputs)}){_captures(captures)}"
+            head += f" length {print_coef(length)}{' reverse' if reverse else ''} do"
+            return _joined([(head, body)])
+        case Custom(forward, backward, args):
+            return _joined([(f"custom ({names_text(args)}) forward", forward), ("backward", backward)])
+        case Remat(body, args):
+            return _joined([(f"remat ({names_text(args)}) do", body)])
+
+
+def _captures(captures: tuple[str, ...]) -> str:
+    return f" const ({names_text(captures)})" if captures else ""
+
+
+def _joined(parts: Sequence[tuple[str, Graph]]) -> Iterator[str]:
+    """`head graph head graph`, each head on the line of the brace before it."""
+    pending = ""
+    for head, graph in parts:
+        pending += head + " "
+        for line in _graph_lines(graph):
+            if line == "}":
+                pending = "} "
+                continue
+            yield pending + line
+            pending = ""
+    yield "}"
+
+
+def _value(value: AttributeValue) -> str:
+    match value:
+        case tuple():
+            return "(" + ", ".join(map(_value, value)) + (",)" if len(value) == 1 else ")")
+        case str():
+            return json.dumps(value)
+        case DType():
+            return value.name
+        case _:
+            return number_text(value)
+
+
+def _contraction(node: Contraction, types: Sequence[TensorType], scope: Scope) -> str:
+    text = f"{print_monoid(node.monoid)} [{_index_list(node)}] {{ "
+    dtypes = [c.dtype for c in node.monoid.identity]
+    text += "; ".join(
+        f"{_sink(sink, _shape(types, i))} <- {print_expr(body, scope, dtype)}"
+        for i, (sink, body, dtype) in enumerate(zip(node.sinks, node.body, dtypes, strict=True))
+    )
+    text += " }"
+    if node.constraints:
+        text += " where " + ", ".join(f"0 <= {print_affine(c.form)} < {print_coef(c.bound)}" for c in node.constraints)
+    return text + _defaults(node)
+
+
+def _index_list(node: Contraction) -> str:
+    names = [name_text(i) for i in node.indices]
+    if node.extents:
+        names = [f"{i} < {print_coef(e)}" for i, e in zip(names, node.extents, strict=True)]
+    return ", ".join(names)
+
+
+def _shape(types: Sequence[TensorType], component: int) -> tuple[Size, ...] | None:
+    return types[component].shape if component < len(types) else None
+
+
+def _sink(sink: Sink, implied: tuple[Size, ...] | None) -> str:
+    indices = ", ".join(map(print_affine, sink.indices))
+    if sink.shape == implied:
+        return f"[{indices}]"
+    return f"[{indices} : {', '.join(map(print_coef, sink.shape))}]"
+
+
+def _defaults(node: Contraction) -> str:
+    if node.defaults == (None,) * node.monoid.arity:
+        return ""
+    words = ["_" if d is None else name_text(d) for d in node.defaults]
+    return f" default {words[0]}" if len(words) == 1 else f" default ({', '.join(words)})"
+
+
+class GraphParser(ExprParser):
+    """Recursive descent over the grammar above."""
+
+    def graph(self) -> Graph:
+        self.expect("graph")
+        name = self.name()
+        sizes = self.items(self.name, "]") if self.accept("[") else ()
+        self.expect("(")
+        params = self.items(self._param, ")")
+        self.expect("->")
+        results = self.name_list()
+        aliases = self.aliases()
+        self.expect("{")
+        lets: list[Let] = []
+        scope = Scope({p.name: p.type.dtype for p in params})
+        with self.nested(_SUBGRAPH_LEVELS):
+            while not self.accept("}"):
+                lets.append(self._let(scope))
+                scope = let_scope(scope, lets[-1])
+        return Graph(name, params, tuple(lets), results, sizes, aliases)
+
+    def aliases(self) -> tuple[tuple[str, str], ...]:
+        if not self.accept("aliases"):
+            return ()
+        self.expect("(")
+        return self.items(self._pair, ")")
+
+    def _pair(self) -> tuple[str, str]:
+        left = self.name()
+        self.expect("=")
+        return left, self.name()
+
+    def _param(self) -> Param:
+        name = self.name()
+        self.expect(":")
+        return Param(name, self.type(), self.string() if self.accept("const") else None)
+
+    def type(self) -> TensorType:
+        weak = self.accept("weak")
+        dtype = self.dtype()
+        return TensorType(dtype, self.sizes() if self.at("[") else (), weak)
+
+    def _let(self, scope: Scope) -> Let:
+        attributes: list[Attribute] = []
+        while self.at("["):
+            attributes.append(self._attribute())
+        names, types = self._binders()
+        self.expect("=")
+        return Let(names, self._node(types, scope), types, tuple(attributes))
+
+    def _attribute(self) -> Attribute:
+        self.expect("[")
+        self.expect("[")
+        name = self.name()
+        args = self.name_list() if self.at("(") else ()
+        self.expect("]")
+        self.expect("]")
+        return Attribute(name, args)
+
+    def _binders(self) -> tuple[tuple[str, ...], tuple[TensorType, ...]]:
+        if self.accept("("):
+            self.expect(")")
+            return (), ()
+        names, types = [self.name("a name, or '}'")], []
+        if self.accept(":"):
+            types.append(self.type())
+        while self.accept(","):
+            names.append(self.name())
+            if types:
+                self.expect(":")
+                types.append(self.type())
+        return tuple(names), tuple(types)
+
+    def _node(self, types: tuple[TensorType, ...], scope: Scope) -> Node:
+        token = self.token
+        if token.kind == "name":
+            match token.text:
+                case "special":
+                    return self._special()
+                case "literal":
+                    return self._literal(types)
+                case "if" | "while" | "scan" | "custom" | "remat":
+                    return self._nested_node()
+                case "monoid":
+                    return self._contraction(types, scope)
+        if self.at(":", 1):
+            return self._contraction(types, scope)
+        op, dtype = split_operation(self.name("an operation"))
+        return Apply(op, self.name_list(), dtype)
+
+    def _special(self) -> Special:
+        self.expect("special")
+        op, args = self.name(), self.name_list()
+        return Special(op, args, self.items(self._attribute_value, "}") if self.accept("{") else ())
+
+    def _attribute_value(self) -> tuple[str, AttributeValue]:
+        name = self.name()
+        self.expect("=")
+        return name, self._value()
+
+    def _value(self) -> AttributeValue:
+        if self.accept("("):
+            with self.nested():
+                return self.items(self._value, ")")
+        if self.token.kind == "string":
+            return self.string()
+        if self.token.kind == "number" or any(map(self.at, ("-", "inf", "nan"))):
+            return self.number()
+        return self.dtype()
+
+    def _literal(self, types: tuple[TensorType, ...]) -> Literal:
+        self.expect("literal")
+        if self.at("(") and len(types) != 1:
+            self.expected("a type")
+        type = types[0] if self.at("(") else self.type()
+        self.expect("(")
+        return Literal(type, self.items(self.number, ")"))
+
+    def _nested_node(self) -> Node:
+        match self.advance().text:
+            case "if":
+                predicate, args = self.name(), self.name_list()
+                return Cond(predicate, self._part("then"), self._part("else"), args)
+            case "while":
+                init, captures = self.name_list(), self._captures()
+                return While(self._part("test"), self._part("do"), init, captures)
+            case "scan":
+                return self._scan()
+            case "custom":
+                args = self.name_list()
+                return Custom(self._part("forward"), self._part("backward"), args)
+            case _:
+                args = self.name_list()
+                return Remat(self._part("do"), args)
+
+    def _scan(self) -> Scan:
+        init = self.name_list()
+        self.expect("in")
+        inputs, captures = self.name_list(), self._captures()
+        self.expect("length")
+        length, reverse = self.size(), self.accept("reverse")
+        return Scan(self._part("do"), init, inputs, captures, length, reverse)
+
+    def _part(self, word: str) -> Graph:
+        self.expect(word)
+        return self.graph()
+
+    def _captures(self) -> tuple[str, ...]:
+        return self.name_list() if self.accept("const") else ()
+
+    def _contraction(self, types: tuple[TensorType, ...], scope: Scope) -> Contraction:
+        monoid = self.monoid()
+        indices, extents = self._index_list()
+        self.expect("{")
+        sinks: list[Sink] = []
+        body: list[Expr] = []
+        while not self.accept("}"):
+            if len(sinks) == monoid.arity:
+                self.expected("'}', for the aggregation has no more components")
+            sinks.append(self._sink(_shape(types, len(sinks))))
+            self.expect("<-")
+            body.append(self.expr(scope, monoid.identity[len(body)].dtype))
+            if not self.at("}"):
+                self.expect(";")
+        constraints = self._constraints() if self.accept("where") else ()
+        defaults = self._defaults() if self.accept("default") else (None,) * monoid.arity
+        return Contraction(indices, monoid, tuple(body), tuple(sinks), constraints, defaults, extents)
+
+    def _index_list(self) -> tuple[tuple[str, ...], tuple[Size, ...]]:
+        self.expect("[")
+        indices: list[str] = []
+        extents: list[Size] = []
+        while not self.accept("]"):
+            indices.append(self.name("an index"))
+            if (len(indices) == 1 or extents) and self.at("<"):
+                self.expect("<")
+                extents.append(self.size())
+            if len(extents) not in (0, len(indices)):
+                self.expected("'<'")
+            if not self.at("]"):
+                self.expect(",")
+        return tuple(indices), tuple(extents)
+
+    def _sink(self, implied: tuple[Size, ...] | None) -> Sink:
+        self.expect("[")
+        indices = []
+        with self.nested():
+            while not (self.at("]") or self.at(":")):
+                indices.append(self.affine())
+                if not self.accept(","):
+                    break
+        if self.accept(":"):
+            return Sink(tuple(indices), self.items(self.size, "]"))
+        if implied is None:
+            self.expected("':' and the sizes, which no type implies here")
+        self.expect("]")
+        return Sink(tuple(indices), implied)
+
+    def _constraints(self) -> tuple[Constraint, ...]:
+        found = [self._constraint()]
+        while self.accept(","):
+            found.append(self._constraint())
+        return tuple(found)
+
+    def _constraint(self) -> Constraint:
+        if not (self.at("0") or self.token.text == "0"):
+            self.expected("'0 <='")
+        self.advance()
+        self.expect("<=")
+        form = self.affine()
+        self.expect("<")
+        return Constraint(form, self.size())
+
+    def _defaults(self) -> tuple[str | None, ...]:
+        if self.accept("("):
+            return self.items(self._default, ")")
+        return (self._default(),)
+
+    def _default(self) -> str | None:
+        return None if self.accept("_") else self.name()

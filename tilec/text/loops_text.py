@@ -1,0 +1,421 @@
+"""Floor 3: text of Loops: kernels and programs.
+
+    kernel  ::= "kernel" name "(" {("in" | "out" | "inout") buffer ","} ")" block        block ::= "{" {stmt} "}"
+    buffer  ::= name ":" [space] type ["strides" sizes] ["base" name] ["offset" size]    space left out: param
+    stmt    ::= "for" index "in" size [kind] ["depth" natural] block                     kind left out: serial
+              | "if" affine ">=" "0" {"," ...} block
+              | "alloc" buffer                                                           space left out: heap
+              | "let" name [":" dtype] "=" expr
+              | name "[" indices "]" [aggregation] "=" expr
+              | "while" expr block | "barrier" space
+              | "instr" name "(" {name "[" {affine [":" size] ","} "]" ","} ")"
+    aggregation ::= name [":" dtype] | monoid                         `sum=` where the dtype is the buffer's
+
+    program ::= "program" name ["[" sizes "]"] "(" names ")" "->" "(" names ")" ["aliases" "(" pairs ")"] "{"
+                  {"buffer" buffer} ["arena" natural] {"place" name natural} {"constant" name digest}
+                  {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
+    step    ::= "launch" name "(" names ")" | "copy" name "->" name
+              | "host" name "(" names ")" "->" "(" names ")"
+              | "repeat" name "test" steps "do" steps | "branch" name "then" steps ["else" steps]
+
+For example:
+
+    kernel matmul(in A: f32[64, 32], in B: f32[32, 16], out C: f32[64, 16]) {
+      for m in 64 parallel {
+        for n in 16 vector {
+          C[m, n] = 0.0
+          for k in 32 {
+            C[m, n] sum= mul(A[m, k], B[k, n])
+          }
+        }
+      }
+    }
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from tilec.affine import Affine, Size
+from tilec.dtypes import BOOL
+from tilec.loops import (
+    LOOP_KINDS,
+    SPACES,
+    Alloc,
+    Barrier,
+    Block,
+    Branch,
+    Buffer,
+    Copy,
+    For,
+    HostCall,
+    If,
+    Instr,
+    Kernel,
+    KernelParam,
+    Launch,
+    Let,
+    Program,
+    Repeat,
+    Step,
+    Stmt,
+    Store,
+    While,
+    Window,
+)
+from tilec.monoid import STANDARD, Monoid, standard
+from tilec.text.affine_text import print_affine, print_coef
+from tilec.text.expr_text import EMPTY, Scope, print_expr, print_indices, print_monoid
+from tilec.text.graph_text import GraphParser, aliases_text, print_sizes
+from tilec.text.lexer import name_text, names_text
+
+T = TypeVar("T")
+
+
+def print_kernel(kernel: Kernel) -> str:
+    """The text of a kernel, deterministic, ending in a newline."""
+    return _text(_kernel_lines(kernel))
+
+
+def print_program(program: Program) -> str:
+    """The text of a program, deterministic, ending in a newline."""
+    return _text(_program_lines(program))
+
+
+def print_block(block: Block, scope: Scope = EMPTY) -> str:
+    """Statements one below the other, for messages and tests."""
+    return _text(_block_lines(block, scope))
+
+
+def parse_kernel(text: str, name: str = "<kernel>") -> Kernel:
+    """Inverse of `print_kernel`; does not verify. Raises TileError TILE0601, TILE0411."""
+    parser = LoopsParser(text, name)
+    kernel = parser.kernel()
+    parser.end()
+    return kernel
+
+
+def parse_program(text: str, name: str = "<program>") -> Program:
+    """Inverse of `print_program`; does not verify. Raises TileError TILE0601, TILE0411."""
+    parser = LoopsParser(text, name)
+    program = parser.program()
+    parser.end()
+    return program
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _indented(lines: Iterator[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+
+
+def _kernel_lines(kernel: Kernel) -> Iterator[str]:
+    params = ", ".join(f"{p.mode} {_buffer(p.buffer, 'param')}" for p in kernel.params)
+    yield f"kernel {name_text(kernel.name)}({params}) {{"
+    yield from _indented(_block_lines(kernel.body, Scope({p.buffer.name: p.buffer.dtype for p in kernel.params})))
+    yield "}"
+
+
+def _buffer(buffer: Buffer, implied: str) -> str:
+    text = f"{name_text(buffer.name)}: " + ("" if buffer.space == implied else f"{buffer.space} ")
+    text += str(buffer.dtype) + (print_sizes(buffer.shape) if buffer.shape else "")
+    if buffer.strides is not None:
+        text += " strides " + print_sizes(buffer.strides)
+    if buffer.base is not None:
+        text += f" base {name_text(buffer.base)}"
+    return text + (f" offset {print_coef(buffer.offset)}" if buffer.offset != 0 else "")
+
+
+def _block_lines(block: Block, scope: Scope) -> Iterator[str]:
+    for stmt in block:
+        yield from _stmt_lines(stmt, scope)
+        scope = stmt_scope(scope, stmt)
+
+
+def stmt_scope(scope: Scope, stmt: Stmt) -> Scope:
+    """The scope of the statements after this one in its block."""
+    match stmt:
+        case Alloc(buffer):
+            return scope.with_tensor(buffer.name, buffer.dtype)
+        case Let(name, value):
+            return scope.with_scalar(name, value.dtype)
+        case _:
+            return scope
+
+
+def _stmt_lines(stmt: Stmt, scope: Scope) -> Iterator[str]:
+    match stmt:
+        case For(index, extent, kind, body, depth):
+            words = ["", kind] if kind != "serial" else [""]
+            words += ["depth", str(depth)] if depth else []
+            yield from _braced(f"for {name_text(index)} in {print_coef(extent)}{' '.join(words)}", body, scope)
+        case If(conditions, body):
+            yield from _braced("if " + ", ".join(f"{print_affine(c)} >= 0" for c in conditions), body, scope)
+        case While(condition, body):
+            yield from _braced(f"while {print_expr(condition, scope, BOOL)}", body, scope)
+        case Alloc(buffer):
+            yield f"alloc {_buffer(buffer, 'heap')}"
+        case Let(name, value):
+            yield f"let {name_text(name)}: {value.dtype} = {print_expr(value, scope, value.dtype)}"
+        case Store():
+            yield _store(stmt, scope)
+        case Barrier(space):
+            yield f"barrier {space}"
+        case Instr(name, operands):
+            yield f"instr {name_text(name)}({', '.join(map(_window, operands))})"
+
+
+def _braced(head: str, body: Block, scope: Scope) -> Iterator[str]:
+    yield f"{head} {{"
+    yield from _indented(_block_lines(body, scope))
+    yield "}"
+
+
+def _store(stmt: Store, scope: Scope) -> str:
+    target = f"{name_text(stmt.buffer)}[{print_indices(stmt.indices, scope)}]"
+    dtype = scope.tensors.get(stmt.buffer)
+    monoid = ""
+    if stmt.monoid is not None:
+        monoid = print_monoid(stmt.monoid)
+        name, _, own = monoid.partition(":")
+        monoid = f" {name if name in STANDARD and own == str(dtype) else monoid}"
+    return f"{target}{monoid}{'= ' if monoid else ' = '}{print_expr(stmt.value, scope, dtype)}"
+
+
+def _window(window: Window) -> str:
+    axes = [
+        print_affine(start) + ("" if extent is None else f" : {print_coef(extent)}")
+        for start, extent in zip(window.starts, window.extents, strict=True)
+    ]
+    return f"{name_text(window.buffer)}[{', '.join(axes)}]"
+
+
+def _program_lines(program: Program) -> Iterator[str]:
+    sizes = f"[{names_text(program.sizes)}]" if program.sizes else ""
+    signature = f"({names_text(program.params)}) -> ({names_text(program.results)})"
+    yield f"program {name_text(program.name)}{sizes}{signature}{aliases_text(program.aliases)} {{"
+    yield from _indented(_declarations(program))
+    for kernel in program.kernels:
+        yield from _indented(_kernel_lines(kernel))
+    if program.init:
+        yield from _indented(_steps("init", program.init))
+    yield from _indented(_steps("run", program.steps))
+    yield "}"
+
+
+def _declarations(program: Program) -> Iterator[str]:
+    for buffer in program.buffers:
+        yield f"buffer {_buffer(buffer, '')}"
+    if program.arena:
+        yield f"arena {program.arena}"
+    for name, offset in program.places:
+        yield f"place {name_text(name)} {offset}"
+    for name, digest in program.constants:
+        yield f"constant {name_text(name)} {json.dumps(digest)}"
+
+
+def _steps(head: str, steps: Sequence[Step]) -> Iterator[str]:
+    yield f"{head} {{"
+    for step in steps:
+        yield from _indented(_step_lines(step))
+    yield "}"
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    match step:
+        case Launch(kernel, args):
+            yield f"launch {name_text(kernel)}({names_text(args)})"
+        case Copy(source, target):
+            yield f"copy {name_text(source)} -> {name_text(target)}"
+        case HostCall(function, inputs, outputs):
+            yield f"host {name_text(function)}({names_text(inputs)}) -> ({names_text(outputs)})"
+        case Repeat(condition, test, steps):
+            yield from _steps(f"repeat {name_text(condition)} test", test)
+            yield from _steps("do", steps)
+        case Branch(condition, then, orelse):
+            yield from _steps(f"branch {name_text(condition)} then", then)
+            if orelse:
+                yield from _steps("else", orelse)
+
+
+class LoopsParser(GraphParser):
+    """Recursive descent over the grammar above."""
+
+    def kernel(self) -> Kernel:
+        self.expect("kernel")
+        name = self.name()
+        self.expect("(")
+        params = self.items(self._kernel_param, ")")
+        return Kernel(name, params, self.block(Scope({p.buffer.name: p.buffer.dtype for p in params})))
+
+    def _kernel_param(self) -> KernelParam:
+        mode = self.word(("in", "out", "inout"), "'in', 'out' or 'inout'")
+        return KernelParam(self._buffer("param"), mode)  # type: ignore[arg-type]  # one of the three
+
+    def _buffer(self, implied: str | None) -> Buffer:
+        name = self.name()
+        self.expect(":")
+        if implied is None or (self.token.kind == "name" and self.token.text in SPACES):
+            space = self.word(SPACES, "a memory space")
+        else:
+            space = implied
+        type = self.type()
+        strides = self.sizes() if self.accept("strides") else None
+        base = self.name() if self.accept("base") else None
+        offset: Size = self.size() if self.accept("offset") else 0
+        return Buffer(name, type.dtype, type.shape, space, strides, base, offset)  # type: ignore[arg-type]
+
+    def block(self, scope: Scope) -> Block:
+        self.expect("{")
+        found: list[Stmt] = []
+        with self.nested():
+            while not self.accept("}"):
+                found.append(self._stmt(scope))
+                scope = stmt_scope(scope, found[-1])
+        return tuple(found)
+
+    def _stmt(self, scope: Scope) -> Stmt:
+        if self.at_name():
+            return self._store(scope)
+        match self.token.text:
+            case "for":
+                return self._for(scope)
+            case "if":
+                self.advance()
+                return If(self._conditions(), self.block(scope))
+            case "while":
+                self.advance()
+                return While(self.expr(scope, BOOL), self.block(scope))
+            case "alloc":
+                self.advance()
+                return Alloc(self._buffer("heap"))
+            case "let":
+                return self._scalar_let(scope)
+            case "barrier":
+                self.advance()
+                return Barrier(self.word(SPACES, "a memory space"))  # type: ignore[arg-type]
+            case "instr":
+                self.advance()
+                name = self.name()
+                self.expect("(")
+                return Instr(name, self.items(self._window, ")"))
+        self.expected("a statement, or '}'")
+
+    def _for(self, scope: Scope) -> For:
+        self.expect("for")
+        index = self.name("an index")
+        self.expect("in")
+        extent = self.size()
+        kind = "serial" if self.at("{") or self.at("depth") else self.word(LOOP_KINDS, "a kind of loop")
+        depth = self.natural() if self.accept("depth") else 0
+        return For(index, extent, kind, self.block(scope), depth)  # type: ignore[arg-type]  # one of LOOP_KINDS
+
+    def _conditions(self) -> tuple[Affine, ...]:
+        found = [self._condition()]
+        while self.accept(","):
+            found.append(self._condition())
+        return tuple(found)
+
+    def _condition(self) -> Affine:
+        form = self.affine()
+        self.expect(">=")
+        if self.natural() != 0:
+            self.fail("the right side of a condition is 0", self.tokens[self.position - 1])
+        return form
+
+    def _scalar_let(self, scope: Scope) -> Let:
+        self.expect("let")
+        name = self.name()
+        dtype = self.dtype() if self.accept(":") else None
+        self.expect("=")
+        return Let(name, self.expr(scope, dtype))
+
+    def _store(self, scope: Scope) -> Store:
+        name = self.name()
+        self.expect("[")
+        indices = self._indices(scope)
+        self.expect("]")
+        monoid = None if self.at("=") else self._aggregation(name, scope)
+        self.expect("=")
+        return Store(name, indices, self.expr(scope, scope.tensors.get(name)), monoid)
+
+    def _aggregation(self, buffer: str, scope: Scope) -> Monoid:
+        dtype = scope.tensors.get(buffer)
+        if self.at("=", 1) and dtype is not None:
+            return standard(self.word(STANDARD, "'=' or an aggregation"), dtype)
+        return self.monoid()
+
+    def _window(self) -> Window:
+        name = self.name()
+        self.expect("[")
+        axes = self.items(self._axis, "]")
+        return Window(name, tuple(s for s, _ in axes), tuple(e for _, e in axes))
+
+    def _axis(self) -> tuple[Affine, Size | None]:
+        start = self.affine()
+        return start, self.size() if self.accept(":") else None
+
+    def program(self) -> Program:
+        self.expect("program")
+        name = self.name()
+        sizes = self.items(self.name, "]") if self.accept("[") else ()
+        params = self.name_list()
+        self.expect("->")
+        results, aliases = self.name_list(), self.aliases()
+        self.expect("{")
+        buffers = self._repeated("buffer", lambda: self._buffer(None))
+        arena = self.natural() if self.accept("arena") else 0
+        places = self._repeated("place", lambda: (self.name(), self.natural()))
+        constants = self._repeated("constant", lambda: (self.name(), self.string()))
+        kernels: list[Kernel] = []
+        while self.at("kernel"):
+            kernels.append(self.kernel())
+        init = self._steps() if self.accept("init") else ()
+        self.expect("run")
+        steps = self._steps()
+        self.expect("}")
+        return Program(
+            name, params, results, buffers, tuple(kernels), steps, init, constants, sizes, aliases, arena, places
+        )
+
+    def _repeated(self, word: str, item: Callable[[], T]) -> tuple[T, ...]:
+        found: list[T] = []
+        while self.accept(word):
+            found.append(item())
+        return tuple(found)
+
+    def _steps(self) -> tuple[Step, ...]:
+        self.expect("{")
+        found: list[Step] = []
+        with self.nested(2):
+            while not self.accept("}"):
+                found.append(self._step())
+        return tuple(found)
+
+    def _step(self) -> Step:
+        match self.word(("launch", "copy", "host", "repeat", "branch"), "a step, or '}'"):
+            case "launch":
+                return Launch(self.name(), self.name_list())
+            case "copy":
+                source = self.name()
+                self.expect("->")
+                return Copy(source, self.name())
+            case "host":
+                function, inputs = self.name(), self.name_list()
+                self.expect("->")
+                return HostCall(function, inputs, self.name_list())
+            case "repeat":
+                condition = self.name()
+                self.expect("test")
+                test = self._steps()
+                self.expect("do")
+                return Repeat(condition, test, self._steps())
+            case _:
+                condition = self.name()
+                self.expect("then")
+                then = self._steps()
+                return Branch(condition, then, self._steps() if self.accept("else") else ())
