@@ -1,0 +1,167 @@
+"""What an executable takes and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+
+ADD = "function (A[N], B[N]) -> (C) { C = A + B; }"
+TWO = "function (A[N], S) -> (Sum, Scaled) { Sum[] = +(A[n]); Scaled = S * A; }"
+MATMUL = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@pytest.fixture(scope="module")
+def add() -> tilec.Executable:
+    return tilec.compile(ADD, A=(6,), B=(6,))
+
+
+def ramp(n: int = 6) -> Array:
+    return np.arange(n, dtype=np.float32)
+
+
+def code(call: Any) -> str:
+    """Code of the TileError that a call raises."""
+    with pytest.raises(tilec.TileError) as caught:
+        call()
+    return caught.value.code
+
+
+def test_position_and_name(add: tilec.Executable) -> None:
+    a, b = ramp(), ramp() * 10
+    for result in (add(a, b), add(a, B=b), add(B=b, A=a)):
+        np.testing.assert_array_equal(result, a + b)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: np.repeat(a, 2)[::2],
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(np.float32),
+        lambda a: np.broadcast_to(a, (2, 6))[1],
+        lambda a: memoryview(a),
+    ],
+    ids=["strided", "negative", "unaligned", "read-only", "buffer"],
+)
+def test_views(add: tilec.Executable, view: Any) -> None:
+    a = ramp()
+    np.testing.assert_array_equal(add(view(a), a), a + a)
+
+
+def test_dlpack(add: tilec.Executable) -> None:
+    class Foreign:
+        def __init__(self, array: Array) -> None:
+            self.array = array
+
+        def __dlpack__(self, **options: Any) -> Any:
+            return self.array.__dlpack__(**options)
+
+        def __dlpack_device__(self) -> Any:
+            return self.array.__dlpack_device__()
+
+    np.testing.assert_array_equal(add(Foreign(ramp()), ramp()), ramp() * 2)
+
+
+def test_refused_arguments(add: tilec.Executable) -> None:
+    a = ramp()
+    assert code(lambda: add(a)) == "TILE0501"
+    assert code(lambda: add(a, a, a)) == "TILE0502"
+    assert code(lambda: add(a, a, Q=a)) == "TILE0502"
+    assert code(lambda: add(a, a, A=a)) == "TILE0502"
+    assert code(lambda: add(a, a.astype(np.float64))) == "TILE0503"
+    assert code(lambda: add(a, a.astype(">f4"))) == "TILE0503"
+    assert code(lambda: add(a, a.astype(object))) == "TILE0503"
+    assert code(lambda: add(a, a.astype(complex))) == "TILE0503"
+    assert code(lambda: add(a, ramp(7))) == "TILE0504"
+    assert code(lambda: add(a, a.reshape(2, 3))) == "TILE0504"
+    assert code(lambda: add(a, [1, 2, 3])) == "TILE0505"
+    assert code(lambda: add(a, None)) == "TILE0505"
+    with pytest.raises(tilec.TileError, match="'B'"):
+        add(a, ramp(7))
+
+
+def test_out(add: tilec.Executable) -> None:
+    a = ramp()
+    out = np.empty(6, np.float32)
+    assert add(a, a, out=out) is out
+    np.testing.assert_array_equal(out, a + a)
+    strided = np.zeros(12, np.float32)
+    add(a, a, out=strided[::2])
+    np.testing.assert_array_equal(strided[::2], a + a)
+    np.testing.assert_array_equal(strided[1::2], 0)
+    add(a, a, out={"C": out})
+
+
+def test_out_that_overlaps_an_input_is_right() -> None:
+    matmul = tilec.compile(MATMUL, A=(8, 8), B=(8, 8))
+    a, b = (np.random.default_rng(s).random((8, 8), np.float32) for s in (1, 2))
+    expected = matmul(a, b)
+    matmul(a, b, out=a)
+    np.testing.assert_array_equal(a, expected)
+
+
+def test_refused_out(add: tilec.Executable) -> None:
+    a = ramp()
+    assert code(lambda: add(a, a, out=np.empty(7, np.float32))) == "TILE0506"
+    assert code(lambda: add(a, a, out=np.empty(6, np.float64))) == "TILE0506"
+    assert code(lambda: add(a, a, out=(np.empty(6, np.float32),) * 2)) == "TILE0506"
+    assert code(lambda: add(a, a, out={"D": a})) == "TILE0506"
+    assert code(lambda: add(a, a, out="x")) == "TILE0506"
+    frozen = np.empty(6, np.float32)
+    frozen.flags.writeable = False
+    assert code(lambda: add(a, a, out=frozen)) == "TILE0507"
+    two = tilec.compile(TWO, A=(6,), S=2.0)
+    both = np.empty(6, np.float32)
+    assert code(lambda: two(a, 2.0, out=(both[:1].reshape(()), both))) == "TILE0507"
+
+
+def test_a_scalar_is_a_run_time_argument() -> None:
+    two = tilec.compile(TWO, A=(6,), S=2.0)
+    total, scaled = two(ramp(), 3.0)
+    assert total == 15
+    np.testing.assert_array_equal(scaled, ramp() * 3)
+    assert two(ramp(), 5)[1][1] == 5
+
+
+def test_constants_are_compiled_in() -> None:
+    b = np.random.default_rng(0).random((5, 4), np.float32)
+    matmul = tilec.compile(MATMUL, constants={"B": b}, A=(3, 5))
+    assert list(matmul.params) == ["A"]
+    a = np.ones((3, 5), np.float32)
+    np.testing.assert_allclose(matmul(a), a @ b, rtol=1e-6)
+
+
+def test_threads_share_an_executable() -> None:
+    matmul = tilec.compile(MATMUL, A=(64, 64), B=(64, 64))
+    inputs = [np.random.default_rng(s).random((64, 64), np.float32) for s in range(8)]
+    expected = [matmul(a, a) for a in inputs]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        wrong.extend(i for _ in range(50) if not np.array_equal(matmul(inputs[i], inputs[i]), expected[i]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong and not any(t.is_alive() for t in threads)
+
+
+def test_zero_extents() -> None:
+    matmul = tilec.compile(MATMUL, A=(3, 0), B=(0, 2))
+    np.testing.assert_array_equal(matmul(np.ones((3, 0), np.float32), np.ones((0, 2), np.float32)), np.zeros((3, 2)))
+    assert tilec.run(ADD, {"A": ramp(0), "B": ramp(0)})["C"].shape == (0,)
+
+
+def test_targets() -> None:
+    a = ramp()
+    assert code(lambda: tilec.run(ADD, {"A": a, "B": a}, target="cuda")) == "TILE0508"
+    assert code(lambda: tilec.run(ADD, {"A": a, "B": a}, target="llvm:7")) == "TILE0509"
+    np.testing.assert_array_equal(tilec.run(ADD, {"A": a, "B": a}, target="reference")["C"], a + a)

@@ -1,0 +1,108 @@
+"""The command line, in process and as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tilec.cli.main import call
+
+ROOT = Path(__file__).parents[2]
+MATMUL = "function matmul(A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "matmul.tile").write_text(MATMUL)
+    (tmp_path / "bad.tile").write_text("function (A[N]) -> (B) { B = A + Q; }\n")
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", rng.random((4, 3), np.float32))
+    np.savez(tmp_path / "b.npz", first=rng.random((3, 2), np.float32), other=np.arange(3))
+    return tmp_path
+
+
+def test_run_writes_its_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["-i", f"A={folder}/a.npy", "-i", f"B={folder}/b.npz:first", "-o", f"C={folder}/c.npy"]
+    assert call(["run", f"{folder}/matmul.tile", *arguments]) == 0
+    expected = np.load(folder / "a.npy") @ np.load(folder / "b.npz")["first"]
+    np.testing.assert_allclose(np.load(folder / "c.npy"), expected, rtol=1e-6)
+    assert capsys.readouterr().out.startswith("C: f32[4, 2] =\n[[")
+
+
+def test_run_as_json_with_random_inputs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--random", "A:f32[3,4]", "--random", "B:f32[4,2]", "--json", "--time"]
+    assert call(["run", f"{folder}/matmul.tile", "-f", "matmul", *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["results"]["C"]["shape"] == [3, 2]
+    assert len(found["results"]["C"]["values"]) == 6
+    assert found["run_seconds"]["count"] >= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["-i", "A=missing.npy"], "TILE0701"),
+        (["-i", "A={}/b.npz:none"], "TILE0703"),
+        (["-i", "A={}/matmul.tile"], "TILE0703"),
+        (["-i", "nonsense"], "TILE0704"),
+        (["--random", "A:f33[2]"], "TILE0303"),
+        (["--random", "A:f32[2,x]"], "TILE0704"),
+        (["-i", "A={}/a.npy", "--random", "B:f32[4,2]"], "TILE0201"),
+        (["-f", "nothing"], "TILE0110"),
+        (["--random", "A:f32[2,3]", "--random", "B:f32[3,2]", "-o", "D=d.npy"], "TILE0704"),
+        (["--random", "A:f32[2,3]", "--random", "B:f32[3,2]", "-o", "C={}/no/c.npy"], "TILE0702"),
+        (["--random", "A:f32[2,3]", "--random", "B:f32[3,2]", "--target", "cuda"], "TILE0508"),
+    ],
+)
+def test_run_refuses(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str) -> None:
+    filled = [a.format(folder) for a in arguments]
+    assert call(["run", f"{folder}/matmul.tile", *filled]) == 1
+    captured = capsys.readouterr().err
+    assert code in captured and "Traceback" not in captured
+
+
+def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", f"{folder}/matmul.tile"]) == 0
+    assert call(["check", f"{folder}/matmul.tile", f"{folder}/bad.tile"]) == 1
+    assert f"{folder}/bad.tile:1:30" in capsys.readouterr().out
+    assert call(["check", "--json", f"{folder}/bad.tile"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)[f"{folder}/bad.tile"]
+    assert (found["code"], found["line"], found["column"]) == ("TILE0101", 1, 30)
+
+
+def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["frobnicate"]) == 2
+    assert call(["run"]) == 2
+    assert call(["run", "--nonsense", "x.tile"]) == 2
+    assert call(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("tilec ")
+
+
+def test_opt_prints_every_stage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = ["--shape", "A=f32[8,8]", "--shape", "B=f32[8,8]"]
+    dump = folder / "dump"
+    command = ["opt", f"{folder}/matmul.tile", *shapes, "--print-after", "all", "--verify-each", "--dump-dir", str(dump)]
+    assert call(command) == 0
+    out, err = capsys.readouterr()
+    assert "// after infer" in err and "// after place" in err
+    names = sorted(p.name for p in dump.iterdir())
+    assert names[0] == "00_infer.graph" and names[-1].endswith("_place.loops")
+    # What one stage printed, the next ones read.
+    lowered = next(p for p in dump.iterdir() if "lower" in p.name)
+    assert call(["opt", str(lowered)]) == 0
+    assert capsys.readouterr().out == out
+    assert call(["opt", str(dump / names[0]), "-p", "simplify,dce"]) == 0
+    assert call(["opt", str(dump / names[0]), "-p", "nonsense"]) == 1
+    assert call(["opt", str(dump / names[0]), "-p", "place"]) == 1
+
+
+def test_as_a_process(folder: Path) -> None:
+    command = [sys.executable, "-m", "tilec", "run", "bad.tile", "--random", "A:f32[3]"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "error[TILE0101]" in done.stderr and "bad.tile:1:30" in done.stderr and "Traceback" not in done.stderr
