@@ -1,0 +1,56 @@
+"""Schedule primitives: pure, checked functions Kernel -> Kernel, and the table from directive names to them.
+
+A directive `name(arguments)` calls the primitive of that name with the kernel and its arguments. Not there yet:
+`rfactor` (the only primitive that may change the order of a float sum) and `map_to` (machine instructions).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+from tilec.loops import Kernel
+from tilec.passes.schedule.analysis import malformed
+from tilec.passes.schedule.kinds import parallel, unroll, vectorize
+from tilec.passes.schedule.reorder import reorder
+from tilec.passes.schedule.stage import pack, stage
+from tilec.passes.schedule.tile import peel, tile
+from tilec.schedule import Directive, Schedule
+
+Primitive = Callable[..., Kernel]
+
+PRIMITIVES: Mapping[str, Primitive] = {
+    "tile": tile,
+    "peel": peel,
+    "reorder": reorder,
+    "vectorize": vectorize,
+    "unroll": unroll,
+    "parallel": parallel,
+    "stage": stage,
+    "pack": pack,
+}
+
+
+def apply(kernel: Kernel, schedule: Schedule) -> Kernel:
+    """Applies the directives in order. Raises TILE0603 for a malformed one, TILE0604 for one that is not safe."""
+    for directive in schedule:
+        kernel = apply_one(kernel, directive)
+    return kernel
+
+
+def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
+    """Applies one directive; the arguments' number and types are checked against the primitive's signature."""
+    primitive = PRIMITIVES.get(directive.name)
+    if primitive is None:
+        raise malformed(f"there is no schedule primitive '{directive.name}'")
+    signature = inspect.signature(primitive)
+    try:
+        bound = signature.bind(kernel, *directive.args)
+    except TypeError as mismatch:
+        raise malformed(f"{directive}: {mismatch}") from None
+    for name, value in list(bound.arguments.items())[1:]:
+        wanted = int if signature.parameters[name].annotation == "int" else str
+        for item in value if isinstance(value, tuple) else (value,):
+            if not isinstance(item, wanted):
+                raise malformed(f"{directive}: '{name}' must be {'an integer' if wanted is int else 'a word'}")
+    return primitive(kernel, *directive.args)

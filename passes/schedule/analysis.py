@@ -1,0 +1,356 @@
+"""Accesses, ranges and dependences of a loop nest, as the schedule primitives need them.
+
+Everything here is conservative: an index that is no affine form may be any cell, and iterations count as independent
+only where one axis proves it. The test per axis is the classic one (Banerjee's bounds on the difference of two affine
+forms), joined by the injectivity of a mixed-radix form, which settles tiled indices such as `64*n.0 + n.1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tilec.affine import Affine, Coef, Size
+from tilec.dtypes import BOOL
+from tilec.errors import TileError, error
+from tilec.expr import Access, Const, Expr, Read, reads, substitute_indices, transform, variables
+from tilec.loops import (
+    Alloc,
+    Block,
+    Buffer,
+    For,
+    If,
+    Instr,
+    Kernel,
+    Let,
+    Stmt,
+    Store,
+    While,
+    accesses,
+    children,
+    map_exprs,
+    rewrite,
+    walk,
+    with_children,
+)
+from tilec.monoid import Monoid
+
+Index = Affine | Expr
+Redirect = Callable[[tuple[Index, ...]], tuple[str, tuple[Index, ...]]]
+
+
+def refuse(message: str, *notes: str) -> TileError:
+    """TILE0604: the directive is well formed, but not safe here."""
+    return error("TILE0604", message, notes=notes)
+
+
+def malformed(message: str) -> TileError:
+    """TILE0603: a name or an argument is wrong."""
+    return error("TILE0603", message)
+
+
+def static(size: Size | Coef) -> int:
+    """A size as an int; raises TILE0210 for a symbolic one."""
+    if isinstance(size, int):
+        return size
+    raise error("TILE0210", f"schedules need static sizes, found {size}")
+
+
+# --- names and places ----------------------------------------------------------------------------------------------
+
+
+def names(kernel: Kernel) -> set[str]:
+    """Every name of a loop, buffer or scalar."""
+    found = {p.buffer.name for p in kernel.params}
+    for stmt in walk(kernel.body):
+        match stmt:
+            case For():
+                found.add(stmt.index)
+            case Alloc():
+                found.add(stmt.buffer.name)
+            case Let():
+                found.add(stmt.name)
+            case _:
+                pass
+    return found
+
+
+def check_fresh(kernel: Kernel, *new: str) -> None:
+    """Raises TILE0603 where a new name is taken or given twice."""
+    taken = names(kernel)
+    for i, name in enumerate(new):
+        if name in taken or name in new[:i]:
+            raise malformed(f"the name '{name}' is already taken")
+
+
+def buffers(kernel: Kernel) -> dict[str, Buffer]:
+    """Parameters and allocations by name."""
+    found = {p.buffer.name: p.buffer for p in kernel.params}
+    found.update((s.buffer.name, s.buffer) for s in walk(kernel.body) if isinstance(s, Alloc))
+    return found
+
+
+def loops_named(block: Block, name: str) -> list[For]:
+    return [s for s in walk(block) if isinstance(s, For) and s.index == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What encloses a statement, outermost first."""
+
+    loops: tuple[For, ...] = ()
+    conditions: tuple[Affine, ...] = ()
+
+    def enter(self, stmt: Stmt) -> Scope:
+        match stmt:
+            case For():
+                return replace(self, loops=(*self.loops, stmt))
+            case If():
+                return replace(self, conditions=(*self.conditions, *stmt.conditions))
+            case _:
+                return self
+
+    def ranges(self) -> dict[str, int]:
+        return {loop.index: static(loop.extent) for loop in self.loops}
+
+
+def rewrite_loops(kernel: Kernel, name: str, change: Callable[[For, Scope], Block]) -> Kernel:
+    """Replaces every loop called `name`; raises TILE0603 where there is none. Identity-preserving."""
+    found = 0
+
+    def block(stmts: Block, scope: Scope) -> Block:
+        nonlocal found
+        result: list[Stmt] = []
+        for stmt in stmts:
+            if isinstance(stmt, For) and stmt.index == name:
+                found += 1
+                result.extend(change(stmt, scope))
+            else:
+                inner = children(stmt)
+                new = block(inner, scope.enter(stmt)) if inner else inner
+                result.append(stmt if new is inner else with_children(stmt, new))
+        return stmts if len(result) == len(stmts) and all(a is b for a, b in zip(result, stmts)) else tuple(result)
+
+    body = block(kernel.body, Scope())
+    if not found:
+        raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
+    return kernel if body is kernel.body else replace(kernel, body=body)
+
+
+def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
+    """Replaces loop indices by affine forms in all indices, conditions and values."""
+
+    def forms(indices: tuple[Index, ...]) -> tuple[Index, ...]:
+        return tuple(i.substitute(values) if isinstance(i, Affine) else substitute_indices(i, values) for i in indices)
+
+    def visit(stmt: Stmt) -> Block:
+        match stmt:
+            case Store():
+                return (replace(stmt, indices=forms(stmt.indices)),)
+            case If():
+                return (replace(stmt, conditions=tuple(c.substitute(values) for c in stmt.conditions)),)
+            case Instr():
+                windows = tuple(
+                    replace(w, starts=tuple(s.substitute(values) for s in w.starts)) for w in stmt.operands
+                )
+                return (replace(stmt, operands=windows),)
+            case _:
+                return (stmt,)
+
+    return rewrite(map_exprs(block, lambda e: substitute_indices(e, values)), visit)
+
+
+def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
+    """Redirects every access to `buffer`: `change` maps its indices to another buffer and indices."""
+    def leaf(e: Expr) -> Expr:
+        if isinstance(e, Read) and e.access.tensor == buffer:
+            tensor, indices = change(e.access.indices)
+            return Read(replace(e.access, tensor=tensor, indices=indices), e.dtype)
+        return e
+
+    def visit(stmt: Stmt) -> Block:
+        if isinstance(stmt, Store) and stmt.buffer == buffer:
+            target, indices = change(stmt.indices)
+            return (replace(stmt, buffer=target, indices=indices),)
+        return (stmt,)
+
+    def data_dependent(stmt: Stmt) -> Block:
+        if isinstance(stmt, Store) and any(not isinstance(i, Affine) for i in stmt.indices):
+            indices = tuple(i if isinstance(i, Affine) else transform(i, leaf) for i in stmt.indices)
+            return (replace(stmt, indices=indices),)
+        return (stmt,)
+
+    block = map_exprs(block, lambda e: transform(e, leaf))
+    return rewrite(rewrite(block, data_dependent), visit)
+
+
+# --- ranges --------------------------------------------------------------------------------------------------------
+
+
+def interval(form: Affine, ranges: Mapping[str, int]) -> tuple[int, int]:
+    """Least and greatest value over the box `0 <= variable < ranges[variable]`; raises KeyError for other variables."""
+    low = high = static(form.const)
+    for name, coef in form.terms:
+        reach = static(coef) * (ranges[name] - 1)
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high
+
+
+def part(form: Affine, inside: Callable[[str], bool]) -> Affine:
+    """The terms of the chosen variables, without the constant."""
+    return Affine(tuple((n, c) for n, c in form.terms if inside(n)))
+
+
+def injective(form: Affine, ranges: Mapping[str, int]) -> bool:
+    """Whether the form's value determines all its variables (a mixed-radix form).
+
+    >>> injective(Affine.of({"i": 64, "j": 1}), {"i": 3, "j": 64})
+    True
+    """
+    span = 0
+    for coef, extent in sorted((abs(static(c)), ranges[n]) for n, c in form.terms):
+        if extent > 1 and coef <= span:
+            return False
+        span += coef * (extent - 1)
+    return True
+
+
+def holds(condition: Affine, ranges: Mapping[str, int]) -> bool:
+    """Whether `condition >= 0` at every point of the box."""
+    return condition.variables() <= ranges.keys() and interval(condition, ranges)[0] >= 0
+
+
+# --- dependences ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A read (`store` None) or a store of a buffer, with the extents of the loops between the block and it."""
+
+    buffer: str
+    indices: tuple[Index, ...] | None  # None: any cell (a view, a machine instruction)
+    store: Store | None
+    ranges: Mapping[str, int] = field(default_factory=dict)
+    conditions: tuple[Affine, ...] = ()
+
+
+def uses(block: Block, ranges: Mapping[str, int] | None = None) -> list[Use]:
+    """Every access in a block to a buffer that is not allocated inside it."""
+    private = {s.buffer.name for s in walk(block) if isinstance(s, Alloc)}
+    return [u for u in _uses(block, dict(ranges or {}), ()) if u.buffer not in private]
+
+
+def _uses(block: Block, ranges: dict[str, int], conditions: tuple[Affine, ...]) -> Iterator[Use]:
+    for stmt in block:
+        for access in _reads(stmt):
+            yield Use(access.tensor, access.indices, None, ranges, conditions)
+        match stmt:
+            case Store():
+                yield Use(stmt.buffer, stmt.indices, stmt, ranges, conditions)
+            case For():
+                yield from _uses(stmt.body, {**ranges, stmt.index: static(stmt.extent)}, conditions)
+            case If():
+                yield from _uses(stmt.body, ranges, (*conditions, *stmt.conditions))
+            case While():
+                yield from _uses(stmt.body, ranges, conditions)
+            case Alloc() if stmt.buffer.base is not None:
+                marker = Store(stmt.buffer.base, (), _ANY)
+                yield Use(stmt.buffer.base, None, marker, ranges, conditions)
+            case Instr():
+                for window in stmt.operands:
+                    yield Use(window.buffer, None, Store(window.buffer, (), _ANY), ranges, conditions)
+            case _:
+                pass
+
+
+def _reads(stmt: Stmt) -> list[Access]:
+    found = accesses(stmt)
+    if isinstance(stmt, Store):
+        found += [r.access for i in stmt.indices if not isinstance(i, Affine) for r in reads(i)]
+    return found
+
+
+_ANY = Const(0, BOOL)  # the unknown value that a view or an instruction may store
+
+
+def order_free(monoid: Monoid | None) -> bool:
+    """Whether aggregation gives the same result in any order: integers wrap, max and min are exact."""
+    if monoid is None or monoid.name not in ("sum", "prod", "max", "min"):
+        return False
+    return monoid.name in ("max", "min") or not any(d.is_float for d in monoid.dtypes)
+
+
+def carried(found: Sequence[Use], index: str, *, commute: bool = False) -> str | None:
+    """Why two iterations of the loop `index` may touch one cell, one of them writing; None where they cannot.
+
+    The ranges of the uses say what varies between the two iterations (`index` among them); all other variables are the
+    same in both. With `commute`, aggregations of one order-free monoid do not conflict with one another.
+    """
+    for store in found:
+        if store.store is None or store.ranges.get(index, 1) == 1:
+            continue
+        for other in found:
+            if other.buffer != store.buffer or _separated(store, other, index):
+                continue
+            if commute and _commute(store, other):
+                continue
+            kind = "read" if other.store is None else "stored"
+            return f"a cell of '{store.buffer}' may be stored by one iteration of '{index}' and {kind} by another"
+    return None
+
+
+def _commute(a: Use, b: Use) -> bool:
+    if a.store is None or b.store is None or a.store.monoid is None or b.store.monoid is None:
+        return False
+    return order_free(a.store.monoid) and a.store.monoid == b.store.monoid
+
+
+def _separated(a: Use, b: Use, index: str) -> bool:
+    if a.indices is None or b.indices is None or len(a.indices) != len(b.indices):
+        return False
+    return any(
+        isinstance(f, Affine) and isinstance(g, Affine) and _apart(f, a.ranges, g, b.ranges, index)
+        for f, g in zip(a.indices, b.indices)
+    )
+
+
+def _apart(f: Affine, f_ranges: Mapping[str, int], g: Affine, g_ranges: Mapping[str, int], index: str) -> bool:
+    coef = static(f.coefficient(index))
+    if coef == 0 or g.coefficient(index) != coef:
+        return False
+    if f == g and injective(part(f, f_ranges.__contains__), _larger(f_ranges, g_ranges)):
+        return f.variables() & f_ranges.keys() == g.variables() & g_ranges.keys()
+    if part(f, lambda n: n not in f_ranges) != part(g, lambda n: n not in g_ranges):
+        return False
+    f_low, f_high = interval(part(f, lambda n: n in f_ranges and n != index) + f.const, f_ranges)
+    g_low, g_high = interval(part(g, lambda n: n in g_ranges and n != index) + g.const, g_ranges)
+    return max(abs(f_low - g_high), abs(f_high - g_low)) < abs(coef)
+
+
+def _larger(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
+    return {n: max(a.get(n, 1), b.get(n, 1)) for n in a.keys() | b.keys()}
+
+
+def uses_index(block: Block, index: str) -> bool:
+    """Whether a block mentions a loop index at all."""
+    for stmt in walk(block):
+        match stmt:
+            case Store():
+                forms = [i.variables() if isinstance(i, Affine) else variables(i) for i in stmt.indices]
+                if index in variables(stmt.value) or any(index in f for f in forms):
+                    return True
+            case Let():
+                if index in variables(stmt.value):
+                    return True
+            case While():
+                if index in variables(stmt.condition):
+                    return True
+            case If():
+                if any(index in c.variables() for c in stmt.conditions):
+                    return True
+            case Instr():
+                if any(index in s.variables() for w in stmt.operands for s in w.starts):
+                    return True
+            case _:
+                pass
+    return False

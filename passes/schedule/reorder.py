@@ -1,0 +1,84 @@
+"""Changing the order of nested loops.
+
+Before:
+    for m in 4 { for n in 5 { for k in 6 { C[m, n] sum= A[m, k]*B[k, n] } } }
+After reorder(k, m):
+    for k in 6 { for n in 5 { for m in 4 { C[m, n] sum= A[m, k]*B[k, n] } } }
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tilec.affine import Affine
+from tilec.loops import Block, For, If, Kernel
+from tilec.passes.schedule.analysis import Scope, carried, loops_named, malformed, refuse, rewrite_loops, static, uses
+
+
+def reorder(kernel: Kernel, *loops: str) -> Kernel:
+    """Permutes the named loops of a perfect nest into the given order, outermost first; others keep their places.
+
+    Guards between the loops move inwards. Safe where no dependence changes: a loop whose iterations never share a
+    written cell moves freely, the others keep their order among themselves, unless all that they share are sums,
+    products, maxima or minima that are exact in any order. A float sum thus keeps the order of its reduction loops.
+    Raises TILE0603 for unknown names, TILE0604 where the nest is not perfect or the order matters.
+    """
+    if len(set(loops)) != len(loops) or not loops:
+        raise malformed("reorder: loops must be named once each")
+    for name in loops:
+        if not loops_named(kernel.body, name):
+            raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
+    for first in loops:
+        kernel = rewrite_loops(kernel, first, lambda found, scope: _permuted(found, scope, loops))
+    return kernel
+
+
+def _permuted(top: For, scope: Scope, order: tuple[str, ...]) -> Block:
+    if any(loop.index in order for loop in scope.loops):
+        return (top,)  # not the outermost of the named loops
+    chain, conditions, body = _perfect_nest(top, order)
+    slots = [i for i, loop in enumerate(chain) if loop.index in order]
+    by_name = {loop.index: loop for loop in chain}
+    new = list(chain)
+    for slot, name in zip(slots, order):
+        new[slot] = by_name[name]
+    if new == chain:
+        return (top,)
+    _check(chain, new, body)
+    block: Block = (If(tuple(conditions), body),) if conditions else body
+    for loop in reversed(new):
+        block = (replace(loop, body=block),)
+    return block
+
+
+def _perfect_nest(top: For, order: tuple[str, ...]) -> tuple[list[For], list[Affine], Block]:
+    """The chain of loops from `top` to the last named one, the guards among them, and what is inside."""
+    chain, missing, body = [top], set(order) - {top.index}, top.body
+    conditions: list[Affine] = []
+    while missing:
+        match body:
+            case (For() as inner,):
+                chain.append(inner)
+                missing.discard(inner.index)
+                body = inner.body
+            case (If() as guard,):
+                conditions += guard.conditions
+                body = guard.body
+            case _:
+                raise refuse(
+                    f"reorder: loops {', '.join(order)} are not a perfect nest",
+                    f"'{chain[-1].index}' holds {len(body)} statements above {', '.join(sorted(missing))}",
+                )
+    return chain, conditions, body
+
+
+def _check(old: list[For], new: list[For], body: Block) -> None:
+    if any(loop.kind == "vector" for loop in new[:-1]):
+        raise refuse("reorder: a vector loop must stay innermost")
+    found = uses(body, {loop.index: static(loop.extent) for loop in old})
+    bound = {loop.index: why for loop in old if (why := carried(found, loop.index))}
+    if [n.index for n in old if n.index in bound] == [n.index for n in new if n.index in bound]:
+        return
+    for loop in old:
+        if loop.index in bound and (why := carried(found, loop.index, commute=True)):
+            raise refuse("reorder: the order of the loops matters here", why)

@@ -1,0 +1,359 @@
+"""Copies of a part of a buffer: in registers, in a thread's memory, or in another layout.
+
+Before:
+    for m in 4 { for k in 6 { for n in 8 { C[m, n] sum= A[m, k]*B[k, n] } } }
+After vectorize(n), stage(C, m, c, register):
+    for m in 4 {
+      alloc c[1, 8] register
+      unroll c.0 in 1 { vector c.1 in 8 { c[c.0, c.1] = C[m + c.0, c.1] } }
+      for k in 6 { vector n in 8 { c[0, n] sum= A[m, k]*B[k, n] } }
+      unroll c.out.0 in 1 { vector c.out.1 in 8 { C[m + c.out.0, c.out.1] = c[c.out.0, c.out.1] } }
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from tilec.affine import Affine
+from tilec.expr import read
+from tilec.loops import SPACES, Alloc, Block, Buffer, For, If, Kernel, LoopKind, Space, Stmt, Store, walk
+from tilec.passes.schedule.analysis import (
+    Index,
+    Scope,
+    Use,
+    buffers,
+    check_fresh,
+    injective,
+    malformed,
+    map_accesses,
+    names,
+    refuse,
+    rewrite_loops,
+    static,
+    uses,
+)
+from tilec.passes.schedule.initial import Initial, initialise
+from tilec.passes.schedule.regions import Region, clip, divide, edge_guards, region
+
+Start = Literal["copy", "init"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Storage of a region: axes in storage order, each an axis of the region, or its tiles, or the place in a tile.
+
+    split: tile size per split axis. order: (axis, part), part 0 an unsplit axis, 1 the tiles, 2 the place in a tile.
+    pad: elements added to the pitch of the last but one axis.
+    """
+
+    split: Mapping[int, int]
+    order: tuple[tuple[int, int], ...]
+    pad: int = 0
+
+    def shape(self, extents: Sequence[int]) -> tuple[int, ...]:
+        sizes = []
+        for axis, which in self.order:
+            tile = self.split.get(axis, 1)
+            sizes.append((extents[axis], -(-extents[axis] // tile), tile)[which])
+        return tuple(sizes)
+
+    def strides(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        if not self.pad:
+            return None
+        steps = [1]
+        for i, size in enumerate(reversed(shape[1:])):
+            steps.append(steps[-1] * size + (self.pad if i == 0 else 0))
+        return tuple(reversed(steps))
+
+    def place(self, local: Sequence[Affine], ranges: Mapping[str, int]) -> tuple[Affine, ...] | None:
+        """Storage indices of a local index; None where a split is not affine."""
+        parts: dict[tuple[int, int], Affine] = {}
+        for axis, form in enumerate(local):
+            parts[axis, 0] = form
+            if axis in self.split:
+                pair = divide(form, self.split[axis], ranges)
+                if pair is None:
+                    return None
+                parts[axis, 1], parts[axis, 2] = pair
+        return tuple(parts[key] for key in self.order)
+
+    def local(self, stored: Sequence[Affine], rank: int) -> tuple[Affine, ...]:
+        """Inverse of `place`."""
+        forms = [Affine()] * rank
+        for (axis, which), form in zip(self.order, stored):
+            forms[axis] = forms[axis] + (form * self.split[axis] if which == 1 else form)
+        return tuple(forms)
+
+
+def stage(
+    kernel: Kernel, buffer: str, loop: str, new: str, space: Space = "thread", start: Start = "copy", pad: int = 0
+) -> Kernel:
+    """Inside every loop `loop`, what its body touches of `buffer` is kept in `new`.
+
+    The region is the bounding box of the accesses. It is copied in before (unless it is overwritten whole) and copied
+    out after, where it is stored to; copies do not reach over the buffer's edges. With `init` nothing is copied in: the
+    kernel's nest that initialises `buffer` is evaluated in the staged copy instead, and dropped once every cell of the
+    buffer is staged; refused unless each cell is staged once. `pad` widens the rows. A `register` buffer gets vector
+    lanes as an axis of their own (so vectorize first), and its copies are unrolled and vectorised.
+
+    The copy-in loops are `new.0`, `new.1` ..., the copy-out loops `new.out.0` ....
+    """
+    if space not in SPACES or space == "param" or start not in ("copy", "init") or pad < 0:
+        raise malformed(f"stage: bad space '{space}', start '{start}' or pad {pad}")
+    source = _source(kernel, buffer, "stage")
+    check_fresh(kernel, new)
+    _check_prefix(kernel, new)
+    initial = initialise(kernel, buffer, loop) if start == "init" else None
+
+    def change(found: For, scope: Scope) -> Block:
+        body = _staged(found, scope, source, new, space, pad, initial)
+        return (For(found.index, found.extent, found.kind, body, found.depth),)
+
+    kernel = rewrite_loops(kernel, loop, change)
+    return initial.drop(kernel) if initial else kernel
+
+
+def pack(
+    kernel: Kernel, buffer: str, loop: str, new: str, axis: int, size: int, space: Space = "heap", pad: int = 0
+) -> Kernel:
+    """Copies what the body of `loop` reads of `buffer` into panels of `size` along `axis`.
+
+    The panels are the outermost axis of `new`, the place in a panel the innermost; the other axes keep their order
+    between. B[k, n] packed with axis 1 and size 64 is new[n/64, k, n%64]. Copy loops are `new.0`, `new.1` ....
+
+    Before:
+        for j in 2 { for k in 3 { for n in 4 { C[4*j + n] sum= B[k, 4*j + n] } } }
+    After pack(B, j, p, 1, 2):
+        for j in 2 {
+          alloc p[2, 3, 2]
+          for p.0 in 2 { for p.1 in 3 { for p.2 in 2 { p[p.0, p.1, p.2] = B[p.1, 4*j + 2*p.0 + p.2] } } }
+          ...
+    Raises TILE0604 where the buffer is also stored, or an index does not fall into panels: tile the loops first.
+    """
+    source = _source(kernel, buffer, "pack")
+    rank = len(source.shape)
+    if not 0 <= axis < rank or size < 1 or space not in SPACES or space in ("param", "register") or pad < 0:
+        raise malformed(f"pack: bad axis {axis}, size {size}, space '{space}' or pad {pad}")
+    check_fresh(kernel, new)
+    _check_prefix(kernel, new)
+    order = ((axis, 1), *((a, 0) for a in range(rank) if a != axis), (axis, 2))
+    layout = Layout({axis: size}, order, pad)
+
+    def change(found: For, scope: Scope) -> Block:
+        body = _packed(found, scope, source, new, space, layout)
+        return (For(found.index, found.extent, found.kind, body, found.depth),)
+
+    return rewrite_loops(kernel, loop, change)
+
+
+def _source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
+    known = buffers(kernel)
+    if buffer not in known:
+        raise malformed(f"{primitive}: there is no buffer '{buffer}' in kernel '{kernel.name}'")
+    if any(b.base == buffer for b in known.values()) or known[buffer].base is not None:
+        raise refuse(f"{primitive}: '{buffer}' is seen through a view")
+    return known[buffer]
+
+
+def _check_prefix(kernel: Kernel, new: str) -> None:
+    if any(n.startswith(new + ".") for n in names(kernel)):
+        raise malformed(f"names that start with '{new}.' are already taken")
+
+
+def _touching(loop: For, buffer: str, primitive: str) -> list[Use]:
+    found = [u for u in uses(loop.body) if u.buffer == buffer]
+    if any(isinstance(s, For) and s.kind == "parallel" for s in walk(loop.body)) and any(u.store for u in found):
+        raise refuse(f"{primitive}: '{buffer}' is stored in a parallel loop inside '{loop.index}'")
+    return found
+
+
+def _staged(
+    loop: For, scope: Scope, source: Buffer, new: str, space: Space, pad: int, initial: Initial | None
+) -> Block:
+    found = _touching(loop, source.name, "stage")
+    if not found:
+        return loop.body
+    _check_nesting(loop, scope, space)
+    shape = tuple(static(s) for s in source.shape)
+    box = region(found, "stage")
+    if space != "register":
+        box = clip(box, shape)
+    layout = _layout(found, box, space, pad, loop)
+    outer = {**scope.ranges(), loop.index: static(loop.extent)}
+    lanes = {axis for axis, which in layout.order if which == 2} | _lane_axes(found, box, loop, space)
+    copy = _Copy(source, new, space, box, layout, shape, outer, frozenset(lanes))
+    body: list[Stmt] = [Alloc(copy.buffer())]
+    if initial is not None:
+        body += initial.evaluate(copy.loops(new), copy.stored(new), copy.cell(new), copy.guards(new), new)
+    elif not _overwritten(found, box):
+        body += copy.inward()
+    body += _redirected(loop.body, source.name, new, box, layout, "stage")
+    if any(u.store for u in found):
+        body += copy.outward()
+    return tuple(body)
+
+
+def _packed(loop: For, scope: Scope, source: Buffer, new: str, space: Space, layout: Layout) -> Block:
+    found = _touching(loop, source.name, "pack")
+    if not found:
+        return loop.body
+    if any(u.store for u in found):
+        raise refuse(f"pack: '{source.name}' is stored in the loop '{loop.index}'")
+    _check_nesting(loop, scope, space)
+    shape = tuple(static(s) for s in source.shape)
+    box = clip(region(found, "pack"), shape)
+    outer = {**scope.ranges(), loop.index: static(loop.extent)}
+    copy = _Copy(source, new, space, box, layout, shape, outer, frozenset())
+    return (
+        Alloc(copy.buffer()),
+        *copy.inward(),
+        *_redirected(loop.body, source.name, new, box, layout, "pack"),
+    )
+
+
+def _check_nesting(loop: For, scope: Scope, space: Space) -> None:
+    kinds = {s.kind for s in (*scope.loops, loop)}
+    if "vector" in kinds:
+        raise refuse(f"stage: '{loop.index}' is in vector lanes")
+    if "parallel" in kinds and space == "heap":
+        raise refuse(f"stage: the threads of a parallel loop around '{loop.index}' would share it", "use space thread")
+
+
+def _lane_axes(found: Sequence[Use], box: Region, loop: For, space: Space) -> set[int]:
+    """Axes of a register region whose index is moved by a vector loop."""
+    if space != "register":
+        return set()
+    lanes = {s.index for s in walk(loop.body) if isinstance(s, For) and s.kind == "vector"}
+    return {
+        axis
+        for use in found
+        for axis, form in enumerate(use.indices or ())
+        if isinstance(form, Affine) and form.variables() & lanes & use.ranges.keys()
+    }
+
+
+def _layout(found: Sequence[Use], box: Region, space: Space, pad: int, loop: For) -> Layout:
+    split: dict[int, int] = {}
+    vectors = {s.index: static(s.extent) for s in walk(loop.body) if isinstance(s, For) and s.kind == "vector"}
+    for axis in sorted(_lane_axes(found, box, loop, space)):
+        widths = {
+            vectors[name]
+            for use in found
+            for name in _variables(use, axis) & vectors.keys() & use.ranges.keys()
+        }
+        if (width := max(widths)) < box.extents[axis]:
+            split[axis] = width
+    order: list[tuple[int, int]] = []
+    for axis in range(len(box.extents)):
+        order += [(axis, 1), (axis, 2)] if axis in split else [(axis, 0)]
+    return Layout(split, tuple(order), pad)
+
+
+def _variables(use: Use, axis: int) -> frozenset[str]:
+    form = (use.indices or ())[axis]
+    return form.variables() if isinstance(form, Affine) else frozenset()
+
+
+def _overwritten(found: Sequence[Use], box: Region) -> bool:
+    """Whether the body stores every cell of the box without looking at it."""
+    if len(found) != 1 or found[0].store is None or found[0].store.monoid is not None or found[0].conditions:
+        return False
+    ranges, free = found[0].ranges, set[str]()
+    for form in found[0].indices or ():
+        inner = form.variables() & ranges.keys() if isinstance(form, Affine) else frozenset()
+        if not isinstance(form, Affine) or inner & free or not injective(_inner(form, ranges), ranges):
+            return False
+        free |= inner
+    return prod(ranges[n] for n in free) == box.volume
+
+
+def _inner(form: Affine, ranges: Mapping[str, int]) -> Affine:
+    return Affine(tuple((n, c) for n, c in form.terms if n in ranges))
+
+
+def _redirected(body: Block, buffer: str, new: str, box: Region, layout: Layout, primitive: str) -> Block:
+    ranges: dict[str, int] = {}
+    for use in uses(body):
+        for name, extent in use.ranges.items():
+            ranges[name] = max(extent, ranges.get(name, 1))
+
+    def change(indices: tuple[Index, ...]) -> tuple[str, tuple[Index, ...]]:
+        local = box.local([i for i in indices if isinstance(i, Affine)])
+        placed = layout.place(local, ranges)
+        if placed is None:
+            sizes = ", ".join(map(str, layout.split.values()))
+            raise refuse(f"{primitive}: an index of '{buffer}' does not fall into tiles of {sizes}", f"index {local}")
+        return new, placed
+
+    return map_accesses(body, buffer, change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The two copies between a region and its staged form."""
+
+    source: Buffer
+    new: str
+    space: Space
+    box: Region
+    layout: Layout
+    shape: tuple[int, ...]
+    outer: Mapping[str, int]
+    lanes: frozenset[int]  # region axes that lie in vector lanes
+
+    def buffer(self) -> Buffer:
+        shape = self.layout.shape(self.box.extents)
+        return Buffer(self.new, self.source.dtype, shape, self.space, self.layout.strides(shape))
+
+    def loops(self, prefix: str) -> tuple[tuple[str, int, LoopKind], ...]:
+        """Name, extent and kind of the copy loops, in storage order."""
+        kinds: list[LoopKind] = []
+        for axis, which in self.layout.order:
+            lane = self.space == "register" and axis in self.lanes and which != 1
+            kinds.append("vector" if lane else "unroll" if self.space == "register" else "serial")
+        shape = self.layout.shape(self.box.extents)
+        return tuple((f"{prefix}.{i}", size, kind) for i, (size, kind) in enumerate(zip(shape, kinds)))
+
+    def stored(self, prefix: str) -> tuple[Affine, ...]:
+        return tuple(Affine.var(name) for name, _, _ in self.loops(prefix))
+
+    def cell(self, prefix: str) -> tuple[Affine, ...]:
+        """Indices into the source."""
+        local = self.layout.local(self.stored(prefix), len(self.shape))
+        return tuple(s + i for s, i in zip(self.box.starts, local))
+
+    def guards(self, prefix: str) -> tuple[Affine, ...]:
+        local = self.layout.local(self.stored(prefix), len(self.shape))
+        ranges = {**self.outer, **{name: size for name, size, _ in self.loops(prefix)}}
+        edges = edge_guards(self.box.starts, local, self.shape, ranges)
+        return tuple(dict.fromkeys((*edges, *self._tile_ends(local))))
+
+    def _tile_ends(self, local: Sequence[Affine]) -> list[Affine]:
+        """A split axis may reach over the region's end, and there is no more to copy there."""
+        extents = self.box.extents
+        return [-local[a] + (extents[a] - 1) for a, tile in self.layout.split.items() if extents[a] % tile]
+
+    def inward(self) -> Block:
+        value = read(self.source.name, self.cell(self.new), self.source.dtype)
+        store = Store(self.new, self.stored(self.new), value)
+        return nest(self.loops(self.new), self.guards(self.new), (store,))
+
+    def outward(self) -> Block:
+        prefix = f"{self.new}.out"
+        value = read(self.new, self.stored(prefix), self.source.dtype)
+        store = Store(self.source.name, self.cell(prefix), value)
+        return nest(self.loops(prefix), self.guards(prefix), (store,))
+
+
+def nest(loops: Sequence[tuple[str, int, LoopKind]], guards: tuple[Affine, ...], body: Block) -> Block:
+    """Perfectly nested loops around a guarded body; a vector loop is put innermost."""
+    if guards:
+        body = (If(guards, body),)
+    ordered = [x for x in loops if x[2] != "vector"] + [x for x in loops if x[2] == "vector"]
+    for name, extent, kind in reversed(ordered):
+        body = (For(name, extent, kind, body),)
+    return body
