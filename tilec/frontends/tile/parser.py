@@ -1,0 +1,201 @@
+"""Tile text -> syntax tree.
+
+The tables come from grammar/tile.lark by Lark (LALR(1)); the loop that feeds them is here, so that a keyword can be told
+from a name by what the parser can accept, and parsing can go on after an error with the next statement or function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from tilec.errors import Report, Source, Span, TileError, error
+from tilec.frontends.tile import syntax
+from tilec.frontends.tile.forms import check_forms
+from tilec.frontends.tile.limits import MAX_DIAGNOSTICS, MAX_SOURCE_BYTES
+from tilec.frontends.tile.scanner import END, ERROR, Lexicon, Token, lexicon, scan
+from tilec.frontends.tile.syntax_errors import Situation, diagnose, is_missing_semicolon, is_spelled_assign
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+
+def parse(text: str, name: str = "<string>") -> syntax.Program:
+    """The syntax tree of a program.
+
+    `name` is shown in diagnostics. Raises TileError with everything found wrong in the text, in order of position.
+    """
+    source = Source(name, text)
+    _check_length(source)
+    report = Report()
+    lark, words = _grammar()
+    tokens = scan(source, words, report)
+    items = _Parse(lark, words, tokens, report).run()
+    if items is not None and not report.diagnostics:
+        program = syntax.Program(
+            source,
+            tuple(item for item in items if isinstance(item, syntax.Function)),
+            tuple(item for item in items if isinstance(item, syntax.Test)),
+        )
+        check_forms(program, report)
+        if not report.diagnostics:
+            return program
+    raise TileError(_in_order(report))
+
+
+def decode(data: bytes, name: str) -> str:
+    """The text of a source file; a byte order mark is dropped. Raises TILE0006 where it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        start = fault.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        before = data[:start].decode("utf-8", errors="replace")
+        source = Source(name, before + "\ufffd")
+        bad = data[start]
+        raise error(
+            "TILE0006",
+            f"byte 0x{bad:02X} at offset {start} is not valid UTF-8",
+            Span(source, len(before), len(before) + 1),
+            help="save the file as UTF-8",
+        ) from None
+
+
+def _check_length(source: Source) -> None:
+    limit = MAX_SOURCE_BYTES
+    if len(source.text) > limit or len(source.text.encode("utf-8", errors="surrogatepass")) > limit:
+        raise error("TILE0412", f"source is longer than {limit // 1024} KiB", Span(source, 0, 0))
+
+
+def _in_order(report: Report) -> list[Any]:
+    unique = {(d.code, d.span.start if d.span else -1): d for d in reversed(report.diagnostics)}
+    return [unique[key] for key in sorted(unique, key=lambda key: key[1])][:MAX_DIAGNOSTICS]
+
+
+@cache
+def _grammar() -> tuple[Lark, Lexicon]:
+    """The parser tables and the lexicon, built once when first needed (Lark is slow to import)."""
+    from lark import Lark
+
+    from tilec.frontends.tile.tree_builder import TreeBuilder
+
+    text = files("tilec.grammar").joinpath("tile.lark").read_text(encoding="utf-8")
+    lark = Lark(text, parser="lalr", lexer="basic", transformer=TreeBuilder())
+    return lark, lexicon(lark.terminals)
+
+
+@dataclass
+class _Parse:
+    """One parse: the position in the tokens, and the parser state to return to after an error."""
+
+    lark: Lark
+    lexicon: Lexicon
+    tokens: list[Token]
+    report: Report
+    at: int = 0
+    depth: int = 0  # open braces
+    mark: tuple[list[Any], list[Any], int] = field(default=([], [], 0))
+
+    def __post_init__(self) -> None:
+        self.state = self.lark.parse_interactive().parser_state
+        self.table = self.state.parse_conf.parse_table
+
+    def run(self) -> tuple[Any, ...] | None:
+        """The items of the program; None if the end was not reached."""
+        from lark.exceptions import UnexpectedToken
+
+        boundary = True
+        while True:
+            token = self.tokens[self.at]
+            if boundary:
+                self.mark = (list(self.state.state_stack), list(self.state.value_stack), self.depth)
+            try:
+                result = self._feed(token)
+            except UnexpectedToken:
+                if len(self.report.diagnostics) >= MAX_DIAGNOSTICS or not self._recover():
+                    return None
+                boundary = True
+                continue
+            if token.type == END:
+                return result  # type: ignore[no-any-return]
+            self.depth += (token.type == "LBRACE") - (token.type == "RBRACE")
+            boundary = token.type in ("SEMICOLON", "LBRACE", "RBRACE")
+            self.at += 1
+
+    def _feed(self, token: Token) -> Any:
+        word = self.lexicon.words.get(token.text) if token.type == "NAME" else None
+        if word is not None and word in self.table.states[self.state.state_stack[-1]]:
+            token = Token(word, token.text, token.span)
+        return self.state.feed_token(token, token.type == END)
+
+    def _accepted(self) -> frozenset[str]:
+        """Terminals that could stand at the place of the error (an LALR state alone may promise too much)."""
+        candidates = [t for t in self.table.states[self.state.state_stack[-1]] if t.isupper()]
+        return frozenset(t for t in candidates if self._accepts(t))
+
+    def _accepts(self, terminal: str) -> bool:
+        from lark.parsers.lalr_analysis import Shift
+
+        stack, states = list(self.state.state_stack), self.table.states
+        while (action := states[stack[-1]].get(terminal)) is not None:
+            kind, rule = action
+            if kind is Shift:
+                return True
+            if rule.expansion:
+                del stack[-len(rule.expansion) :]
+            if rule.origin.name not in states[stack[-1]]:  # the start symbol: the end was accepted
+                return terminal == END
+            stack.append(states[stack[-1]][rule.origin.name][1])
+        return False
+
+    def _recover(self) -> bool:
+        """Reports the error at the present token and finds a place to go on; False at the end of the text."""
+        situation = Situation(self.tokens, self.at, self._accepted(), self.state.value_stack, self.lexicon)
+        token = situation.token
+        if token.type != ERROR:  # the scanner has reported it
+            self.report.diagnostics.append(diagnose(situation))
+        if token.type == END:
+            return False
+        if is_spelled_assign(situation):
+            self._insert("EQUAL", "EQUAL")
+            self.at += 1
+            return True
+        if is_missing_semicolon(situation):
+            self._insert("SEMICOLON")
+            return True
+        self.state.state_stack[:], self.state.value_stack[:], self.depth = self.mark
+        return self._skip_statement() if self.depth else self._skip_function()
+
+    def _insert(self, *types: str) -> None:
+        span = self.tokens[self.at].span
+        for kind in types:
+            self.state.feed_token(Token(kind, self.lexicon.spelling[kind], span))
+
+    def _skip_statement(self) -> bool:
+        """Continues after the next `;`, at the next `}`, or at `function` as if the `}` were there."""
+        while (kind := self.tokens[self.at].type) != END:
+            if kind == "SEMICOLON":
+                self.at += 1
+                return True
+            if kind == "RBRACE":
+                return True
+            if kind == "FUNCTION":
+                self._insert("RBRACE")
+                self.depth -= 1
+                return True
+            self.at += 1
+        return False
+
+    def _skip_function(self) -> bool:
+        """Continues at the next `function` or `test "..."` outside of braces."""
+        depth = 0
+        self.at += 1
+        while (token := self.tokens[self.at]).type != END:
+            if token.type == "FUNCTION":
+                return True
+            if depth <= 0 and token.text == "test" and self.tokens[self.at + 1].type == "STRING":
+                return True
+            depth += (token.type == "LBRACE") - (token.type == "RBRACE")
+            self.at += 1
+        return False
