@@ -1,0 +1,400 @@
+"""Floor 3: runs Loops on NumPy arrays: the slow and obvious meaning that primitives and backends are tested against.
+
+A statement is executed at several points at once (the lanes of a vector loop; one point outside of vector loops), each
+lane with its own values of loop indices and scalars. A nest that holds a single store is expanded into all its points in
+the order of execution, whatever the kinds of its loops: an aggregation applies the terms of one cell in that order.
+
+Every access is checked: an index outside of its buffer raises TileError TILE0602. Allocations start as NaN (or as a
+striking integer), so that reading what was never written shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from tilec.affine import Affine, Size, resolve
+from tilec.errors import TileError, error
+from tilec.evaluate_expr import Mode, evaluate_expr, storage
+from tilec.expr import Access, Expr, Read, walk
+from tilec.loops import (
+    Alloc,
+    Barrier,
+    Block,
+    Branch,
+    Buffer,
+    Copy,
+    For,
+    HostCall,
+    If,
+    Instr,
+    Kernel,
+    Launch,
+    Let,
+    Program,
+    Repeat,
+    Step,
+    Stmt,
+    Store,
+    While,
+    strides_of,
+)
+from tilec.numpy_semantics import Array, cast
+
+Host: TypeAlias = Callable[..., Sequence[Array]]
+MAX_POINTS = 1 << 16  # of a nest that is expanded at once
+
+
+def evaluate_kernel(
+    kernel: Kernel, buffers: Mapping[str, Array], sizes: Mapping[str, int] | None = None, mode: Mode = "typed"
+) -> None:
+    """Runs the kernel in place on `buffers`, one array per parameter of the parameter's shape.
+
+    Named sizes are given by `sizes`. In the mode `float64` arrays of floats are float64.
+    """
+    known = dict(sizes or {})
+    state = _State({}, known, mode)
+    for param in kernel.params:
+        name = param.buffer.name
+        if name not in buffers:
+            raise _fault(f"kernel '{kernel.name}' misses its parameter '{name}'")
+        array, shape = buffers[name], _numbers(param.buffer.shape, known)
+        if array.shape != shape or array.dtype != storage(param.buffer.dtype, mode):
+            raise _fault(f"'{name}' is {array.dtype}{list(array.shape)}, not {param.buffer.dtype}{list(shape)}")
+        state.buffers[name] = array
+    _run(kernel.body, _Lanes({}, {}, 1), state)
+
+
+def evaluate_program(
+    program: Program,
+    inputs: Mapping[str, Array],
+    hosts: Mapping[str, Host] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    mode: Mode = "typed",
+) -> dict[str, Array]:
+    """Runs `init`, then `steps`; gives the results by name. `inputs` (params and constants) are not changed.
+
+    Where the program is placed, its buffers really share an arena, so that a wrong placement shows. `hosts` are the
+    functions of HostCall steps: they take the inputs and return the outputs.
+    """
+    known = dict(sizes or {})
+    arena = _arena(program, known, mode)
+    constants = {name for name, _ in program.constants}
+    aliased = {result: param for param, result in program.aliases}
+    for buffer in program.buffers:
+        if buffer.name in program.params or buffer.name in constants:
+            value = inputs[buffer.name]
+            arena[buffer.name] = np.array(value, storage(buffer.dtype, mode)).reshape(_numbers(buffer.shape, known))
+    for buffer in program.buffers:
+        if buffer.name not in arena and buffer.base is None:
+            source = aliased.get(buffer.name)
+            arena[buffer.name] = arena[source] if source else _fresh(buffer, known, mode)
+    for buffer in program.buffers:
+        if buffer.base is not None:
+            arena[buffer.name] = _view(buffer, arena, known)
+    runner = _Runner(program, arena, known, dict(hosts or {}), mode)
+    runner.run(program.init)
+    runner.run(program.steps)
+    return {name: np.array(arena[name]) for name in program.results}
+
+
+# --- memory --------------------------------------------------------------------------------------------------------
+
+
+def _fault(message: str) -> TileError:
+    return error("TILE0602", message)
+
+
+def _numbers(shape: Sequence[Size], sizes: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(int(resolve(s, sizes)) for s in shape)
+
+
+def _garbage(count: int, dtype: np.dtype[np.generic]) -> Array:
+    """Uninitialised memory: NaN, or bytes 0xA5."""
+    if dtype == np.bool_:
+        return np.ones(count, dtype)
+    if dtype.kind in "iu":
+        return np.full(count * dtype.itemsize, 0xA5, np.uint8).view(dtype)
+    return np.full(count, np.nan, dtype)
+
+
+def _fresh(buffer: Buffer, sizes: Mapping[str, int], mode: Mode) -> Array:
+    shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
+    dtype = storage(buffer.dtype, mode)
+    return _strided(_garbage(_span(shape, strides), dtype), shape, strides, 0, buffer.name)
+
+
+def _span(shape: Sequence[int], strides: Sequence[int]) -> int:
+    return 0 if 0 in shape else 1 + sum((n - 1) * max(s, 0) for n, s in zip(shape, strides))
+
+
+def _strided(flat: Array, shape: Sequence[int], strides: Sequence[int], offset: int, name: str) -> Array:
+    """A view of a flat array; raises TILE0602 where it reaches outside."""
+    reach = [(n - 1) * s for n, s in zip(shape, strides)] if 0 not in shape else []
+    low, high = offset + sum(min(r, 0) for r in reach), offset + sum(max(r, 0) for r in reach)
+    if 0 not in shape and (low < 0 or high >= flat.size):
+        raise _fault(f"view '{name}' reaches elements {low} to {high} of {flat.size}")
+    step = flat.itemsize
+    view: Array = np.lib.stride_tricks.as_strided(
+        flat[min(offset, flat.size) :], shape, [s * step for s in strides], writeable=True
+    )
+    return view
+
+
+def _view(buffer: Buffer, known: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+    assert buffer.base is not None
+    base = known[buffer.base]
+    if not base.flags.c_contiguous:
+        raise _fault(f"view '{buffer.name}' of '{buffer.base}', which is no dense array")
+    shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
+    return _strided(base.reshape(-1), shape, strides, int(resolve(buffer.offset, sizes)), buffer.name)
+
+
+def _arena(program: Program, sizes: Mapping[str, int], mode: Mode) -> dict[str, Array]:
+    """Buffers at their places in one block of memory; only in the typed mode, where the sizes are the true ones."""
+    if not program.places or mode != "typed":
+        return {}
+    memory = np.full(program.arena, 0xA5, np.uint8)
+    found: dict[str, Array] = {}
+    for name, at in program.places:
+        buffer = program.buffer(name)
+        shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
+        used = _span(shape, strides) * buffer.dtype.bytes
+        if at + used > program.arena:
+            raise _fault(f"buffer '{name}' at {at} with {used} bytes does not fit in the arena of {program.arena}")
+        flat = memory[at : at + used].view(buffer.dtype.numpy)
+        found[name] = _strided(flat, shape, strides, 0, name)
+    return found
+
+
+# --- programs ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    program: Program
+    arrays: Mapping[str, Array]
+    sizes: Mapping[str, int]
+    hosts: Mapping[str, Host]
+    mode: Mode
+
+    def run(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            self.step(step)
+
+    def step(self, step: Step) -> None:
+        match step:
+            case Launch():
+                kernel = self.program.kernel(step.kernel)
+                names = [p.buffer.name for p in kernel.params]
+                arrays = {n: self.arrays[a] for n, a in zip(names, step.args, strict=True)}
+                evaluate_kernel(kernel, arrays, self.sizes, self.mode)
+            case Copy():
+                self.arrays[step.target][...] = self.arrays[step.source]
+            case HostCall():
+                values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
+                for name, value in zip(step.outputs, values, strict=True):
+                    self.arrays[name][...] = value
+            case Repeat():
+                self.run(step.test)
+                while bool(self.arrays[step.condition]):
+                    self.run(step.steps)
+                    self.run(step.test)
+            case Branch():
+                self.run(step.then if bool(self.arrays[step.condition]) else step.orelse)
+
+
+# --- kernels -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    buffers: dict[str, Array]
+    sizes: Mapping[str, int]
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class _Lanes:
+    """Points at which a statement is executed, in order: values of loop indices and scalars, each of shape [count]."""
+
+    indices: Mapping[str, Array]
+    scalars: Mapping[str, Array]
+    count: int
+
+    def expand(self, index: str, extent: int) -> _Lanes:
+        """Every point becomes `extent` points, the new index varying fastest."""
+        values = np.tile(np.arange(extent, dtype=np.int64), self.count)
+        indices = {n: np.repeat(v, extent) for n, v in self.indices.items()}
+        scalars = {n: np.repeat(v, extent) for n, v in self.scalars.items()}
+        return _Lanes({**indices, index: values}, scalars, self.count * extent)
+
+    def fix(self, index: str, value: int) -> _Lanes:
+        return replace(self, indices={**self.indices, index: np.full(self.count, value, np.int64)})
+
+    def bind(self, name: str, value: Array) -> _Lanes:
+        return replace(self, scalars={**self.scalars, name: np.broadcast_to(value, (self.count,))})
+
+    def select(self, mask: Array) -> _Lanes:
+        if mask.all():
+            return self
+        indices = {n: v[mask] for n, v in self.indices.items()}
+        scalars = {n: v[mask] for n, v in self.scalars.items()}
+        return _Lanes(indices, scalars, int(mask.sum()))
+
+
+def _run(block: Block, lanes: _Lanes, state: _State) -> None:
+    state = replace(state, buffers=dict(state.buffers))  # the block's own allocations
+    for stmt in block:
+        if isinstance(stmt, Let):
+            lanes = lanes.bind(stmt.name, _value(stmt.value, lanes, state))
+        else:
+            _execute(stmt, lanes, state)
+
+
+def _execute(stmt: Stmt, lanes: _Lanes, state: _State) -> None:
+    match stmt:
+        case For():
+            _loop(stmt, lanes, state)
+        case If():
+            inside = lanes.select(_holds(stmt.conditions, lanes, state))
+            if inside.count:
+                _run(stmt.body, inside, state)
+        case Store():
+            _store(stmt, lanes, state)
+        case Alloc():
+            state.buffers[stmt.buffer.name] = _allocate(stmt.buffer, state)
+        case While():
+            while (running := lanes.select(_value(stmt.condition, lanes, state).astype(bool))).count:
+                _run(stmt.body, running, state)
+        case Barrier():
+            pass  # items run one after the other
+        case Instr():
+            raise _fault(f"the evaluator does not know the machine instruction '{stmt.name}'")
+        case Let():
+            raise AssertionError("a Let is bound by its block")
+
+
+def _allocate(buffer: Buffer, state: _State) -> Array:
+    if buffer.base is not None:
+        return _view(buffer, state.buffers, state.sizes)
+    return _fresh(buffer, state.sizes, state.mode)
+
+
+def _loop(loop: For, lanes: _Lanes, state: _State) -> None:
+    extent = int(resolve(loop.extent, state.sizes))
+    if extent <= 0:
+        return
+    if loop.kind == "vector" or _expandable(loop):
+        if lanes.count * _points(loop, state.sizes) <= MAX_POINTS or loop.kind == "vector":
+            _run(loop.body, lanes.expand(loop.index, extent), state)
+            return
+    for value in range(extent):
+        _run(loop.body, lanes.fix(loop.index, value), state)
+
+
+def _points(loop: For, sizes: Mapping[str, int]) -> int:
+    inner = loop.body[0] if loop.body else None
+    while isinstance(inner, If):
+        inner = inner.body[0]
+    return int(resolve(loop.extent, sizes)) * (_points(inner, sizes) if isinstance(inner, For) else 1)
+
+
+def _expandable(stmt: Stmt) -> bool:
+    """Whether a nest holds a single store that does not read what it writes: its points can be evaluated together."""
+    while isinstance(stmt, For | If):
+        if len(stmt.body) != 1:
+            return False
+        stmt = stmt.body[0]
+    if not isinstance(stmt, Store):
+        return False
+    values = [stmt.value, *(i for i in stmt.indices if not isinstance(i, Affine))]
+    return all(not isinstance(e, Read) or e.access.tensor != stmt.buffer for v in values for e in walk(v))
+
+
+def _holds(conditions: tuple[Affine, ...], lanes: _Lanes, state: _State) -> Array:
+    mask = np.ones(lanes.count, bool)
+    for form in conditions:
+        mask &= _form(form, lanes, state) >= 0
+    return mask
+
+
+def _form(form: Affine, lanes: _Lanes, state: _State) -> Array:
+    """Integer values of an affine form."""
+    total = np.full(lanes.count, _integer(resolve(form.const, state.sizes), form), np.int64)
+    for name, coef in form.terms:
+        if name not in lanes.indices:
+            raise _fault(f"index '{name}' is not bound")
+        total += _integer(resolve(coef, state.sizes), form) * lanes.indices[name]
+    return total
+
+
+def _integer(value: object, form: Affine) -> int:
+    if not isinstance(value, int):
+        raise _fault(f"index '{form}' has a fractional coefficient")
+    return value
+
+
+def _value(expr: Expr, lanes: _Lanes, state: _State) -> Array:
+    def var(name: str) -> Array:
+        if name not in lanes.scalars:
+            raise _fault(f"scalar '{name}' is not bound")
+        return lanes.scalars[name]
+
+    def read(access: Access) -> Array:
+        return _array(access.tensor, state)[_cells(access.tensor, access.indices, lanes, state)]
+
+    value = evaluate_expr(expr, read, lambda form: _form(form, lanes, state), var, state.mode)
+    return np.broadcast_to(value, (lanes.count,))
+
+
+def _array(name: str, state: _State) -> Array:
+    if name not in state.buffers:
+        raise _fault(f"there is no buffer '{name}'")
+    return state.buffers[name]
+
+
+def _cells(name: str, indices: tuple[Affine | Expr, ...], lanes: _Lanes, state: _State) -> tuple[Array, ...]:
+    """Index arrays, one per axis, every one in bounds."""
+    shape = _array(name, state).shape
+    if len(shape) != len(indices):
+        raise _fault(f"'{name}' has {len(shape)} axes, {len(indices)} indices were given")
+    cells = []
+    for axis, (index, size) in enumerate(zip(indices, shape)):
+        at = _form(index, lanes, state) if isinstance(index, Affine) else _value(index, lanes, state).astype(np.int64)
+        if at.size and (at.min() < 0 or at.max() >= size):
+            raise _fault(f"'{name}' is accessed at {at.min()} to {at.max()} on axis {axis} of extent {size}: {index}")
+        cells.append(at)
+    return tuple(cells)
+
+
+def _store(store: Store, lanes: _Lanes, state: _State) -> None:
+    target = _array(store.buffer, state)
+    cells = _cells(store.buffer, store.indices, lanes, state)
+    value = cast(_value(store.value, lanes, state), target.dtype)
+    if store.monoid is None:
+        target[cells] = value  # of equal cells, the last one stays
+        return
+    flat = np.ravel_multi_index(cells, target.shape) if cells else np.zeros(lanes.count, np.int64)
+    for chosen in _rounds(np.asarray(flat)):
+        at = tuple(c[chosen] for c in cells)
+        terms = _Lanes({}, {"a0": np.atleast_1d(target[at]), "b0": value[chosen]}, len(chosen))
+        combined = _value(store.monoid.combine[0], terms, state)
+        target[at] = combined if cells else combined[0]
+
+
+def _rounds(flat: Array) -> list[Array]:
+    """Points in rounds: the first term of every cell, then the second of every cell, and so on."""
+    order = np.argsort(flat, kind="stable")
+    ordered = flat[order]
+    starts = np.r_[0, np.flatnonzero(np.diff(ordered)) + 1]
+    lengths = np.diff(np.r_[starts, len(flat)])
+    rank = np.arange(len(flat)) - np.repeat(starts, lengths)
+    by_rank = order[np.argsort(rank, kind="stable")]
+    counts = np.bincount(rank)
+    return np.split(by_rank, np.cumsum(counts)[:-1])
+
+
