@@ -1,8 +1,8 @@
 """Floor 3: runs Loops on NumPy arrays: the slow and obvious meaning that primitives and backends are tested against.
 
 A statement is executed at several points at once (the lanes of a vector loop; one point outside of vector loops), each
-lane with its own values of loop indices and scalars. A nest that holds a single store is expanded into all its points in
-the order of execution, whatever the kinds of its loops: an aggregation applies the terms of one cell in that order.
+lane with its own values of loop indices and scalars. A nest that holds a single store is expanded into all its points
+in the order of execution, whatever the kinds of its loops: an aggregation applies the terms of a cell in that order.
 
 Every access is checked: an index outside of its buffer raises TileError TILE0602. Allocations start as NaN (or as a
 striking integer), so that reading what was never written shows.
@@ -288,10 +288,10 @@ def _loop(loop: For, lanes: _Lanes, state: _State) -> None:
     extent = int(resolve(loop.extent, state.sizes))
     if extent <= 0:
         return
-    if loop.kind == "vector" or _expandable(loop):
-        if lanes.count * _points(loop, state.sizes) <= MAX_POINTS or loop.kind == "vector":
-            _run(loop.body, lanes.expand(loop.index, extent), state)
-            return
+    small = lanes.count * _points(loop, state.sizes) <= MAX_POINTS if _expandable(loop) else False
+    if small or loop.kind == "vector":
+        _run(loop.body, lanes.expand(loop.index, extent), state)
+        return
     for value in range(extent):
         _run(loop.body, lanes.fix(loop.index, value), state)
 
@@ -374,16 +374,17 @@ def _cells(name: str, indices: tuple[Affine | Expr, ...], lanes: _Lanes, state: 
 def _store(store: Store, lanes: _Lanes, state: _State) -> None:
     target = _array(store.buffer, state)
     cells = _cells(store.buffer, store.indices, lanes, state)
+    if not cells:
+        target, cells = target.reshape(1), (np.zeros(lanes.count, np.int64),)
     value = cast(_value(store.value, lanes, state), target.dtype)
     if store.monoid is None:
         target[cells] = value  # of equal cells, the last one stays
         return
-    flat = np.ravel_multi_index(cells, target.shape) if cells else np.zeros(lanes.count, np.int64)
-    for chosen in _rounds(np.asarray(flat)):
+    flat = np.asarray(np.ravel_multi_index(cells, target.shape))
+    for chosen in _rounds(flat):
         at = tuple(c[chosen] for c in cells)
-        terms = _Lanes({}, {"a0": np.atleast_1d(target[at]), "b0": value[chosen]}, len(chosen))
-        combined = _value(store.monoid.combine[0], terms, state)
-        target[at] = combined if cells else combined[0]
+        terms = _Lanes({}, {"a0": target[at], "b0": value[chosen]}, len(chosen))
+        target[at] = _value(store.monoid.combine[0], terms, state)
 
 
 def _rounds(flat: Array) -> list[Array]:

@@ -37,8 +37,8 @@ def tile(
 
     A remainder is split off as a second nest of the same loop names and static extents (`cut`), or switched off by an
     `If` (`guard`; the inner extent is then always `size`). With `balanced`, `size` is a maximum and the tiles are
-    evened out: 64 by at most 14 gives 13, 13, 13, 13, 12. The order of iterations stays. Raises TILE0603, TILE0604 for a loop
-    that is no longer serial.
+    evened out: 64 by at most 14 gives 13, 13, 13, 13, 12. The order of iterations stays. Raises TILE0603, and TILE0604
+    for a loop that is no longer serial.
     """
     if size < 1 or tail not in ("cut", "guard") or sizes not in ("exact", "balanced"):
         raise malformed(f"tile: bad size {size}, tail '{tail}' or sizes '{sizes}'")
