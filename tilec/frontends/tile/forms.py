@@ -6,7 +6,8 @@ forms: TILE0011, 0012, 0112, 0206, 0215, 0411, 0417. Trees are walked iterativel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from tilec.errors import Report, Source, Span
 from tilec.frontends.tile import syntax as s
@@ -59,8 +60,8 @@ def walk(root: s.Expression) -> Iterator[s.Expression]:
 
 
 def _statement_beyond(program: s.Program, limit: int) -> s.Statement | None:
-    statements = [st for item in (*program.functions, *program.tests) for st in item.body]
-    return statements[limit] if len(statements) > limit else None
+    bodies = [*(function.body for function in program.functions), *(test.body for test in program.tests)]
+    return next(islice(chain.from_iterable(bodies), limit, None), None)
 
 
 def _check_signature(function: s.Function, report: Report) -> None:
@@ -137,11 +138,12 @@ def _check_constraint(node: s.Expression, report: Report, in_test: bool) -> None
 
 
 def _check_expression(root: s.Expression, report: Report, in_test: bool) -> None:
-    if (deep := _too_deep(root)) is not None:
+    nodes = list(walk(root))
+    if (deep := _too_deep(nodes)) is not None:
         hint = "compute a part of it in a statement of its own"
         report.error("TILE0411", f"expression nests deeper than {MAX_NESTING} levels", deep, help=hint)
         return
-    for node in walk(root):
+    for node in nodes:
         match node:
             case s.Index(tensor, indices):
                 _want_tensor(tensor, "the name of a tensor begins", report)
@@ -180,12 +182,11 @@ def _text(source: Source, span: Span) -> str:
     return source.text[span.start : span.end]
 
 
-def _too_deep(root: s.Expression) -> Span | None:
-    """Where the tree first grows beyond MAX_NESTING levels, seen from its leaves; None if it does not.
+def _too_deep(nodes: Sequence[s.Expression]) -> Span | None:
+    """Where the tree of `nodes`, as `walk` gives them, first has more than MAX_NESTING levels below; None if nowhere.
 
-    Heights are found bottom-up: `walk` yields parents first, so its reverse meets children before their parent.
+    `walk` yields parents first, so its reverse meets children before their parent.
     """
-    nodes = list(walk(root))
     if len(nodes) <= MAX_NESTING:
         return None
     height: dict[int, int] = {}

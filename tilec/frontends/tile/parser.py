@@ -1,7 +1,7 @@
 """Tile text -> syntax tree.
 
-The tables come from grammar/tile.lark by Lark (LALR(1)); the loop that feeds them is here, so that a keyword can be told
-from a name by what the parser can accept, and parsing can go on after an error with the next statement or function.
+The tables come from grammar/tile.lark by Lark (LALR(1)); the loop that feeds them is here, so that a keyword can be
+told from a name by what the parser can accept, and parsing can go on after an error with the next statement.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class _Parse:
     mark: tuple[list[Any], list[Any], int] = field(default=([], [], 0))
 
     def __post_init__(self) -> None:
-        self.state = self.lark.parse_interactive().parser_state
+        # Any: Lark is typed for its own tokens only, but asks no more of one than its `type`.
+        self.state: Any = self.lark.parse_interactive().parser_state
         self.table = self.state.parse_conf.parse_table
 
     def run(self) -> tuple[Any, ...] | None:

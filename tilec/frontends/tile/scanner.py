@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -50,7 +50,7 @@ class Lexicon:
         return frozenset({"WHITESPACE", "COMMENT"})
 
 
-def lexicon(terminals: list[TerminalDef]) -> Lexicon:
+def lexicon(terminals: Collection[TerminalDef]) -> Lexicon:
     """The lexicon of a grammar: regular terminals by their priority, then fixed texts, the longest first."""
     fixed = {t.name: str(t.pattern.value) for t in terminals if t.pattern.type == "str"}
     words = {text: name for name, text in fixed.items() if text.isidentifier()}
@@ -167,7 +167,7 @@ _LOOKALIKES = {
     "→": "write '->'",
     "$": "'$' stands directly in front of a name",
     "#": "'#' stands directly in front of a name; a comment begins with '//'",
-    "'": "a quote may only end a name; strings are written with \"",
+    "'": 'a quote may only end a name; strings are written with "',
     "@": "comments are written '// ...', attributes '[[name]]'",
 }
 

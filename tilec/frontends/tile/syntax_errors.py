@@ -12,8 +12,8 @@ from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Lexicon, Token
 _EXPRESSION = frozenset({"NAME", "INT", "FLOAT", "LPAR", "MINUS"})
 _EXPRESSION_START = _EXPRESSION | {"COEFFICIENT", "LSQB", "TILDE", "BANG"}
 _OPERATORS = frozenset(
-    "PLUS MINUS STAR SLASH PERCENT CARET BAR AMPERSAND EQUAL_EQUAL BANG_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL "
-    "SHIFT_LEFT SHIFT_RIGHT QUESTION LPAR LSQB".split()
+    ["PLUS", "MINUS", "STAR", "SLASH", "PERCENT", "CARET", "BAR", "AMPERSAND", "SHIFT_LEFT", "SHIFT_RIGHT"]
+    + ["EQUAL_EQUAL", "BANG_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "QUESTION", "LPAR", "LSQB"]
 )
 _COMPARISONS = (
     frozenset({"LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"}),
@@ -205,7 +205,7 @@ def _hint(situation: Situation) -> str | None:
     token, previous, accepted = situation.token, situation.previous, situation.accepted
     if previous is None:
         return None
-    if token.type == "PLUS" and _EXPRESSION <= set(accepted):
+    if token.type == "PLUS" and set(accepted) >= _EXPRESSION:
         return "there is no unary plus"
     if token.type == previous.type and token.type in ("AMPERSAND", "BAR"):
         return f"write a single '{token.text}'"

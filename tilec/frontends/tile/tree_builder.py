@@ -176,9 +176,7 @@ class TreeBuilder(Transformer[Token, s.Program]):
     def sizes(self, sizes: tuple[s.Expression, ...] | None) -> tuple[s.Expression, ...]:
         return sizes or ()
 
-    def aggregation(
-        self, aggregation: s.Aggregation, dtype: s.Ident | None
-    ) -> tuple[s.Aggregation, s.Ident | None]:
+    def aggregation(self, aggregation: s.Aggregation, dtype: s.Ident | None) -> tuple[s.Aggregation, s.Ident | None]:
         return aggregation, dtype
 
     def aggregation_operator(self, sign: Token) -> str:
