@@ -56,6 +56,7 @@ from tilec.graph import (
 )
 from tilec.text.affine_text import print_affine, print_coef
 from tilec.text.expr_text import (
+    EMPTY,
     ExprParser,
     Scope,
     number_text,
@@ -80,6 +81,12 @@ def parse_graph(text: str, name: str = "<graph>") -> Graph:
     graph = parser.graph()
     parser.end()
     return graph
+
+
+def print_node(types: Sequence[TensorType], node: Node) -> str:
+    """The text of a node that binds values of `types`, every dtype shown: equal for equal nodes."""
+    binders = ", ".join(map(print_type, types))
+    return f"{binders} = " + "\n".join(_node_lines(Let((), node, tuple(types)), EMPTY))
 
 
 def print_type(type: TensorType) -> str:

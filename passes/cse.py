@@ -1,0 +1,75 @@
+"""Common subexpressions: of Lets that compute the same, the first is kept and the others' users read it.
+
+Before:
+    graph f(A: f32[3]) -> (C) {
+      B: f32[3] = exp(A)
+      D: f32[3] = exp(A)
+      C: f32[3] = add(B, D)
+    }
+After:
+    graph f(A: f32[3]) -> (C) {
+      B: f32[3] = exp(A)
+      C: f32[3] = add(B, B)
+    }
+
+Value numbering over the text of the nodes (Click, "Global code motion, global value numbering", 1995, without the code
+motion): text tells -0.0 from 0.0 and one dtype from another, and makes NaN equal to itself. Index variables of a
+contraction are numbered in their order of declaration first, for their names have no meaning. A second result of equal
+value stays, as a copy. Nodes with effects are left alone; sub-Graphs are scopes of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tilec.affine import Affine
+from tilec.expr import substitute_indices
+from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Node, Sink
+from tilec.rewrite import has_effect, map_subgraphs, rename_uses, with_lets
+from tilec.text.graph_text import print_node
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """This pass has no options."""
+
+
+def run(graph: Graph, options: Options = Options()) -> Graph:
+    seen: dict[str, Let] = {}
+    renamed: dict[str, str] = {}
+    lets: list[Let] = []
+    for old in graph.lets:
+        let = map_subgraphs(rename_uses(old, renamed), lambda g: run(g, options))
+        shared = let.types and not has_effect(let.node)
+        first = seen.setdefault(_key(let), let) if shared else None
+        if first is None or first is let:
+            lets.append(let)
+            continue
+        renamed.update(zip(let.names, first.names))
+        lets += _copies(let, first, graph.results)
+    return with_lets(graph, lets)
+
+
+def _copies(let: Let, first: Let, results: tuple[str, ...]) -> list[Let]:
+    """Results keep their names, so those that `let` would have bound become copies."""
+    pairs = zip(let.names, first.names, let.types)
+    return [Let((n,), Apply("ident", (f,)), (t,), span=let.span) for n, f, t in pairs if n in results]
+
+
+def _key(let: Let) -> str:
+    """Equal for Lets of equal values and types."""
+    return print_node(let.types, _canonical(let.node))
+
+
+def _canonical(node: Node) -> Node:
+    if not isinstance(node, Contraction):
+        return node
+    new = {index: f"{i}" for i, index in enumerate(node.indices)}
+    forms = {old: Affine.var(name) for old, name in new.items()}
+    return replace(
+        node,
+        indices=tuple(new.values()),
+        body=tuple(substitute_indices(b, forms) for b in node.body),
+        sinks=tuple(Sink(tuple(f.rename(new) for f in s.indices), s.shape) for s in node.sinks),
+        constraints=tuple(Constraint(c.form.rename(new), c.bound) for c in node.constraints),
+    )
