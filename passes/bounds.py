@@ -1,0 +1,150 @@
+"""Pass `bounds`: gives every contraction integer coefficients and a box, and drops constraints the box implies.
+
+Index variables are substituted so that all forms are integer and index i runs over 0 <= i < extent, the tightest box
+that holds all points (exact up to the limits of `tilec.polyhedron`). Lexicographic order, hence the order of a float
+sum, is kept. A variable that keeps its meaning keeps its name. Accesses and sinks stay: the points of the box at which
+they are in range are the points of the contraction. A contraction without points gets a box of extents 0.
+
+Errors: TILE0401 an index that nothing bounds; TILE0402 an assignment with several writers of one cell; TILE0210 a
+symbolic size. Warning TILE0403, collected in `report`: no valid point.
+
+Before:
+    function f(A: f32[10]) -> (O) {
+      O: f32[4] = contraction(i) sum:f32 O[1/2*i : 4] = A[i + 2]
+    }
+After:
+    function f(A: f32[10]) -> (O) {
+      O: f32[4] = contraction(i_1 : 4) sum:f32 O[i_1 : 4] = A[2*i_1 + 2]
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import floor
+
+from tilec.affine import Affine, Size
+from tilec.domain import (
+    Unbounded,
+    box_of,
+    conditions,
+    guards,
+    implied,
+    normalise,
+    number,
+    several_writers,
+)
+from tilec.errors import Report, Span, error
+from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
+from tilec.graph import Constraint, Contraction, Graph, Let, Sink, subgraphs, with_subgraphs
+from tilec.polyhedron import Undecided
+
+Shapes = Mapping[str, tuple[Size, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """No choices."""
+
+
+def run(graph: Graph, options: Options = Options(), report: Report | None = None) -> Graph:
+    """Normalises all contractions, those of sub-Graphs too. The graph must be inferred."""
+    shapes = {name: type.shape for name, type in graph.types().items()}
+    lets = tuple(_let(let, shapes, report) for let in graph.lets)
+    return graph if all(a is b for a, b in zip(lets, graph.lets)) else replace(graph, lets=lets)
+
+
+def _let(let: Let, shapes: Shapes, report: Report | None) -> Let:
+    node = let.node
+    if isinstance(node, Contraction):
+        bounded = contraction(node, shapes, let.span, report)
+        return let if bounded == node else replace(let, node=bounded)
+    inner = subgraphs(node)
+    graphs = tuple(run(g, report=report) for g in inner)
+    if all(a is b for a, b in zip(graphs, inner)):
+        return let
+    return replace(let, node=with_subgraphs(node, graphs))
+
+
+def contraction(
+    node: Contraction, shapes: Shapes, span: Span | None = None, report: Report | None = None
+) -> Contraction:
+    """One contraction, normalised; the same value where it already was. Raises TileError, see the module's text."""
+    given = conditions(node, shapes)
+    try:
+        normal = normalise(node.indices, given)
+    except Unbounded as e:
+        raise error(
+            "TILE0401",
+            f"nothing bounds the index {e}",
+            span,
+            help=f"use {e} alone as an index of some tensor, or add a constraint such as '{e} < 10'",
+        ) from None
+    if normal is None:
+        if report is not None:
+            report.warning("TILE0403", "this contraction has no valid point; every cell has the default value", span)
+        return _empty(node)
+    if normal.values:
+        node = _substitute(node, normal.values)
+    node = replace(node, indices=normal.indices, extents=normal.extents)
+    box = box_of(node)
+    node = replace(node, constraints=tuple(c for c in node.constraints if not implied(c, box)))
+    if node.monoid.name == "assign":
+        _check_writers(node, conditions(node, shapes), span)
+    return node
+
+
+def _substitute(node: Contraction, values: Mapping[str, Affine]) -> Contraction:
+    return replace(
+        node,
+        body=tuple(substitute_indices(b, values) for b in node.body),
+        sinks=tuple(Sink(tuple(f.substitute(values) for f in s.indices), s.shape) for s in node.sinks),
+        constraints=tuple(Constraint(c.form.substitute(values), c.bound) for c in node.constraints),
+    )
+
+
+def _check_writers(node: Contraction, given: list[Constraint], span: Span | None) -> None:
+    box = box_of(node)
+    needed = guards(given, box)
+    for sink in node.sinks:
+        try:
+            several = several_writers(sink.indices, box, needed)
+        except Undecided:
+            raise error("TILE0402", "cannot decide whether each cell of this assignment has one writer", span) from None
+        if several:
+            raise error(
+                "TILE0402",
+                "this assignment writes one cell several times",
+                span,
+                notes=["two points of its domain have the same output index"],
+                help="aggregate with '+', '>' or another, or add a constraint that leaves one writer",
+            )
+
+
+def _empty(node: Contraction) -> Contraction:
+    """A contraction over a box without points. Its forms no longer matter; they are rounded to be integer."""
+    indices = node.indices or ("none",)
+    return replace(
+        node,
+        indices=indices,
+        body=tuple(transform(b, _rounded_leaf) for b in node.body),
+        sinks=tuple(Sink(tuple(map(_rounded, s.indices)), s.shape) for s in node.sinks),
+        constraints=(),
+        extents=(0,) * len(indices),
+    )
+
+
+def _rounded_leaf(e: Expr) -> Expr:
+    if isinstance(e, IndexValue):
+        return replace(e, form=_rounded(e.form))
+    if isinstance(e, Read):
+        indices = tuple(_rounded(i) if isinstance(i, Affine) else i for i in e.access.indices)
+        return replace(e, access=replace(e.access, indices=indices))
+    return e
+
+
+def _rounded(form: Affine) -> Affine:
+    return Affine.of([(n, floor(number(c))) for n, c in form.terms], floor(number(form.const)))
+
+

@@ -1,0 +1,44 @@
+"""Pass `lower`: a bounded Graph and its partition become a Program: one kernel per group, all loops serial.
+
+* A contraction becomes up to three nests: initialise, update, finish (see `contractions`). A fused epilogue is
+  another.
+* A result or parameter of the Graph is a `param` buffer, every other value with memory a `heap` buffer; a contraction
+  that only its own kernel reads is an `Alloc` in that kernel, so that a schedule may shrink it.
+* `reshape` is a view of its operand's buffer, or a copy where the result must be the caller's.
+* A literal of one value is a constant wherever it is read; a larger one is stored by a kernel. Whatever depends only on
+  literals and constant parameters is computed in `init`.
+
+Errors: TILE0602 a node or form of access that is not lowered yet (cond, while, scan, data-dependent indices, boundary
+modes); TILE0417 a literal of too many elements; TILE0210 a symbolic size.
+
+Before:
+    function f(A: f32[2, 3]) -> (O) {
+      O: f32[2] = contraction(i : 2, k : 3) sum:f32 O[i : 2] = A[i, k]
+    }
+After (kernel `k0_O`):
+    for i_2 < 2: O[i_2] = 0
+    for i < 2: for k < 3: O[i] sum= A[i, k]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilec.graph import Graph
+from tilec.loops import Program
+from tilec.partition import Partition
+
+from .program import Builder
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """No choices."""
+
+
+def run(graph: Graph, partition: Partition, options: Options = Options()) -> Program:
+    """The Program of an inferred, bounded Graph. Raises TileError, see the module's text."""
+    builder = Builder(graph, partition)
+    for group in partition.groups:
+        builder.add(group)
+    return builder.finish()

@@ -1,0 +1,243 @@
+"""Contractions as loop nests: initialise, update, finish, each a nest of its own over whole buffers.
+
+    for m, n:       O[m, n] = 0                            every cell gets what the aggregation starts from
+    for m, n, k:    O[m, n] sum= A[m, k] * B[k, n]         guards: conditions that the box of m, n, k does not imply
+    for m, n:       R[m, n] = cast(O[m, n])                only where the accumulator's type is not the result's
+
+Cells that no point reaches hold the default (or 0), which is nobody's identity in general: they are told apart by
+visiting the reached ones, exactly, with the sink at the points of a projection of the domain (`domain.reached`).
+
+Loop order: variables that alone determine an axis of the output first, then the others as in `indices`, so that the
+terms of one cell are aggregated in lexicographic order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tilec.affine import Affine, Coef
+from tilec.domain import Reached, box_of, conditions, guards, integer, reached
+from tilec.dtypes import DType
+from tilec.expr import Expr, Var, read, reads, substitute_indices, substitute_vars
+from tilec.graph import Contraction, Let
+from tilec.loops import Alloc, Block, Buffer, Store
+from tilec.loops import Let as ScalarLet
+from tilec.monoid import Monoid
+from tilec.rules import cast, constant
+
+from .nests import Loops, Names, nest, over
+from .values import Scope, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component of a contraction: where it is aggregated and where its result goes."""
+
+    result: str
+    dtype: DType  # of the result
+    accumulator: str  # buffer; the result itself where the types agree
+    shape: tuple[int, ...]
+    sink: tuple[Affine, ...]
+    default: str | None
+    visit: Reached
+
+    @property
+    def separate(self) -> bool:
+        return self.accumulator != self.result
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The iteration space without indices of extent 1: loops in order, and guards; None of them where it is empty."""
+
+    extents: dict[str, int]
+    needed: tuple[Affine, ...]
+    body: tuple[Expr, ...]
+    sinks: tuple[tuple[Affine, ...], ...]
+
+    @property
+    def empty(self) -> bool:
+        return 0 in self.extents.values() or any(g.is_constant for g in self.needed)
+
+
+def contraction(let: Let, values: Values, names: Names) -> Block:
+    """Statements that compute a normalised contraction into the buffers called by its names."""
+    node = let.node
+    assert isinstance(node, Contraction)
+    space = _space(node, values)
+    components = _components(let, node, space, values, names)
+    loops = _order(space)
+    renamed = {i: names.fresh(i) for i, _ in loops}
+    if not space.empty and _is_definition(node, space):
+        return _definition(node, components[0], space, loops, renamed, values, names)
+    block: Block = tuple(
+        Alloc(Buffer(c.accumulator, acc, c.shape))
+        for c, acc in zip(components, node.accumulator)
+        if c.separate
+    )
+    for c, start in zip(components, node.monoid.identity):
+        block += _initialise(c, start, node.monoid, space, values, names)
+    if not space.empty:
+        block += _update(node.monoid, components, space, loops, renamed, values, names)
+    for c, acc in zip(components, node.accumulator):
+        block += _finish(c, acc, node.monoid, space, names)
+    return block
+
+
+def _space(node: Contraction, values: Values) -> Space:
+    box = box_of(node)
+    tensors = {r.access.tensor for b in node.body for r in reads(b)}
+    given = conditions(node, {t: values.shape(t) for t in tensors})
+    needed = () if any(high < 0 for _, high in box.values()) else guards(given, box)
+    zero: dict[str, Affine | Coef] = {i: 0 for i, (_, high) in box.items() if high == 0}
+    return Space(
+        {i: high + 1 for i, (_, high) in box.items() if high != 0},
+        tuple(g.substitute(zero) for g in needed),
+        tuple(substitute_indices(b, zero) for b in node.body),
+        tuple(tuple(f.substitute(zero) for f in s.indices) for s in node.sinks),
+    )
+
+
+def _components(
+    let: Let, node: Contraction, space: Space, values: Values, names: Names
+) -> tuple[Component, ...]:
+    box = {i: (0, e - 1) for i, e in space.extents.items()}
+    found = []
+    for name, type, acc, sink, default in zip(let.names, let.types, node.accumulator, space.sinks, node.defaults):
+        shape = tuple(map(integer, type.shape))
+        visit = Reached((), (), False) if space.empty else reached(sink, shape, box, space.needed)
+        separate = acc != type.dtype and node.monoid.name != "assign"
+        accumulator = names.fresh(f"{name}.acc") if separate else name
+        found.append(Component(name, type.dtype, accumulator, shape, sink, default, visit))
+    return tuple(found)
+
+
+def _order(space: Space) -> Loops:
+    """Variables that alone determine an output axis first, in the order of the first sink; then the others."""
+    own = [f.terms[0][0] for f in space.sinks[0] if len(f.terms) == 1] if len(space.sinks) == 1 else []
+    ordered = dict.fromkeys([*own, *space.extents])
+    return [(i, space.extents[i]) for i in ordered]
+
+
+def _is_definition(node: Contraction, space: Space) -> bool:
+    """Whether each cell has at most one term for certain: every variable stands alone in the sink."""
+    if len(space.sinks) != 1:
+        return False
+    return node.monoid.name == "assign" or space.extents.keys() <= {f.as_variable() for f in space.sinks[0]}
+
+
+def _definition(
+    node: Contraction, c: Component, space: Space, loops: Loops, renamed: dict[str, str], values: Values, names: Names
+) -> Block:
+    """No aggregation is needed: one nest of plain stores, after one of defaults where cells may be left out."""
+    block: Block = () if c.visit.everywhere else _fill(c, values, names)
+    scope = Scope(values, names)
+    value = cast(scope.body(substitute_indices(space.body[0], _moves(renamed))), node.accumulator[0])
+    if node.monoid.name != "assign":
+        value = substitute_vars(node.monoid.combine[0], {"a0": node.monoid.identity[0], "b0": value})
+    store = Store(c.result, _renamed(c.sink, renamed), cast(value, c.dtype))
+    return block + _nest(loops, space.needed, renamed, scope.block([store]))
+
+
+def _fill(c: Component, values: Values, names: Names) -> Block:
+    """Default, or 0, in every cell of the result."""
+    loops, cell = over(c.shape, names)
+    scope = Scope(values, names)
+    value: Expr = constant(0, c.dtype)
+    if c.default is not None:
+        value = cast(scope.element(c.default, cell if values.types[c.default].shape else ()), c.dtype)
+    return nest(loops, (), scope.block([Store(c.result, cell, value)]))
+
+
+def _starts_everywhere(c: Component, monoid: Monoid) -> bool:
+    """Whether all cells may start from the identity: none is unreached, or unreached cells hold just that."""
+    return c.visit.everywhere or (monoid.name == "sum" and c.default is None)
+
+
+def _initialise(c: Component, start: Expr, monoid: Monoid, space: Space, values: Values, names: Names) -> Block:
+    block: Block = ()
+    if space.empty or monoid.name == "assign" or not _starts_everywhere(c, monoid):
+        block += _fill(c, values, names)
+    if space.empty or monoid.name == "assign":
+        return block
+    if c.separate or _starts_everywhere(c, monoid):
+        loops, cell = over(c.shape, names)
+        return block + nest(loops, (), (Store(c.accumulator, cell, start),))
+    return block + _visit(c, space, names, lambda cell: Store(c.accumulator, cell, start))
+
+
+def _finish(c: Component, acc: DType, monoid: Monoid, space: Space, names: Names) -> Block:
+    """Converts the accumulator to the result's type, in reached cells only where others hold something else."""
+    if not c.separate or space.empty:
+        return ()
+
+    def store(cell: tuple[Affine, ...]) -> Store:
+        return Store(c.result, cell, cast(read(c.accumulator, cell, acc), c.dtype))
+
+    if _starts_everywhere(c, monoid):
+        loops, cell = over(c.shape, names)
+        return nest(loops, (), (store(cell),))
+    return _visit(c, space, names, store)
+
+
+def _visit(c: Component, space: Space, names: Names, store: Callable[[tuple[Affine, ...]], Store]) -> Block:
+    """A nest that reaches every reached cell, perhaps several times."""
+    renamed = {i: names.fresh(i) for i in c.visit.indices}
+    loops = [(i, space.extents[i]) for i in c.visit.indices]
+    return _nest(loops, c.visit.needed, renamed, (store(_renamed(c.sink, renamed)),))
+
+
+def _update(
+    monoid: Monoid,
+    components: tuple[Component, ...],
+    space: Space,
+    loops: Loops,
+    renamed: dict[str, str],
+    values: Values,
+    names: Names,
+) -> Block:
+    scope = Scope(values, names)
+    moves = _moves(renamed)
+    terms = [
+        cast(scope.body(substitute_indices(b, moves)), acc) for b, acc in zip(space.body, monoid.dtypes, strict=True)
+    ]
+    cells = [_renamed(c.sink, renamed) for c in components]
+    if len(components) == 1:
+        stores = scope.block([Store(components[0].accumulator, cells[0], terms[0], monoid)])
+    else:
+        stores = scope.block(_joint(monoid, components, cells, terms, names))
+    return _nest(loops, space.needed, renamed, stores)
+
+
+def _joint(
+    monoid: Monoid,
+    components: tuple[Component, ...],
+    cells: list[tuple[Affine, ...]],
+    terms: list[Expr],
+    names: Names,
+) -> Block:
+    """Combines all components from one consistent state: the new values are computed before any is stored."""
+    state: dict[str, Expr] = {}
+    lets: list[ScalarLet] = []
+    for k, (c, cell, term) in enumerate(zip(components, cells, terms)):
+        for letter, value in (("a", read(c.accumulator, cell, term.dtype)), ("b", term)):
+            variable = Var(names.fresh(f"{c.result}.{letter}"), term.dtype)
+            lets.append(ScalarLet(variable.name, value))
+            state[f"{letter}{k}"] = variable
+    stores = []
+    for c, cell, combine in zip(components, cells, monoid.combine):
+        stores.append(Store(c.accumulator, cell, substitute_vars(combine, state)))
+    return (*lets, *stores)
+
+
+def _moves(renamed: dict[str, str]) -> dict[str, Affine | Coef]:
+    return {old: Affine.var(new) for old, new in renamed.items() if old != new}
+
+
+def _renamed(forms: tuple[Affine, ...], renamed: dict[str, str]) -> tuple[Affine, ...]:
+    return tuple(f.rename(renamed) for f in forms)
+
+
+def _nest(loops: Loops, needed: tuple[Affine, ...], renamed: dict[str, str], body: Block) -> Block:
+    return nest([(renamed[i], e) for i, e in loops], _renamed(needed, renamed), body)

@@ -1,0 +1,115 @@
+"""Whole-tensor operations as loop nests: gather, scatter, tensor literals."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tilec.affine import Affine
+from tilec.domain import integer
+from tilec.dtypes import I64
+from tilec.errors import error
+from tilec.expr import Access, Call, Expr, Read
+from tilec.graph import Let, Literal, Special
+from tilec.loops import Block, Store
+from tilec.monoid import standard
+from tilec.rules import call, cast, constant
+
+from .nests import Names, nest, over
+from .values import Scope, Values
+
+MAX_LITERAL = 1 << 16
+
+
+def special(let: Let, values: Values, names: Names) -> Block:
+    """Statements that compute a Special into the buffers called by its names. Raises TileError TILE0602."""
+    match let.node:
+        case Special(op="gather", args=(data, where)):
+            return _gather(let.names[0], data, where, values, names)
+        case Special(op="scatter", args=(updates, where, *_)):
+            return _scatter(let.names[0], updates, where, values, names)
+        case Special(op=op):
+            raise error("TILE0602", f"the operation '{op}' is not lowered yet", let.span)
+        case _:
+            raise error("TILE0602", f"{type(let.node).__name__} nodes are not lowered yet", let.span)
+
+
+def _gather(result: str, data: str, where: str, values: Values, names: Names) -> Block:
+    """result[p.., q..] = data[clamp(where[p..]), q..]"""
+    loops, cell = over(values.shape(result), names)
+    rank = len(values.shape(where))
+    scope = Scope(values, names)
+    dtype = values.types[data].dtype
+    rows = values.shape(data)[0]
+    if rows == 0:
+        return nest(loops, (), (Store(result, cell, constant(0, dtype)),))
+    row = _clamped(scope.element(where, cell[:rank]), rows)
+    access = Access(data, (row, *_tail(cell[rank:], values.shape(data)[1:])))
+    return nest(loops, (), scope.block([Store(result, cell, Read(access, dtype))]))
+
+
+def _scatter(result: str, updates: str, where: str, values: Values, names: Names) -> Block:
+    """result = 0; result[where[p..], q..] += updates[p.., q..] where in range.
+
+    An update out of range adds 0 to the nearest row instead: the sum holds no -0 that this could change, for it
+    starts from +0.
+    """
+    shape, dtype = values.shape(result), values.types[result].dtype
+    loops, cell = over(shape, names)
+    block = nest(loops, (), (Store(result, cell, constant(0, dtype)),))
+    if shape[0] == 0:
+        return block
+    loops, cell = over(values.shape(updates), names)
+    rank = len(values.shape(where))
+    scope = Scope(values, names)
+    raw = scope.element(where, cell[:rank])
+    row = _clamped(raw, shape[0])
+    update = scope.element(updates, cell)
+    inside = call("cmp_eq", _wide(raw), row)
+    value = Call("select", (inside, update, constant(0, dtype)), dtype)
+    store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, standard("sum", dtype))
+    return block + nest(loops, (), scope.block([store]))
+
+
+def _clamped(index: Expr, rows: int) -> Expr:
+    """The index, of any integer type, as an i64 in [0, rows)."""
+    if index.dtype.kind == "uint" and index.dtype.bits == 64:
+        return cast(call("min", index, constant(rows - 1, index.dtype)), I64)
+    wide = _wide(index)
+    low = call("max", wide, constant(0, I64)) if index.dtype.kind == "int" else wide
+    return call("min", low, constant(rows - 1, I64))
+
+
+def _wide(index: Expr) -> Expr:
+    """As an i64. A u64 of 2^63 or more becomes negative, so it is equal to no row."""
+    return cast(index, I64)
+
+
+def _tail(indices: tuple[Affine, ...], shape: tuple[int, ...]) -> tuple[Affine, ...]:
+    return tuple(Affine.constant(0) if size == 1 else i for i, size in zip(indices, shape, strict=True))
+
+
+def literal(let: Let, names: Names) -> Block:
+    """Stores of a constant tensor's elements; a single value fills all of it. Raises TileError TILE0417 if too many."""
+    node, name = let.node, let.names[0]
+    assert isinstance(node, Literal)
+    shape, dtype = tuple(map(integer, let.types[0].shape)), let.types[0].dtype
+    if len(node.values) == 1:
+        loops, cell = over(shape, names)
+        return nest(loops, (), (Store(name, cell, constant(node.values[0], dtype)),))
+    if len(node.values) > MAX_LITERAL:
+        raise error("TILE0417", f"a literal of {len(node.values)} elements", let.span, help="pass it as an argument")
+    return tuple(
+        Store(name, _cell(position, shape), constant(value, dtype)) for position, value in enumerate(node.values)
+    )
+
+
+def _cell(position: int, shape: tuple[int, ...]) -> tuple[Affine, ...]:
+    cell = []
+    step = prod(shape)
+    for size in shape:
+        step //= size
+        cell.append(Affine.constant(position // step))
+        position %= step
+    return tuple(cell)
+
+

@@ -1,0 +1,124 @@
+"""Elements of tensors as scalar expressions: inlined Lets are computed where they are read.
+
+A `Scope` belongs to one innermost block. It remembers each element it has made, so that a value read several times
+there is computed once, in a scalar Let: an expression never grows larger than the number of Lets it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tilec import graph, loops
+from tilec.affine import Affine
+from tilec.builtins import ALIASES
+from tilec.domain import integer
+from tilec.errors import error
+from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform
+from tilec.graph import Apply, Contraction, Literal, TensorType
+from tilec.rules import cast
+
+from .nests import Names
+
+Indices = tuple[Affine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What is known of the names of a Graph.
+
+    types: of every name. inlined: names without memory and the Lets that compute them. uses: how often each name is
+    read in the Graph.
+    """
+
+    types: Mapping[str, TensorType]
+    inlined: Mapping[str, graph.Let]
+    uses: Mapping[str, int]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(map(integer, self.types[name].shape))
+
+
+@dataclass(slots=True)
+class Scope:
+    """Elements made in one block, and the scalar Lets that must stand before it."""
+
+    values: Values
+    names: Names
+    lets: list[loops.Let] = field(default_factory=list)
+    known: dict[tuple[str, Indices], Expr] = field(default_factory=dict)
+
+    def element(self, name: str, indices: Indices) -> Expr:
+        """`name[indices]`, indices in range."""
+        indices = tuple(
+            Affine.constant(0) if size == 1 else i for i, size in zip(indices, self.values.shape(name), strict=True)
+        )
+        found = self.known.get((name, indices))
+        if found is None:
+            found = self.compute(name, indices)
+            if self.values.uses.get(name, 0) > 1:
+                found = self.share(name, found)
+            self.known[name, indices] = found
+        return found
+
+    def compute(self, name: str, indices: Indices) -> Expr:
+        """The expression of one element: a read, or the inlined Let's."""
+        let = self.values.inlined.get(name)
+        if let is None:
+            return read(name, indices, self.values.types[name].dtype)
+        return self.inline(let, indices)
+
+    def inline(self, let: graph.Let, indices: Indices) -> Expr:
+        """One element of a pointwise Let's value."""
+        type = let.types[0]
+        match let.node:
+            case Literal(values=values):
+                return Const(values[0], type.dtype)
+            case Apply(op=op, args=args):
+                operands = tuple(self.element(a, self.broadcast(a, indices)) for a in args)
+                if op == "cast":
+                    return cast(operands[0], type.dtype)
+                return Call(ALIASES.get(op, op), operands, type.dtype)
+            case Contraction(sinks=(sink,)):
+                at = {_variable(f): i for f, i in zip(sink.indices, indices, strict=True) if not f.is_constant}
+                return cast(self.body(substitute_indices(let.node.body[0], at)), type.dtype)
+            case _:
+                raise AssertionError(f"{let.names[0]} cannot be inlined")
+
+    def body(self, body: Expr) -> Expr:
+        """A contraction's body with its reads resolved."""
+
+        def leaf(e: Expr) -> Expr:
+            return self.element(e.access.tensor, affine_indices(e)) if isinstance(e, Read) else e
+
+        return transform(body, leaf)
+
+    def broadcast(self, name: str, indices: Indices) -> Indices:
+        """Indices into an operand that is broadcast, from the right, to the cell `indices`."""
+        shape = self.values.shape(name)
+        return indices[len(indices) - len(shape) :] if shape else ()
+
+    def share(self, name: str, value: Expr) -> Expr:
+        """A scalar Let for a value that costs something, so that it is computed once."""
+        if isinstance(value, Const | Var | IndexValue | Read):
+            return value
+        variable = Var(self.names.fresh(f"{name}.value"), value.dtype)
+        self.lets.append(loops.Let(variable.name, value))
+        return variable
+
+    def block(self, statements: Sequence[loops.Stmt]) -> loops.Block:
+        """The statements after the scalar Lets they need."""
+        return (*self.lets, *statements)
+
+
+def affine_indices(r: Read) -> Indices:
+    """Indices of a plain read. Raises TileError TILE0602 for forms of access that are not lowered yet."""
+    if r.access.boundary != "skip" or not all(isinstance(i, Affine) for i in r.access.indices):
+        raise error("TILE0602", f"this form of access to '{r.access.tensor}' is not lowered yet")
+    return tuple(i for i in r.access.indices if isinstance(i, Affine))
+
+
+def _variable(form: Affine) -> str:
+    name = form.as_variable()
+    assert name is not None, "only sinks of bare variables are inlined"
+    return name

@@ -1,0 +1,184 @@
+"""Pass `place`: gives every heap buffer of a Program its place in one arena.
+
+First, heap memory that a kernel allocates for itself, at the top of its body, becomes a parameter of the kernel and a
+buffer of the program. Then each buffer is placed at the lowest 64-byte aligned offset at which it overlaps no buffer
+alive at the same time, largest first (greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep
+Neural Net Inference, 2020). A buffer lives from the first step that touches it, or a view of it, to the last; one that
+`init` writes and a step reads lives for ever.
+
+Error: TILE0414 where an offset or a size is 2^63 bytes or more.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from tilec.domain import integer
+from tilec.errors import error
+from tilec.loops import (
+    Alloc,
+    Branch,
+    Buffer,
+    Copy,
+    HostCall,
+    Kernel,
+    KernelParam,
+    Launch,
+    Program,
+    Repeat,
+    Step,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`alignment` of every buffer, in bytes."""
+
+    alignment: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A buffer's size in bytes and the first and last moment at which it is needed."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+def run(program: Program, options: Options = Options()) -> Program:
+    """The Program with `places` and `arena`; all of its heap memory is program buffers."""
+    program = hoist(program)
+    lives = lifetimes(program)
+    places, arena = assign(lives, options.alignment)
+    ordered = tuple((b.name, places[b.name]) for b in program.buffers if b.name in places)
+    if (ordered, arena) == (program.places, program.arena):
+        return program
+    return replace(program, places=ordered, arena=arena)
+
+
+# --- kernels' own memory ----------------------------------------------------------------------------------------------
+
+
+def hoist(program: Program) -> Program:
+    """Turns heap buffers that kernels allocate at the top of their bodies into program buffers."""
+    own = {k.name: _allocated(k) for k in program.kernels}
+    if not any(own.values()):
+        return program
+    kernels = tuple(_without_allocations(k, own[k.name]) for k in program.kernels)
+    buffers: dict[str, Buffer] = {b.name: b for b in program.buffers}
+
+    def visit(step: Step) -> Step:
+        match step:
+            case Launch():
+                return replace(step, args=(*step.args, *(_declare(b, buffers) for b in own[step.kernel])))
+            case Repeat():
+                return replace(step, test=tuple(map(visit, step.test)), steps=tuple(map(visit, step.steps)))
+            case Branch():
+                return replace(step, then=tuple(map(visit, step.then)), orelse=tuple(map(visit, step.orelse)))
+            case _:
+                return step
+
+    init, steps = tuple(map(visit, program.init)), tuple(map(visit, program.steps))
+    return replace(program, kernels=kernels, init=init, steps=steps, buffers=tuple(buffers.values()))
+
+
+def _allocated(kernel: Kernel) -> list[Buffer]:
+    return [s.buffer for s in kernel.body if isinstance(s, Alloc) and s.buffer.space == "heap" and not s.buffer.base]
+
+
+def _without_allocations(kernel: Kernel, own: list[Buffer]) -> Kernel:
+    if not own:
+        return kernel
+    body = tuple(s for s in kernel.body if not (isinstance(s, Alloc) and s.buffer in own))
+    params = tuple(KernelParam(replace(b, space="param"), "inout") for b in own)
+    return replace(kernel, params=(*kernel.params, *params), body=body)
+
+
+def _declare(buffer: Buffer, buffers: dict[str, Buffer]) -> str:
+    name, n = buffer.name, 1
+    while name in buffers:
+        n += 1
+        name = f"{buffer.name}.{n}"
+    buffers[name] = replace(buffer, name=name)
+    return name
+
+
+# --- lifetimes --------------------------------------------------------------------------------------------------------
+
+
+def lifetimes(program: Program) -> list[Life]:
+    """One Life per heap buffer that is not a view and that some step touches. Moment 0 is `init`."""
+    buffers = {b.name: b for b in program.buffers}
+    end = len(program.steps) + 1
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for moment, names in _moments(program):
+        for name in names:
+            name = buffers[name].base or name
+            first.setdefault(name, moment)
+            last[name] = moment
+    kept = {buffers[n].base or n for step in program.init for n in _touched(step)}
+    return [
+        Life(b.name, size_of(b), 0 if b.name in kept else first[b.name], end if b.name in kept else last[b.name])
+        for b in program.buffers
+        if b.space == "heap" and b.base is None and b.name in first
+    ]
+
+
+def _moments(program: Program) -> Iterator[tuple[int, list[str]]]:
+    for step in program.init:
+        yield 0, list(_touched(step))
+    for moment, step in enumerate(program.steps, 1):
+        yield moment, list(_touched(step))
+
+
+def _touched(step: Step) -> Iterator[str]:
+    """Buffers of one step; what the steps inside a loop or branch touch lives all through it."""
+    match step:
+        case Launch():
+            yield from step.args
+        case Copy():
+            yield from (step.source, step.target)
+        case HostCall():
+            yield from (*step.inputs, *step.outputs)
+        case Repeat():
+            yield step.condition
+            for inner in (*step.test, *step.steps):
+                yield from _touched(inner)
+        case Branch():
+            yield step.condition
+            for inner in (*step.then, *step.orelse):
+                yield from _touched(inner)
+
+
+def size_of(buffer: Buffer) -> int:
+    """Bytes of a dense buffer."""
+    return prod(map(integer, buffer.shape)) * buffer.dtype.bytes
+
+
+# --- offsets ----------------------------------------------------------------------------------------------------------
+
+
+def assign(lives: list[Life], alignment: int) -> tuple[dict[str, int], int]:
+    """Byte offset of every buffer, and the size of the arena. Raises TileError TILE0414."""
+    places: dict[str, int] = {}
+    placed: list[tuple[int, int, Life]] = []  # (offset, end, life), by offset
+    arena = 0
+    for life in sorted(lives, key=lambda b: (-b.size, b.first, b.name)):
+        offset = 0
+        for start, end, other in placed:
+            if other.first <= life.last and life.first <= other.last:
+                if offset + life.size <= start:
+                    break
+                offset = max(offset, -(-end // alignment) * alignment)
+        if offset + life.size >= 1 << 63:
+            raise error("TILE0414", f"the program needs {offset + life.size} bytes of memory")
+        insort(placed, (offset, offset + life.size, life), key=lambda p: (p[0], p[1]))
+        places[life.name] = offset
+        arena = max(arena, offset + life.size)
+    return places, arena
