@@ -198,7 +198,7 @@ def cast(x: Any, dtype: np.dtype[Any]) -> Array:
     """Conversion to `dtype`: integers wrap, floats to integers truncate and saturate (NaN gives 0), bool is x != 0."""
     x = np.asarray(x)
     if x.dtype == dtype:
-        return x
+        return np.asarray(x)
     with np.errstate(all="ignore"):
         if dtype.kind == "b":
             return np.asarray(x != np.zeros_like(x))

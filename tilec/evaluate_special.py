@@ -1,0 +1,140 @@
+"""Floor 3: the meaning of whole-tensor builtins (`tilec.specials`) on NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tilec.errors import Span, error
+from tilec.evaluate_expr import Mode, storage
+from tilec.graph import Special, TensorType
+from tilec.numpy_semantics import Array, cast, is_float
+from tilec.specials import axis_of, sizes_of
+
+HostFunctions: TypeAlias = Mapping[str, Callable[..., Any]]
+
+
+def evaluate_special(
+    node: Special,
+    args: Sequence[Array],
+    types: Sequence[TensorType],
+    mode: Mode,
+    hosts: HostFunctions,
+    span: Span | None = None,
+) -> tuple[Array, ...]:
+    """Results in `storage` form; `types` are the results'. Raises TILE0105 (unknown host function), TILE0405."""
+    match node.op:
+        case "reshape":
+            return (args[0].reshape(sizes_of(node)),)
+        case "gather":
+            return (gather(args[0], args[1]),)
+        case "scatter":
+            return (scatter(args[0], args[1], args[2].shape),)
+        case "sort":
+            return sort(args[0], axis_of(node, args[0].ndim, span))
+        case "prng_step":
+            state, values = prng_step(args[0], sizes_of(node))
+            return state, cast(values, storage(types[1].dtype, mode))
+        case "random_bits":
+            return (random_bits(args[0], sizes_of(node)),)
+        case "assert":
+            if not np.all(args[0]):
+                raise error("TILE0405", str(node.attribute("message")), span)
+            return ()
+        case "host_call":
+            return _host_call(node, args, types, mode, hosts, span)
+        case _:
+            raise error("TILE0105", f"there is no whole-tensor operation '{node.op}'", span)
+
+
+def gather(data: Array, index: Array) -> Array:
+    """data[index] along axis 0, the index clamped to the axis."""
+    if data.shape[0] == 0:
+        return np.zeros(index.shape + data.shape[1:], data.dtype)
+    top = data.shape[0] - 1
+    inside = np.where(index < 0, 0, np.where(index > top, top, index)).astype(np.int64)
+    return np.asarray(data[inside])
+
+
+def scatter(updates: Array, index: Array, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` to which updates[j] is added at [index[j]], in row-major order of j; outside is dropped."""
+    result = np.zeros(shape, updates.dtype)
+    rows = updates.reshape(index.size, *shape[1:])
+    with np.errstate(all="ignore"):
+        for row, place in zip(rows, index.reshape(-1).tolist()):
+            if 0 <= place < shape[0]:
+                result[place] = result[place] + row
+    return result
+
+
+def sort(x: Array, axis: int) -> tuple[Array, Array]:
+    """(values, order), ascending and stable, NaN last."""
+    key = x.astype(np.float64) if is_float(x) else x
+    order = np.argsort(key, axis=axis, kind="stable")
+    return np.take_along_axis(x, order, axis), order.astype(np.int32)
+
+
+def prng_step(state: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    """L'Ecuyer's taus88 (Math. of Comp. 65, 1996), n generators side by side: element i comes from generator i mod n.
+
+    state: uint32[3, n]. A generator steps once per value; the value is its top 24 bits over 2^24, in [0, 1).
+    """
+    count, n = int(np.prod(shape, dtype=np.int64)), state.shape[1]
+    s1, s2, s3 = (s.copy() for s in state)
+    values = np.zeros(count, np.float32)
+    for start in range(0, count, n):
+        live = slice(0, min(n, count - start))
+        s1[live] = ((s1[live] & np.uint32(0xFFFFFFFE)) << 12) ^ (((s1[live] << 13) ^ s1[live]) >> 19)
+        s2[live] = ((s2[live] & np.uint32(0xFFFFFFF8)) << 4) ^ (((s2[live] << 2) ^ s2[live]) >> 25)
+        s3[live] = ((s3[live] & np.uint32(0xFFFFFFF0)) << 17) ^ (((s3[live] << 3) ^ s3[live]) >> 11)
+        bits = s1[live] ^ s2[live] ^ s3[live]
+        values[start : start + n] = (bits >> 8).astype(np.float32) * np.float32(2.0**-24)
+    return np.stack([s1, s2, s3]), values.reshape(shape)
+
+
+_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+
+
+def random_bits(key: Array, shape: tuple[int, ...]) -> Array:
+    """Threefry-2x32-20 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011).
+
+    key: uint32[2]. Elements 2 i and 2 i + 1 are the two words of the block with counter i (low word, high word).
+    """
+    count = int(np.prod(shape, dtype=np.int64))
+    counter = np.arange((count + 1) // 2, dtype=np.uint64)
+    low, high = (counter & np.uint64(0xFFFFFFFF)).astype(np.uint32), (counter >> np.uint64(32)).astype(np.uint32)
+    return np.stack(threefry(key, low, high), axis=-1).reshape(-1)[:count].reshape(shape)
+
+
+def threefry(key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+    """One block of Threefry-2x32-20 per element; all uint32, wrapping."""
+    with np.errstate(over="ignore"):
+        keys = [key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)]
+        x0, x1 = x0 + keys[0], x1 + keys[1]
+        for step in range(20):
+            turn = _ROTATIONS[step % 8]
+            x0 = x0 + x1
+            x1 = ((x1 << np.uint32(turn)) | (x1 >> np.uint32(32 - turn))) ^ x0
+            if step % 4 == 3:
+                injection = step // 4 + 1
+                x0 = x0 + keys[injection % 3]
+                x1 = x1 + keys[(injection + 1) % 3] + np.uint32(injection)
+    return x0, x1
+
+
+def _host_call(
+    node: Special,
+    args: Sequence[Array],
+    types: Sequence[TensorType],
+    mode: Mode,
+    hosts: HostFunctions,
+    span: Span | None,
+) -> tuple[Array, ...]:
+    name = str(node.attribute("function"))
+    if name not in hosts:
+        raise error("TILE0105", f"there is no host function '{name}'", span)
+    results = hosts[name](*args)
+    values = results if isinstance(results, tuple) else (results,)
+    return tuple(cast(v, storage(t.dtype, mode)) for v, t in zip(values, types, strict=True))

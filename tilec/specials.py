@@ -1,0 +1,166 @@
+"""Floor 2: the table of whole-tensor builtins: arity, attributes, types. Their meaning is in `evaluate_special`.
+
+    reshape(x) {shape}               the same elements in row-major order
+    gather(data, idx)                data[idx] along axis 0, shape idx.shape + data.shape[1:]; an index is clamped
+    scatter(updates, idx, like)      zeros of like's shape plus, in order, updates[j] at [idx[j]]; outside is dropped
+    sort(x) {axis}                   (values, order: i32), ascending, stable, NaN last
+    prng_step(state: u32[3, n]) {shape}   (new state, f32 values in [0, 1)): n Tausworthe generators side by side
+    random_bits(key: u32[2]) {shape}      u32 values of a counter-based generator (Threefry)
+    assert(condition) {message}      binds nothing; TILE0405 where an element of the condition is zero
+    host_call(...) {function, types} results of a named host function; types: one (dtype, size, size ...) per result
+
+`shape` is a tuple of sizes, `axis` a non-negative integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+from tilec.affine import Size
+from tilec.dtypes import F32, I32, U32, DType
+from tilec.errors import Span, error
+from tilec.graph import Special, TensorType
+
+Types: TypeAlias = tuple[TensorType, ...]
+Rule: TypeAlias = Callable[[Special, Types, Span | None], Types]
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialEntry:
+    """One whole-tensor builtin. arity None: any number. effect: not to be removed, repeated or reordered."""
+
+    name: str
+    arity: int | None
+    attributes: frozenset[str]
+    rule: Rule
+    effect: bool = False
+
+
+def special_type(node: Special, types: Sequence[TensorType], span: Span | None = None) -> Types:
+    """Types of the results. Raises TILE0105, TILE0106, and what the single rules raise."""
+    entry = SPECIALS.get(node.op)
+    if entry is None:
+        raise error("TILE0105", f"there is no whole-tensor operation '{node.op}'", span)
+    if entry.arity is not None and entry.arity != len(types):
+        raise error("TILE0106", f"'{node.op}' takes {entry.arity} operands, {len(types)} given", span)
+    if {name for name, _ in node.attributes} != entry.attributes:
+        names = ", ".join(sorted(entry.attributes)) or "none"
+        raise error("TILE0602", f"'{node.op}' has the attributes: {names}", span)
+    return entry.rule(node, tuple(types), span)
+
+
+def sizes_of(node: Special, name: str = "shape") -> tuple[int, ...]:
+    """A tuple-of-sizes attribute; raises TILE0602, TILE0211."""
+    value = node.attribute(name)
+    if not isinstance(value, tuple):
+        raise error("TILE0602", f"attribute '{name}' of '{node.op}' is a tuple of sizes")
+    return _sizes(node, value)
+
+
+def _sizes(node: Special, values: Sequence[object]) -> tuple[int, ...]:
+    sizes = []
+    for size in values:
+        if not isinstance(size, int):
+            raise error("TILE0602", f"a size of '{node.op}' is not an integer: {size}")
+        if size < 0:
+            raise error("TILE0211", f"'{node.op}' is given the negative size {size}")
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def axis_of(node: Special, rank: int, span: Span | None = None) -> int:
+    axis = node.attribute("axis")
+    if not isinstance(axis, int) or not 0 <= axis < rank:
+        raise error("TILE0212", f"'{node.op}': a tensor of rank {rank} has no axis {axis}", span)
+    return axis
+
+
+def _text(shape: tuple[Size, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _reshape(node: Special, types: Types, span: Span | None) -> Types:
+    (x,), shape = types, sizes_of(node)
+    known = [s for s in x.shape if isinstance(s, int)]
+    if len(known) == x.rank and prod(known) != prod(shape):
+        message = f"reshape of {_text(x.shape)} to {_text(shape)}: {prod(known)} elements are not {prod(shape)}"
+        raise error("TILE0209", message, span)
+    return (TensorType(x.dtype, shape),)
+
+
+def _integer_indices(node: Special, index: TensorType, span: Span | None) -> None:
+    if not index.dtype.is_integer:
+        raise error("TILE0304", f"'{node.op}' takes integer indices, not {index.dtype.long}", span)
+
+
+def _gather(node: Special, types: Types, span: Span | None) -> Types:
+    data, index = types
+    _integer_indices(node, index, span)
+    if data.rank == 0:
+        raise error("TILE0202", "gather from a tensor of rank 0", span)
+    if data.shape[0] == 0 and 0 not in index.shape:
+        raise error("TILE0202", "gather from an axis of size 0", span)
+    return (TensorType(data.dtype, index.shape + data.shape[1:]),)
+
+
+def _scatter(node: Special, types: Types, span: Span | None) -> Types:
+    updates, index, like = types
+    _integer_indices(node, index, span)
+    wanted = index.shape + like.shape[1:]
+    if like.rank == 0 or updates.shape != wanted:
+        message = f"scatter of {_text(updates.shape)} by {_text(index.shape)} into {_text(like.shape)}"
+        raise error("TILE0202", message, span, notes=[f"the updates' shape must be {_text(wanted)}"])
+    return (TensorType(updates.dtype, like.shape),)
+
+
+def _sort(node: Special, types: Types, span: Span | None) -> Types:
+    axis_of(node, types[0].rank, span)
+    return TensorType(types[0].dtype, types[0].shape), TensorType(I32, types[0].shape)
+
+
+def _prng_step(node: Special, types: Types, span: Span | None) -> Types:
+    (state,) = types
+    if state.dtype != U32 or state.rank != 2 or state.shape[0] != 3 or state.shape[1] == 0:
+        raise error(
+            "TILE0301", f"prng_step takes a state of type u32[3, n], not {state.dtype}{_text(state.shape)}", span
+        )
+    return state, TensorType(F32, sizes_of(node))
+
+
+def _random_bits(node: Special, types: Types, span: Span | None) -> Types:
+    if types[0].dtype != U32 or types[0].shape != (2,):
+        raise error("TILE0301", "random_bits takes a key of type u32[2]", span)
+    return (TensorType(U32, sizes_of(node)),)
+
+
+def _assert(node: Special, types: Types, span: Span | None) -> Types:
+    return ()
+
+
+def _host_call(node: Special, types: Types, span: Span | None) -> Types:
+    found = []
+    results = node.attribute("types")
+    for result in results if isinstance(results, tuple) else ():
+        if not isinstance(result, tuple) or not result or not isinstance(result[0], DType):
+            raise error("TILE0602", "'types' of host_call holds a (dtype, size, ...) per result", span)
+        found.append(TensorType(result[0], _sizes(node, result[1:])))
+    return tuple(found)
+
+
+_SHAPE = frozenset({"shape"})
+SPECIALS: dict[str, SpecialEntry] = {
+    e.name: e
+    for e in (
+        SpecialEntry("reshape", 1, _SHAPE, _reshape),
+        SpecialEntry("gather", 2, frozenset(), _gather),
+        SpecialEntry("scatter", 3, frozenset(), _scatter),
+        SpecialEntry("sort", 1, frozenset({"axis"}), _sort),
+        SpecialEntry("prng_step", 1, _SHAPE, _prng_step),
+        SpecialEntry("random_bits", 1, _SHAPE, _random_bits),
+        SpecialEntry("assert", 1, frozenset({"message"}), _assert, effect=True),
+        SpecialEntry("host_call", None, frozenset({"function", "types"}), _host_call, effect=True),
+    )
+}
