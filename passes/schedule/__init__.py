@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import malformed
+from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
 from tilec.passes.schedule.reorder import reorder
 from tilec.passes.schedule.stage import pack, stage
@@ -22,6 +23,7 @@ Primitive = Callable[..., Kernel]
 PRIMITIVES: Mapping[str, Primitive] = {
     "tile": tile,
     "peel": peel,
+    "interior": interior,
     "reorder": reorder,
     "vectorize": vectorize,
     "unroll": unroll,

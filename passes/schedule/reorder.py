@@ -8,6 +8,7 @@ After reorder(k, m):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tilec.affine import Affine
@@ -18,9 +19,11 @@ from tilec.passes.schedule.analysis import Scope, carried, loops_named, malforme
 def reorder(kernel: Kernel, *loops: str) -> Kernel:
     """Permutes the named loops of a perfect nest into the given order, outermost first; others keep their places.
 
-    Guards between the loops move inwards. Safe where no dependence changes: a loop whose iterations never share a
-    written cell moves freely, the others keep their order among themselves, unless all that they share are sums,
-    products, maxima or minima that are exact in any order. A float sum thus keeps the order of its reduction loops.
+    Guards move to just inside the outermost loop at which they are determined.
+
+    Safe where no dependence changes: a loop whose iterations never share a written cell moves freely, the others keep
+    their order among themselves, unless all that they share are sums, products, maxima or minima that are exact in any
+    order. A float sum thus keeps the order of its reduction loops.
     Raises TILE0603 for unknown names, TILE0604 where the nest is not perfect or the order matters.
     """
     if len(set(loops)) != len(loops) or not loops:
@@ -45,10 +48,22 @@ def _permuted(top: For, scope: Scope, order: tuple[str, ...]) -> Block:
     if new == chain:
         return (top,)
     _check(chain, new, body)
-    block: Block = (If(tuple(conditions), body),) if conditions else body
-    for loop in reversed(new):
-        block = (replace(loop, body=block),)
-    return block
+    return rebuild(new, conditions, body)
+
+
+def rebuild(chain: Sequence[For], conditions: Sequence[Affine], body: Block) -> Block:
+    """Loops around a guarded body, each condition just inside the outermost loop at which it is determined."""
+    left = list(dict.fromkeys(conditions))
+    for at in range(len(chain), -1, -1):
+        known = {loop.index for loop in chain[: max(at - 1, 0)]}
+        own = {loop.index for loop in chain}
+        here = [c for c in left if at == 0 or not (c.variables() & own) <= known]
+        left = [c for c in left if c not in here]
+        if here:
+            body = (If(tuple(here), body),)
+        if at:
+            body = (replace(chain[at - 1], body=body),)
+    return body
 
 
 def _perfect_nest(top: For, order: tuple[str, ...]) -> tuple[list[For], list[Affine], Block]:
@@ -69,6 +84,9 @@ def _perfect_nest(top: For, order: tuple[str, ...]) -> tuple[list[For], list[Aff
                     f"reorder: loops {', '.join(order)} are not a perfect nest",
                     f"'{chain[-1].index}' holds {len(body)} statements above {', '.join(sorted(missing))}",
                 )
+    while len(body) == 1 and isinstance(body[0], If):
+        conditions += body[0].conditions
+        body = body[0].body
     return chain, conditions, body
 
 
