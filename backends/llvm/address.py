@@ -1,0 +1,99 @@
+"""Affine forms over the loops being emitted: split into constant, scalar terms and lanes; hoisted sums and pointers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tilec.affine import Affine
+from tilec.backends.llvm.blocks import Emitter
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A loop index in an SSA value (i64), defined in the scope of that depth, in 0 .. extent-1."""
+
+    ref: str
+    depth: int
+    extent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """The index of the vector loop: lane i stands for `base + i`."""
+
+    base: int
+
+
+Index: TypeAlias = int | Scalar | Lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`const + sum(coefficient * scalar) + lane * <lane number>`; `terms` has outer loops first."""
+
+    const: int
+    terms: tuple[tuple[Scalar, int], ...] = ()
+    lane: int = 0
+
+    @property
+    def is_constant(self) -> bool:
+        return not self.terms and not self.lane
+
+    def plus(self, other: Form, factor: int) -> Form:
+        total = dict(self.terms)
+        for scalar, c in other.terms:
+            total[scalar] = total.get(scalar, 0) + c * factor
+        return Form(self.const + other.const * factor, _ordered(total), self.lane + other.lane * factor)
+
+    def range(self, lanes: int) -> tuple[int, int]:
+        """Least and greatest value."""
+        spans = [c * (s.extent - 1) for s, c in self.terms] + [self.lane * max(0, lanes - 1)]
+        return self.const + sum(min(0, x) for x in spans), self.const + sum(max(0, x) for x in spans)
+
+
+def _ordered(terms: Mapping[Scalar, int]) -> tuple[tuple[Scalar, int], ...]:
+    return tuple(sorted(((s, c) for s, c in terms.items() if c), key=lambda t: (t[0].depth, t[0].ref)))
+
+
+def split(form: Affine, indices: Mapping[str, Index]) -> Form:
+    """An affine form with integer coefficients in terms of the present loops."""
+    const, lane = number(form.const), 0
+    terms: dict[Scalar, int] = {}
+    for name, c in form.terms:
+        coefficient, index = number(c), indices[name]
+        if isinstance(index, int):
+            const += coefficient * index
+        elif isinstance(index, Lanes):
+            const += coefficient * index.base
+            lane += coefficient
+        else:
+            terms[index] = terms.get(index, 0) + coefficient
+    return Form(const, _ordered(terms), lane)
+
+
+def number(value: object) -> int:
+    """A coefficient or size that must be an integer by now."""
+    assert isinstance(value, int), f"{value} is not an integer"
+    return value
+
+
+def pointer(emitter: Emitter, base: str, element: str, form: Form) -> str:
+    """Pointer to element `form` (its lanes apart) of an array of `element`; partial sums sit in outer scopes."""
+    place = base
+    for scalar, c in form.terms:
+        step = scalar.ref if c == 1 else emitter.hoist(f"mul nsw i64 {scalar.ref}, {c}", scalar.depth)
+        place = emitter.hoist(f"getelementptr {element}, ptr {place}, i64 {step}", scalar.depth)
+    return place if form.const == 0 else emitter.pure(f"getelementptr {element}, ptr {place}, i64 {form.const}")
+
+
+def scalar_value(emitter: Emitter, form: Form) -> str:
+    """The i64 value of a form, its lanes apart."""
+    if not form.terms:
+        return str(form.const)
+    total = ""
+    for scalar, c in form.terms:
+        step = scalar.ref if c == 1 else emitter.hoist(f"mul nsw i64 {scalar.ref}, {c}", scalar.depth)
+        total = emitter.hoist(f"add nsw i64 {total}, {step}", scalar.depth) if total else step
+    return total if form.const == 0 else emitter.pure(f"add nsw i64 {total}, {form.const}")

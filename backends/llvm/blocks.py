@@ -1,0 +1,161 @@
+"""Emitter of SSA text: lines, labels, scopes with hoisting places, and memos of what is already computed.
+
+A scope is a region dominated by its first line: a function, the body of a loop, an arm of a branch. Its `head` is a
+list of lines at that first place, to which instructions can be added while the body is being emitted: this is how
+address arithmetic gets out of inner loops without any later pass. Pure instructions are memoised by text, per scope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+Lines: TypeAlias = list["str | Lines"]
+LoadKey: TypeAlias = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Scope:
+    head: Lines
+    depth: int
+    pure: dict[str, str] = field(default_factory=dict)  # computed somewhere in the body
+    hoisted: dict[str, str] = field(default_factory=dict)  # computed in the head
+    loads: dict[LoadKey, str] = field(default_factory=dict)  # key[0] is the root buffer
+
+
+class Emitter:
+    """Text of one function body. `block` is the label of the block being filled."""
+
+    def __init__(self) -> None:
+        self.block = "entry"
+        head: Lines = []
+        self._lines: Lines = ["entry:", head]
+        self.scopes = [Scope(head, 0)]
+        self._counter = 0
+        self.intrinsics: set[str] = set()
+
+    @property
+    def depth(self) -> int:
+        """Depth of the innermost scope; values that depend on nothing deeper than d can be hoisted to scope d."""
+        return self.scopes[-1].depth
+
+    def fresh(self, prefix: str = "v") -> str:
+        self._counter += 1
+        return f"%{prefix}{self._counter}"
+
+    def line(self, text: str) -> None:
+        self._lines.append("  " + text)
+
+    def emit(self, text: str) -> str:
+        """An instruction with a result that must not be shared (a load, a call with effects)."""
+        name = self.fresh()
+        self.line(f"{name} = {text}")
+        return name
+
+    def pure(self, text: str) -> str:
+        """The result of an instruction without effects, computed here unless it is known already."""
+        for scope in self.scopes:
+            known = scope.pure.get(text) or scope.hoisted.get(text)
+            if known is not None:
+                return known
+        known = self.scopes[-1].pure[text] = self.emit(text)
+        return known
+
+    def hoist(self, text: str, depth: int) -> str:
+        """Like `pure`, placed at the head of the scope of that depth; its operands must be available there."""
+        for scope in self.scopes[: depth + 1]:
+            known = scope.hoisted.get(text) or (scope.pure.get(text) if scope.depth < depth else None)
+            if known is not None:
+                return known
+        known = self.scopes[depth].hoisted[text] = self.fresh()
+        self.scopes[depth].head.append(f"  {known} = {text}")
+        return known
+
+    def at_entry(self, text: str) -> str:
+        """An instruction at the function's entry that is never shared: an `alloca`."""
+        name = self.fresh()
+        self.scopes[0].head.append(f"  {name} = {text}")
+        return name
+
+    def call(self, intrinsic: str, result: str, *arguments: str) -> str:
+        """Text of a call; `arguments` are typed operands. The declaration is noted."""
+        self.declare(intrinsic, result, *arguments)
+        return f"call {result} @{intrinsic}({', '.join(arguments)})"
+
+    def declare(self, intrinsic: str, result: str, *arguments: str) -> None:
+        types = ", ".join(_type_of(a) for a in arguments)
+        self.intrinsics.add(f"declare {result} @{intrinsic}({types})")
+
+    # loads ---------------------------------------------------------------------------------------------------------
+
+    def loaded(self, key: LoadKey) -> str | None:
+        return next((s.loads[key] for s in self.scopes if key in s.loads), None)
+
+    def remember_load(self, key: LoadKey, ref: str) -> None:
+        self.scopes[-1].loads[key] = ref
+
+    def forget_loads(self, root: str) -> None:
+        """A store to buffer `root` may have changed what was loaded from it."""
+        for scope in self.scopes:
+            for key in [k for k in scope.loads if k[0] == root]:
+                del scope.loads[key]
+
+    # control flow --------------------------------------------------------------------------------------------------
+
+    def label(self, name: str) -> None:
+        self._lines.append(f"{name[1:]}:")
+        self.block = name[1:]
+
+    def jump(self, label: str) -> None:
+        self.line(f"br label {label}")
+
+    def branch(self, condition: str, then: str, orelse: str) -> None:
+        self.line(f"br i1 {condition}, label {then}, label {orelse}")
+
+    def placeholder(self) -> Lines:
+        """A place in the text that is filled later (phis)."""
+        place: Lines = []
+        self._lines.append(place)
+        return place
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """A region dominated by the present place."""
+        head = self.placeholder()
+        self.scopes.append(Scope(head, self.depth + 1))
+        yield
+        self.scopes.pop()
+
+    def counted(self, first: str, last: str, body: Callable[[str], None]) -> None:
+        """A plain do-while loop over i64 values `first .. last-1` (at least one) with no carried values."""
+        before, header, leave = self.block, self.fresh("loop"), self.fresh("done")
+        self.jump(header)
+        self.label(header)
+        index = self.fresh("i")
+        phis = self.placeholder()
+        with self.scope():
+            body(index)
+            following = self.emit(f"add nsw i64 {index}, 1")
+            self.branch(self.emit(f"icmp slt i64 {following}, {last}"), header, leave)
+            phis.append(f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{self.block} ]")
+        self.label(leave)
+
+    def text(self) -> str:
+        return "\n".join(_flatten(self._lines)) + "\n"
+
+
+def _flatten(lines: Lines) -> Iterator[str]:
+    for line in lines:
+        if isinstance(line, str):
+            yield line
+        else:
+            yield from _flatten(line)
+
+
+def _type_of(operand: str) -> str:
+    """The type in front of an operand: up to the last space that is outside `<>`."""
+    if operand.startswith("<"):
+        return operand[: operand.index(">") + 1]
+    return operand.split(" ", 1)[0]

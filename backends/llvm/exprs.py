@@ -1,0 +1,146 @@
+"""Scalar expressions to SSA values: one value for all lanes, or a vector of them."""
+
+from __future__ import annotations
+
+from tilec.affine import Affine
+from tilec.backends.llvm import memory
+from tilec.backends.llvm.address import Form, scalar_value, split
+from tilec.backends.llvm.frame import Frame, Mask
+from tilec.backends.llvm.types import Value, constant, constant_vector, ssa_type
+from tilec.builtins import BUILTINS
+from tilec.dtypes import BOOL, F32, F64, I32, I64, DType
+from tilec.errors import error
+from tilec.expr import Call, Const, Expr, IndexValue, Read, Var
+from tilec.loops import Store
+from tilec.monoid import Monoid
+
+_INT32 = range(-(2**31), 2**31)
+
+
+def emit(frame: Frame, expr: Expr) -> Value:
+    """The value of an expression; raises TileError TILE0602 for a builtin without any spelling."""
+    return _emit(frame, expr, {})
+
+
+def _emit(frame: Frame, expr: Expr, memo: dict[int, Value]) -> Value:
+    """`memo` is by identity, so that a term shared within an expansion is computed once."""
+    known = memo.get(id(expr))
+    if known is None:
+        known = memo[id(expr)] = _compute(frame, expr, memo)
+    return known
+
+
+def _compute(frame: Frame, expr: Expr, memo: dict[int, Value]) -> Value:
+    match expr:
+        case Const():
+            return constant(expr.value, expr.dtype)
+        case Var():
+            return frame.lets[expr.name]
+        case IndexValue():
+            return index_value(frame, split(expr.form, frame.indices), expr.dtype)
+        case Read():
+            return memory.load(
+                frame, expr.access.tensor, expr.access.indices, dynamic(frame, expr.access.indices, memo)
+            )
+        case Call():
+            args = tuple(_emit(frame, a, memo) for a in expr.args)
+            return _call(frame, expr, args)
+
+
+def dynamic(frame: Frame, indices: tuple[Affine | Expr, ...], memo: dict[int, Value] | None = None) -> dict[int, Value]:
+    """Values (i64) of the data-dependent indices, by axis."""
+    memo = {} if memo is None else memo
+    return {
+        axis: frame.ops.cast(_emit(frame, index, memo), I64)
+        for axis, index in enumerate(indices)
+        if not isinstance(index, Affine)
+    }
+
+
+def _call(frame: Frame, expr: Call, args: tuple[Value, ...]) -> Value:
+    native = frame.ops.builtin(expr.op, args, expr.dtype)
+    if native is not None:
+        return native
+    entry = BUILTINS.get(expr.op)
+    dtype = _subject(expr.op, args)
+    names = tuple(f"${i}" for i in range(len(args)))
+    variables = tuple(Var(n, a.dtype) for n, a in zip(names, args))
+    simpler = entry.expand(variables, dtype) if entry is not None and entry.expand is not None else None
+    if simpler is None:
+        raise error("TILE0602", f"no LLVM spelling of builtin {expr.op!r} for {dtype}")
+    outer = frame.lets
+    frame.lets = {**outer, **dict(zip(names, args))}
+    result = emit(frame, simpler)
+    frame.lets = outer
+    return result
+
+
+def _subject(op: str, args: tuple[Value, ...]) -> DType:
+    """Type of the first value operand: the condition of a selection does not count."""
+    return args[1 if op in ("cond", "select") else 0].dtype
+
+
+def index_value(frame: Frame, form: Form, dtype: DType) -> Value:
+    """The value of an affine form converted to `dtype`; computed in 32 bits where its range allows."""
+    low, high = form.range(frame.lanes)
+    small = low in _INT32 and high in _INT32
+    middle = I32 if small or (dtype.is_integer and dtype.bits <= 32) else I64
+    value = Value(scalar_value(frame.emitter, Form(form.const, form.terms)), I64)
+    if form.is_constant and not small and middle == I32:
+        value = constant(form.const, I32)
+    elif form.terms and middle == I32:
+        value = Value(frame.emitter.pure(f"trunc i64 {value.ref} to i32"), I32)
+    value = Value(value.ref, middle)
+    if form.lane:
+        steps = constant_vector([lane * form.lane for lane in range(frame.lanes)], ssa_type(middle))
+        ref = frame.emitter.pure(f"add <{frame.lanes} x {ssa_type(middle)}> {frame.ops.splat(value).ref}, {steps}")
+        value = Value(ref, middle, frame.lanes)
+    return frame.ops.cast(value, dtype)
+
+
+def combined(frame: Frame, monoid: Monoid, old: Value, new: Value) -> Value:
+    """One step of an aggregation."""
+    outer = frame.lets
+    frame.lets = {**outer, "a0": old, "b0": new}
+    result = emit(frame, monoid.combine[0])
+    frame.lets = outer
+    return result
+
+
+def product_factors(store: Store) -> tuple[Expr, Expr] | None:
+    """Factors of a float sum of products: contracted to fused multiply-adds."""
+    value = store.value
+    if store.monoid is not None and store.monoid.name == "sum" and isinstance(value, Call) and value.op == "mul":
+        if value.dtype in (F32, F64):
+            return value.args[0], value.args[1]
+    return None
+
+
+def condition(frame: Frame, form: Form) -> bool | Value:
+    """`form >= 0`: known, one bool for all lanes, or a bool per lane."""
+    low, high = form.range(frame.lanes)
+    if low >= 0:
+        return True
+    if high < 0:
+        return False
+    if not form.lane:
+        value = scalar_value(frame.emitter, form)
+        return Value(frame.emitter.pure(f"icmp sge i64 {value}, 0"), BOOL)
+    wide = I32 if low in _INT32 and high in _INT32 else I64
+    scalar = index_value(frame, Form(form.const, form.terms), wide)
+    bound = constant_vector([-lane * form.lane for lane in range(frame.lanes)], ssa_type(wide))
+    text = f"icmp sge <{frame.lanes} x {ssa_type(wide)}> {frame.ops.splat(scalar).ref}, {bound}"
+    return Value(frame.emitter.pure(text), BOOL, frame.lanes)
+
+
+def both(frame: Frame, a: Mask | None, b: Mask | None) -> Mask | None:
+    """Lanes that are on in both masks."""
+    if a is None or b is None:
+        return b if a is None else a
+    if not isinstance(a, str) and not isinstance(b, str):
+        return tuple(x and y for x, y in zip(a, b))
+    with frame.masked(a):
+        first = frame.mask_ref()
+    with frame.masked(b):
+        second = frame.mask_ref()
+    return frame.emitter.pure(f"and <{frame.lanes} x i1> {first}, {second}")

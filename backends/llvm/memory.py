@@ -1,0 +1,248 @@
+"""Reads and writes: register cells, scalar, vector, gathered and scattered memory accesses, under lane masks."""
+
+from __future__ import annotations
+
+from tilec.affine import Affine
+from tilec.backends.llvm.address import Form, number, pointer, split
+from tilec.backends.llvm.frame import Frame, Storage
+from tilec.backends.llvm.registers import Cell, Register, cell_of
+from tilec.backends.llvm.types import Value, constant_vector, mangled, memory_type, vector_type
+from tilec.dtypes import BOOL, DType
+from tilec.expr import Expr
+from tilec.loops import strides_of
+
+
+def load(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> Value:
+    """The element, or in a vector loop the elements of the lanes; `dynamic` has the values of Expr indices by axis."""
+    if name in frame.registers:
+        return _load_cell(frame, frame.registers[name], _forms(frame, indices))
+    storage = frame.storage[name]
+    form = _flat(frame, storage, indices)
+    if any(v.lanes for v in dynamic.values()):
+        return _gather(frame, storage, _pointers(frame, storage, form, dynamic))
+    place = _dynamic(frame, storage, _address(frame, storage, form), dynamic)
+    if form.lane == 0:
+        return _load_scalar(frame, storage, place)
+    if form.lane == 1:
+        return _load_vector(frame, storage, place)
+    if isinstance(frame.mask, str):
+        return _gather(frame, storage, _strided(frame, storage, place, form.lane))
+    return _load_strided(frame, storage, place, form.lane)
+
+
+def store(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value], value: Value) -> None:
+    """Writes the element, or the elements of the lanes that are on."""
+    if name in frame.registers:
+        return _store_cell(frame, frame.registers[name], _forms(frame, indices), value)
+    storage = frame.storage[name]
+    form = _flat(frame, storage, indices)
+    if frame.in_vector and any(v.lanes for v in dynamic.values()):
+        _scatter(frame, storage, _pointers(frame, storage, form, dynamic), value)
+    else:
+        place = _dynamic(frame, storage, _address(frame, storage, form), dynamic)
+        if form.lane == 0:
+            _store_scalar(frame, storage, place, value)
+        elif form.lane == 1:
+            _store_vector(frame, storage, place, frame.ops.splat(value))
+        else:
+            _store_strided(frame, storage, place, form.lane, frame.ops.splat(value))
+    return None
+
+
+def is_uniform(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> bool:
+    """True where all lanes mean one element."""
+    if any(v.lanes for v in dynamic.values()):
+        return False
+    return all(f.lane == 0 for f in _forms(frame, indices).values())
+
+
+def _forms(frame: Frame, indices: tuple[Affine | Expr, ...]) -> dict[int, Form]:
+    return {a: split(i, frame.indices) for a, i in enumerate(indices) if isinstance(i, Affine)}
+
+
+# register cells ----------------------------------------------------------------------------------------------------
+
+
+def undefined(register: Register, lanes: int) -> Value:
+    """The content of a cell before its first store."""
+    return Value("poison", register.buffer.dtype, lanes if register.lane_axis is not None else 0)
+
+
+def _cell(frame: Frame, register: Register, forms: dict[int, Form]) -> tuple[Cell, int, bool]:
+    """Cell, lane in it, and whether the access is of all its lanes."""
+    across = register.lane_axis is not None and forms[register.lane_axis].lane == 1
+    cell, lane = cell_of(register, tuple(forms[a].const for a in range(len(forms))), frame.lanes)
+    return cell, lane, across
+
+
+def _load_cell(frame: Frame, register: Register, forms: dict[int, Form]) -> Value:
+    cell, lane, across = _cell(frame, register, forms)
+    value = frame.cells.get(cell, undefined(register, frame.lanes))
+    return value if across or register.lane_axis is None else frame.ops.pick(value, lane)
+
+
+def _store_cell(frame: Frame, register: Register, forms: dict[int, Form], value: Value) -> None:
+    cell, lane, across = _cell(frame, register, forms)
+    old = frame.cells.get(cell)
+    if across:
+        value = frame.ops.splat(value)
+        if frame.mask is not None and old is not None:
+            value = frame.ops.select(Value(frame.mask_ref(), BOOL, frame.lanes), value, old)
+    else:
+        value = _last_lane(frame, value)
+        if register.lane_axis is not None:
+            value = frame.ops.insert(old or undefined(register, frame.lanes), lane, value)
+    frame.cells[cell] = value
+
+
+def _last_lane(frame: Frame, value: Value) -> Value:
+    """What remains when all lanes write one element in order: the last lane that is on (known masks only)."""
+    assert not isinstance(frame.mask, str)
+    return frame.ops.pick(value, lanes_on(frame)[-1]) if value.lanes else value
+
+
+# addresses ---------------------------------------------------------------------------------------------------------
+
+
+def base_pointer(frame: Frame, storage: Storage) -> str:
+    if storage.offset == 0:
+        return storage.base
+    return frame.emitter.hoist(f"getelementptr i8, ptr {storage.base}, i64 {storage.offset}", 0)
+
+
+def _flat(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> Form:
+    """Offset in elements of the affine axes."""
+    total = Form(0)
+    strides = strides_of(storage.buffer)
+    for axis, form in _forms(frame, indices).items():
+        total = total.plus(form, number(strides[axis]))
+    return total
+
+
+def _address(frame: Frame, storage: Storage, form: Form) -> str:
+    return pointer(frame.emitter, base_pointer(frame, storage), memory_type(storage.buffer.dtype), form)
+
+
+def _dynamic(frame: Frame, storage: Storage, place: str, dynamic: dict[int, Value]) -> str:
+    """Adds data-dependent scalar indices to a pointer."""
+    element, strides = memory_type(storage.buffer.dtype), strides_of(storage.buffer)
+    for axis, value in dynamic.items():
+        step = frame.emitter.pure(f"mul i64 {value.ref}, {strides[axis]}")
+        place = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {step}")
+    return place
+
+
+def _pointers(frame: Frame, storage: Storage, form: Form, dynamic: dict[int, Value]) -> str:
+    """A vector of pointers, one per lane."""
+    element, strides = memory_type(storage.buffer.dtype), strides_of(storage.buffer)
+    wide, emitter = f"<{frame.lanes} x i64>", frame.emitter
+    offset = constant_vector([lane * form.lane for lane in range(frame.lanes)], "i64")
+    for axis, value in dynamic.items():
+        scaled = frame.ops.splat(value).ref
+        if strides[axis] != 1:
+            factor = constant_vector([number(strides[axis])] * frame.lanes, "i64")
+            scaled = emitter.pure(f"mul {wide} {scaled}, {factor}")
+        offset = emitter.pure(f"add {wide} {offset}, {scaled}")
+    return emitter.pure(f"getelementptr {element}, ptr {_address(frame, storage, form)}, {wide} {offset}")
+
+
+def _strided(frame: Frame, storage: Storage, place: str, stride: int) -> str:
+    offsets = constant_vector([lane * stride for lane in range(frame.lanes)], "i64")
+    element = memory_type(storage.buffer.dtype)
+    return frame.emitter.pure(f"getelementptr {element}, ptr {place}, <{frame.lanes} x i64> {offsets}")
+
+
+# memory ------------------------------------------------------------------------------------------------------------
+
+
+def _load_scalar(frame: Frame, storage: Storage, place: str) -> Value:
+    dtype = storage.buffer.dtype
+    key = (storage.root, place, dtype.name)
+    ref = frame.emitter.loaded(key)
+    if ref is None:
+        ref = frame.emitter.emit(f"load {memory_type(dtype)}, ptr {place}, align {dtype.bytes}")
+        frame.emitter.remember_load(key, ref)
+    return frame.ops.from_memory(ref, dtype, 0)
+
+
+def _load_vector(frame: Frame, storage: Storage, place: str) -> Value:
+    dtype = storage.buffer.dtype
+    wide = vector_type(memory_type(dtype), frame.lanes)
+    key = (storage.root, place, f"{dtype.name} {'' if frame.mask is None else frame.mask_ref()}")
+    ref = frame.emitter.loaded(key)
+    if ref is None:
+        if frame.mask is None:
+            ref = frame.emitter.emit(f"load {wide}, ptr {place}, align {dtype.bytes}")
+        else:
+            ref = _masked_load(frame, f"llvm.masked.load.{mangled(wide)}.p0", wide, f"ptr {place}", dtype)
+        frame.emitter.remember_load(key, ref)
+    return frame.ops.from_memory(ref, dtype, frame.lanes)
+
+
+def _masked_load(frame: Frame, intrinsic: str, wide: str, places: str, dtype: DType) -> str:
+    mask = f"<{frame.lanes} x i1> {frame.mask_ref()}"
+    arguments = (places, f"i32 {dtype.bytes}", mask, f"{wide} zeroinitializer")
+    return frame.emitter.emit(frame.emitter.call(intrinsic, wide, *arguments))
+
+
+def _gather(frame: Frame, storage: Storage, places: str) -> Value:
+    dtype = storage.buffer.dtype
+    wide = vector_type(memory_type(dtype), frame.lanes)
+    name = f"llvm.masked.gather.{mangled(wide)}.v{frame.lanes}p0"
+    ref = _masked_load(frame, name, wide, f"<{frame.lanes} x ptr> {places}", dtype)
+    return frame.ops.from_memory(ref, dtype, frame.lanes)
+
+
+def lanes_on(frame: Frame) -> list[int]:
+    return [i for i in range(frame.lanes) if frame.mask is None or frame.mask[i]]
+
+
+def _load_strided(frame: Frame, storage: Storage, place: str, stride: int) -> Value:
+    """Scalar loads put together; only of lanes that are on."""
+    element = memory_type(storage.buffer.dtype)
+    value = Value("zeroinitializer", storage.buffer.dtype, frame.lanes)
+    for lane in lanes_on(frame):
+        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {lane * stride}")
+        value = frame.ops.insert(value, lane, _load_scalar(frame, storage, at))
+    return value
+
+
+def _store_scalar(frame: Frame, storage: Storage, place: str, value: Value) -> None:
+    """One element; written by several lanes, the last that is on wins."""
+    _write(frame, storage, place, _last_lane(frame, value))
+
+
+def _write(frame: Frame, storage: Storage, place: str, value: Value) -> None:
+    dtype = storage.buffer.dtype
+    frame.emitter.line(f"store {frame.ops.to_memory(value)}, ptr {place}, align {dtype.bytes}")
+    frame.emitter.forget_loads(storage.root)
+
+
+def _store_vector(frame: Frame, storage: Storage, place: str, value: Value) -> None:
+    if frame.mask is None:
+        return _write(frame, storage, place, value)
+    wide = vector_type(memory_type(value.dtype), frame.lanes)
+    return _masked_store(frame, storage, f"llvm.masked.store.{mangled(wide)}.p0", f"ptr {place}", value)
+
+
+def _masked_store(frame: Frame, storage: Storage, intrinsic: str, places: str, value: Value) -> None:
+    mask = f"<{frame.lanes} x i1> {frame.mask_ref()}"
+    arguments = (frame.ops.to_memory(value), places, f"i32 {value.dtype.bytes}", mask)
+    frame.emitter.line(frame.emitter.call(intrinsic, "void", *arguments))
+    frame.emitter.forget_loads(storage.root)
+
+
+def _scatter(frame: Frame, storage: Storage, places: str, value: Value) -> None:
+    wide = vector_type(memory_type(value.dtype), frame.lanes)
+    name = f"llvm.masked.scatter.{mangled(wide)}.v{frame.lanes}p0"
+    _masked_store(frame, storage, name, f"<{frame.lanes} x ptr> {places}", frame.ops.splat(value))
+
+
+def _store_strided(frame: Frame, storage: Storage, place: str, stride: int, value: Value) -> None:
+    if isinstance(frame.mask, str):
+        return _scatter(frame, storage, _strided(frame, storage, place, stride), value)
+    element = memory_type(value.dtype)
+    for lane in lanes_on(frame):
+        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {lane * stride}")
+        _write(frame, storage, at, frame.ops.pick(value, lane))
+    return None

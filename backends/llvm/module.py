@@ -1,0 +1,305 @@
+"""A whole program as one LLVM module, whose only visible function runs it.
+
+    define void @run(ptr %table, ptr %arena, ptr %fixed, ptr %pool)        and @init, of the same form, for `Program.init`
+
+`table` holds a pointer per caller's buffer in the order of `Layout.table`; `arena` is memory of one call; `fixed` holds
+what `init` computes and constants need, for all calls; `pool` is null for one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+
+from tilec.affine import Affine
+from tilec.backends.llvm.address import number
+from tilec.backends.llvm.blocks import Emitter
+from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
+from tilec.backends.llvm.target import triple_of
+from tilec.dtypes import BY_NAME, DType
+from tilec.errors import error
+from tilec.expr import read
+from tilec.loops import (
+    Branch,
+    Buffer,
+    Copy,
+    For,
+    HostCall,
+    Kernel,
+    KernelParam,
+    Launch,
+    Program,
+    Repeat,
+    Step,
+    Stmt,
+    Store,
+    strides_of,
+)
+from tilec.target import Target
+
+_ALIGN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a program's buffers are, and how much memory a call needs.
+
+    table: names of the caller's buffers and constants, in the order of the pointers. arena, fixed: byte offsets.
+    """
+
+    table: tuple[str, ...]
+    arena: dict[str, int]
+    fixed: dict[str, int]
+    arena_bytes: int
+    fixed_bytes: int
+
+
+@dataclass(slots=True)
+class ModuleText:
+    text: str
+    layout: Layout
+
+
+def emit_module(program: Program, target: Target) -> ModuleText:
+    """The module's text and memory layout; raises TileError TILE0210 for named sizes, TILE0602 for unknown steps."""
+    if program.sizes:
+        raise error("TILE0210", f"the LLVM backend needs every size; {', '.join(program.sizes)} is not known")
+    kernels = _Kernels(program, target)
+    layout = _layout(program)
+    entries = [_entry(name, steps, program, layout, kernels) for name, steps in _entries(program)]
+    shared = max((k.shared for k in kernels.texts.values()), default=0)
+    private = max((k.private for k in kernels.texts.values()), default=0)
+    slice_, scratch = _up(private), layout.arena_bytes
+    total = scratch + _up(shared) + slice_ * max(1, target.threads)
+    layout = Layout(layout.table, layout.arena, layout.fixed, total, layout.fixed_bytes)
+    functions = [f for k in kernels.texts.values() for f in k.functions]
+    body = "\n".join([*functions, *entries])
+    for symbol, value in ((SLICE, slice_), (_SHARED, scratch), (_PRIVATE, scratch + _up(shared))):
+        body = body.replace(symbol, str(value))
+    return ModuleText(_header(program, target) + body + _footer(kernels, target), layout)
+
+
+_SHARED, _PRIVATE = "__shared_offset__", "__private_offset__"
+
+
+def _up(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN
+
+
+def _entries(program: Program) -> list[tuple[str, tuple[Step, ...]]]:
+    return [("run", program.steps), *([("init", program.init)] if program.init else [])]
+
+
+def _header(program: Program, target: Target) -> str:
+    return f'; program {program.name}\ntarget triple = "{triple_of(target)}"\n\n'
+
+
+def _footer(kernels: _Kernels, target: Target) -> str:
+    """Declarations and attributes. Both width attributes are needed: one alone splits 512-bit vectors (LLVM 22)."""
+    declared = sorted(set().union(*(k.intrinsics for k in kernels.texts.values())) if kernels.texts else [])
+    bits = target.vector_bytes * 8
+    attributes = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
+    return "\n" + "".join(f"{d}\n" for d in declared) + f"\nattributes #0 = {{ {attributes} }}\n"
+
+
+# memory ------------------------------------------------------------------------------------------------------------
+
+
+def _layout(program: Program) -> Layout:
+    """Offsets as `place` gave them; without them, and for what `init` writes, one after another."""
+    constants = [n for n, _ in program.constants if n not in program.params]
+    own = [b for b in program.buffers if b.base is None and b.space != "param" and b.name not in constants]
+    table = dict.fromkeys([*program.params, *program.results, *constants])
+    own = [b for b in own if b.name not in table]
+    kept = _written_by_init(program)
+    fixed, fixed_bytes = _row(b for b in own if b.name in kept)
+    placed = dict(program.places)
+    rest = [b for b in own if b.name not in kept]
+    if all(b.name in placed for b in rest):
+        return Layout(tuple(table), placed, fixed, _up(program.arena), fixed_bytes)
+    arena, arena_bytes = _row(rest)
+    return Layout(tuple(table), arena, fixed, arena_bytes, fixed_bytes)
+
+
+def _row(buffers: Iterable[Buffer]) -> tuple[dict[str, int], int]:
+    offsets, end = {}, 0
+    for buffer in buffers:
+        offsets[buffer.name] = end
+        end += _up(_elements(buffer) * buffer.dtype.bytes)
+    return offsets, end
+
+
+def _elements(buffer: Buffer) -> int:
+    shape = [number(s) for s in buffer.shape]
+    return 1 + sum((n - 1) * number(s) for n, s in zip(shape, strides_of(buffer))) if prod(shape) else 0
+
+
+def _written_by_init(program: Program) -> set[str]:
+    """All buffers that init touches, so that its results outlive the call, without their views."""
+    names: set[str] = set()
+    for step in program.init:
+        names |= _touched(step)
+    buffers = {b.name: b for b in program.buffers}
+    return {_root(buffers, n) for n in names}
+
+
+def _touched(step: Step) -> set[str]:
+    match step:
+        case Launch():
+            return set(step.args)
+        case Copy():
+            return {step.source, step.target}
+        case HostCall():
+            return {*step.inputs, *step.outputs}
+        case Repeat():
+            return {step.condition}.union(*map(_touched, (*step.test, *step.steps)))
+        case Branch():
+            return {step.condition}.union(*map(_touched, (*step.then, *step.orelse)))
+
+
+def _root(buffers: dict[str, Buffer], name: str) -> str:
+    base = buffers[name].base
+    return name if base is None else _root(buffers, base)
+
+
+# kernels -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Kernels:
+    """Kernels emitted so far, by function name; copies are kernels too."""
+
+    program: Program
+    target: Target
+    texts: dict[str, KernelText] = field(default_factory=dict)
+
+    def function(self, kernel: Kernel, name: str) -> str:
+        name = "".join(c if c.isalnum() or c in "._" else "_" for c in name)
+        if name not in self.texts:
+            self.texts[name] = emit_kernel(kernel, name, self.target)
+        return name
+
+
+def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
+    """A bitwise copy between buffers of equal shape, as a loop nest with a vector loop innermost."""
+    plain = _bits_type(target.dtype)
+    a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
+    shape = [number(s) for s in target.shape]
+    dense = strides_of(a) == strides_of(b) == strides_of(Buffer("", plain, target.shape))
+    if dense:
+        shape = [prod(shape)]
+        a, b = (Buffer(x.name, plain, (shape[0],), "param") for x in (a, b))
+    block, tail = (shape[-1] // lanes, shape[-1] % lanes) if shape else (0, 0)
+    outer = [Affine.var(f"i{k}") for k in range(len(shape) - 1)]
+
+    def element(last: list[Affine]) -> Stmt:
+        place = (*outer, *last)
+        return Store("target", place, read("source", place, plain))
+
+    body: list[Stmt] = [element([])] if not shape else []
+    if block:
+        lane = For("lane", lanes, "vector", (element([Affine.of({"block": lanes, "lane": 1})]),))
+        body.append(For("block", block, "serial", (lane,)))
+    if tail:
+        body.append(For("lane", tail, "vector", (element([Affine.of({"lane": 1}, block * lanes)]),)))
+    for k in reversed(range(len(shape) - 1)):
+        body = [For(f"i{k}", shape[k], "serial", tuple(body))]
+    return Kernel("copy", (KernelParam(a, "in"), KernelParam(b, "out")), tuple(body))
+
+
+def _bits_type(dtype: DType) -> DType:
+    """The unsigned integer of the same width: a copy must not change a NaN's bits."""
+    return BY_NAME[f"u{dtype.bits}"]
+
+
+# steps -------------------------------------------------------------------------------------------------------------
+
+
+def _entry(name: str, steps: tuple[Step, ...], program: Program, layout: Layout, kernels: _Kernels) -> str:
+    emitter = Emitter()
+    _Entry(emitter, program, layout, kernels).steps(steps)
+    emitter.line("ret void")
+    return f"define void @{name}(ptr %table, ptr %arena, ptr %fixed, ptr %pool) #0 {{\n{emitter.text()}}}\n"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Emits the steps of a program into one function."""
+
+    emitter: Emitter
+    program: Program
+    layout: Layout
+    kernels: _Kernels
+
+    def steps(self, steps: tuple[Step, ...]) -> None:
+        for step in steps:
+            self.step(step)
+
+    def step(self, step: Step) -> None:
+        match step:
+            case Launch():
+                kernel = self.program.kernel(step.kernel)
+                self.call(self.kernels.function(kernel, f"kernel.{kernel.name}"), step.args)
+            case Copy():
+                self.copy(step)
+            case Repeat():
+                self.repeat(step)
+            case Branch():
+                self.branch(step)
+            case HostCall():
+                raise error("TILE0602", f"host function {step.function!r} cannot be called by the LLVM backend")
+
+    def call(self, function: str, args: tuple[str, ...]) -> None:
+        shared = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {_SHARED}", 0)
+        private = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {_PRIVATE}", 0)
+        pointers = [f"ptr {self.pointer(a)}" for a in args]
+        self.emitter.line(
+            f"call void @{function}({', '.join([*pointers, f'ptr {shared}', f'ptr {private}', 'ptr %pool'])})"
+        )
+
+    def pointer(self, name: str) -> str:
+        """Address of a buffer, computed once at the entry."""
+        buffer = self.program.buffer(name)
+        if buffer.base is not None:
+            offset = number(buffer.offset) * buffer.dtype.bytes
+            return self.emitter.hoist(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {offset}", 0)
+        if name in self.layout.table:
+            slot = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.layout.table.index(name)}", 0)
+            return self.emitter.hoist(f"load ptr, ptr {slot}, align 8", 0)
+        if name in self.layout.fixed:
+            return self.emitter.hoist(f"getelementptr i8, ptr %fixed, i64 {self.layout.fixed[name]}", 0)
+        return self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {self.layout.arena[name]}", 0)
+
+    def copy(self, step: Copy) -> None:
+        source, target = self.program.buffer(step.source), self.program.buffer(step.target)
+        kernel = copy_kernel(source, target, self.kernels.target.lanes(target.dtype.bits))
+        function = self.kernels.function(kernel, f"copy.{step.source}.{step.target}")
+        self.call(function, (step.source, step.target))
+
+    def repeat(self, step: Repeat) -> None:
+        header, body, leave = (self.emitter.fresh(n) for n in ("test", "repeat", "done"))
+        self.emitter.jump(header)
+        self.emitter.label(header)
+        with self.emitter.scope():
+            self.steps(step.test)
+            self.emitter.branch(self.truth(step.condition), body, leave)
+            self.emitter.label(body)
+            self.steps(step.steps)
+            self.emitter.jump(header)
+        self.emitter.label(leave)
+
+    def branch(self, step: Branch) -> None:
+        then, orelse, join = (self.emitter.fresh(n) for n in ("then", "else", "join"))
+        self.emitter.branch(self.truth(step.condition), then, orelse)
+        for label, steps in ((then, step.then), (orelse, step.orelse)):
+            self.emitter.label(label)
+            with self.emitter.scope():
+                self.steps(steps)
+                self.emitter.jump(join)
+        self.emitter.label(join)
+
+    def truth(self, name: str) -> str:
+        """The rank-0 bool buffer, as it is now."""
+        byte = self.emitter.emit(f"load i8, ptr {self.pointer(name)}, align 1")
+        return self.emitter.emit(f"icmp ne i8 {byte}, 0")

@@ -1,0 +1,344 @@
+"""Statements of a kernel: loops with register cells carried by phis, branches, lane masks, stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+from typing import assert_never
+
+from tilec.affine import Affine
+from tilec.backends.llvm import exprs, memory
+from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
+from tilec.backends.llvm.frame import Frame, Mask, Storage
+from tilec.backends.llvm.registers import Cell, cell_of
+from tilec.backends.llvm.types import Value
+from tilec.dtypes import BOOL
+from tilec.errors import error
+from tilec.loops import Alloc, Barrier, Block, For, If, Instr, Let, Stmt, Store, While, strides_of, walk
+
+Outliner = Callable[[Frame, For], None]
+
+
+def block(frame: Frame, body: Block, outline: Outliner) -> None:
+    """Emits statements in order; names declared among them end with the block."""
+    with frame.block():
+        for stmt in body:
+            statement(frame, stmt, outline)
+    ended = {s.buffer.name for s in body if isinstance(s, Alloc)}
+    for cell in [c for c in frame.cells if c[0] in ended]:
+        del frame.cells[cell]
+
+
+def statement(frame: Frame, stmt: Stmt, outline: Outliner) -> None:
+    match stmt:
+        case For():
+            _loop(frame, stmt, outline)
+        case If():
+            _guard(frame, stmt, outline)
+        case Alloc():
+            _allocate(frame, stmt)
+        case Let():
+            frame.lets[stmt.name] = exprs.emit(frame, stmt.value)
+        case Store():
+            _store(frame, stmt)
+        case While():
+            _while(frame, stmt, outline)
+        case Barrier():
+            pass  # work-items run one after another here, and loops that hold a barrier were refused
+        case Instr():
+            raise error("TILE0602", f"instruction {stmt.name!r} is not known to the LLVM backend")
+        case _:
+            assert_never(stmt)
+
+
+# loops -------------------------------------------------------------------------------------------------------------
+
+
+def _loop(frame: Frame, loop: For, outline: Outliner) -> None:
+    extent = number(loop.extent)
+    if extent <= 0:
+        return
+    if loop.kind == "item" and any(isinstance(s, Barrier) for s in walk(loop.body)):
+        raise error("TILE0602", "a barrier between work-items is not available on the LLVM backend")
+    if extent == 1 and loop.kind != "vector":
+        return _instance(frame, loop, 0, outline)
+    match loop.kind:
+        case "unroll":
+            for i in range(extent):
+                _instance(frame, loop, i, outline)
+        case "vector":
+            _vector(frame, loop, extent, outline)
+        case "parallel" if frame.outline:
+            outline(frame, loop)
+        case _:
+            serial(frame, loop, "0", str(extent), outline)
+
+
+def _instance(frame: Frame, loop: For, index: Index, outline: Outliner) -> None:
+    with frame.index(loop.index, index):
+        block(frame, loop.body, outline)
+
+
+def _vector(frame: Frame, loop: For, extent: int, outline: Outliner) -> None:
+    """All lanes of a register at once, register after register; inside another vector loop one after another."""
+    if frame.lanes == 0 or frame.in_vector:
+        for i in range(extent):
+            _instance(frame, loop, i, outline)
+        return
+    for base in range(0, extent, frame.lanes):
+        on = min(frame.lanes, extent - base)
+        mask = None if on == frame.lanes else tuple(lane < on for lane in range(frame.lanes))
+        frame.in_vector = True
+        with frame.masked(mask):
+            _instance(frame, loop, Lanes(base), outline)
+        frame.in_vector = False
+
+
+def serial(frame: Frame, loop: For, first: str, last: str, outline: Outliner) -> None:
+    """A do-while loop over `first .. last-1` (i64, at least one); written register cells become phis."""
+    emitter = frame.emitter
+    before, header, leave = emitter.block, emitter.fresh("loop"), emitter.fresh("done")
+    index = emitter.fresh("i")
+    _forget_stored(frame, loop.body)
+    emitter.jump(header)
+    emitter.label(header)
+    phis = emitter.placeholder()
+    scalar = Scalar(index, emitter.depth + 1, number(loop.extent))
+    with frame.index(loop.index, scalar):
+        initial, carried = _carry(frame, loop.body)
+    with emitter.scope():
+        _instance(frame, loop, scalar, outline)
+        following = emitter.emit(f"add nuw nsw i64 {index}, 1")
+        again = emitter.emit(f"icmp slt i64 {following}, {last}")
+        emitter.branch(again, header, leave)
+    latch = emitter.block
+    phis.append(f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{latch} ]")
+    for cell, phi in carried.items():
+        phis.append(_phi(phi, initial[cell], before, frame.cells[cell], latch))
+    emitter.label(leave)
+
+
+def _phi(phi: Value, first: Value, before: str, then: Value, after: str) -> str:
+    return f"  {phi.ref} = phi {phi.type} [ {first.ref}, %{before} ], [ {then.ref}, %{after} ]"
+
+
+def _carry(frame: Frame, body: Block) -> tuple[dict[Cell, Value], dict[Cell, Value]]:
+    """Values before the loop and fresh names for the phis of the cells written in it."""
+    initial, carried = {}, {}
+    for cell in _written(frame, body):
+        register = frame.registers[cell[0]]
+        value = frame.cells.get(cell, memory.undefined(register, frame.lanes))
+        initial[cell] = value
+        carried[cell] = Value(frame.emitter.fresh("r"), value.dtype, value.lanes)
+    frame.cells.update(carried)
+    return initial, carried
+
+
+def _written(frame: Frame, body: Block) -> list[Cell]:
+    """Cells of outer register buffers that a block may write, in order of their first writing."""
+    found: dict[Cell, None] = {}
+    _scan_writes(frame, body, frozenset(), found)
+    return list(found)
+
+
+def _scan_writes(frame: Frame, body: Block, inner: frozenset[str], found: dict[Cell, None]) -> None:
+    for stmt in body:
+        match stmt:
+            case Alloc():
+                inner |= {stmt.buffer.name}
+            case Store() if stmt.buffer in frame.registers and stmt.buffer not in inner:
+                register = frame.registers[stmt.buffer]
+                position = tuple(split(i, frame.indices).const for i in stmt.indices if isinstance(i, Affine))
+                found[cell_of(register, position, frame.lanes)[0]] = None
+            case If() | While():
+                _scan_writes(frame, stmt.body, inner, found)
+            case For() if any(isinstance(s, Store) and s.buffer in frame.registers for s in walk(stmt.body)):
+                for index in _instances(frame, stmt):
+                    with frame.index(stmt.index, index):
+                        _scan_writes(frame, stmt.body, inner, found)
+
+
+def _instances(frame: Frame, loop: For) -> list[Index]:
+    """Indices under which register cells of a loop's body differ."""
+    extent = number(loop.extent)
+    if loop.kind == "vector" and frame.lanes:
+        return [Lanes(base) for base in range(0, extent, frame.lanes)]
+    if loop.kind in ("unroll", "vector"):
+        return list(range(extent))
+    return [0] if extent == 1 else [Scalar("?", 0, extent)]
+
+
+def _forget_stored(frame: Frame, body: Block) -> None:
+    """Loads made before a loop are no longer good in its later iterations where the loop stores."""
+    for stmt in walk(body):
+        if isinstance(stmt, Store) and stmt.buffer in frame.storage:
+            frame.emitter.forget_loads(frame.storage[stmt.buffer].root)
+
+
+def _while(frame: Frame, stmt: While, outline: Outliner) -> None:
+    emitter = frame.emitter
+    before, header = emitter.block, emitter.fresh("while")
+    inside, leave = emitter.fresh("do"), emitter.fresh("done")
+    _forget_stored(frame, stmt.body)
+    emitter.jump(header)
+    emitter.label(header)
+    phis = emitter.placeholder()
+    initial, carried = _carry(frame, stmt.body)
+    with emitter.scope():
+        test = exprs.emit(frame, stmt.condition)
+        if test.lanes:
+            raise error("TILE0602", "the condition of a while loop differs between lanes")
+        emitter.branch(test.ref, inside, leave)
+        emitter.label(inside)
+        block(frame, stmt.body, outline)
+        emitter.jump(header)
+    for cell, phi in carried.items():
+        phis.append(_phi(phi, initial[cell], before, frame.cells[cell], emitter.block))
+    frame.cells.update(carried)
+    emitter.label(leave)
+
+
+# conditions --------------------------------------------------------------------------------------------------------
+
+
+def _guard(frame: Frame, stmt: If, outline: Outliner) -> None:
+    """Branches on what is the same in all lanes, masks by what is not."""
+    uniform: list[Value] = []
+    mask: Mask | None = frame.mask
+    for form in (split(c, frame.indices) for c in stmt.conditions):
+        if form.lane and not form.terms:
+            mask = exprs.both(frame, mask, _known_lanes(frame, form))
+            continue
+        found = exprs.condition(frame, form)
+        if found is False:
+            return
+        if found is not True and found.lanes:
+            mask = exprs.both(frame, mask, found.ref)
+        elif found is not True:
+            uniform.append(found)
+    if isinstance(mask, tuple):
+        if not any(mask):
+            return
+        mask = None if all(mask) else mask
+    with frame.masked(mask), _branch(frame, uniform):
+        block(frame, stmt.body, outline)
+
+
+def _known_lanes(frame: Frame, form: Form) -> Mask:
+    return tuple(form.const + lane * form.lane >= 0 for lane in range(frame.lanes))
+
+
+@contextmanager
+def _branch(frame: Frame, conditions: list[Value]) -> Iterator[None]:
+    """The region runs where all conditions hold; register cells that it writes are merged after it."""
+    if not conditions:
+        yield
+        return
+    emitter = frame.emitter
+    test = conditions[0].ref
+    for other in conditions[1:]:
+        test = emitter.pure(f"and i1 {test}, {other.ref}")
+    before, then, join = emitter.block, emitter.fresh("then"), emitter.fresh("join")
+    cells = dict(frame.cells)
+    emitter.branch(test, then, join)
+    emitter.label(then)
+    with emitter.scope():
+        yield
+    after = emitter.block
+    emitter.jump(join)
+    emitter.label(join)
+    for cell, value in list(frame.cells.items()):
+        old = cells.get(cell) or memory.undefined(frame.registers[cell[0]], frame.lanes)
+        if old != value:
+            phi = Value(emitter.fresh("r"), value.dtype, value.lanes)
+            emitter.line(_phi(phi, old, before, value, after).strip())
+            frame.cells[cell] = phi
+
+
+# memory ------------------------------------------------------------------------------------------------------------
+
+
+def _allocate(frame: Frame, stmt: Alloc) -> None:
+    buffer = stmt.buffer
+    if buffer.name in frame.registers:
+        for cell in [c for c in frame.cells if c[0] == buffer.name]:
+            del frame.cells[cell]
+    elif buffer.base is not None:
+        base = frame.storage[buffer.base]
+        offset = base.offset + number(buffer.offset) * buffer.dtype.bytes
+        frame.storage[buffer.name] = replace(base, buffer=buffer, offset=offset)
+    else:
+        offset = frame.scratch.take(_span(stmt) * buffer.dtype.bytes)
+        frame.emitter.forget_loads(buffer.name)
+        frame.storage[buffer.name] = Storage(buffer, frame.scratch_base, offset, buffer.name)
+
+
+def _span(stmt: Alloc) -> int:
+    """Elements from the first to the last of a buffer, gaps included."""
+    shape = [number(s) for s in stmt.buffer.shape]
+    if prod(shape) == 0:
+        return 0
+    return 1 + sum((n - 1) * number(s) for n, s in zip(shape, strides_of(stmt.buffer)))
+
+
+def _store(frame: Frame, stmt: Store) -> None:
+    if not frame.in_vector:
+        return _store_once(frame, stmt)
+    places = exprs.dynamic(frame, stmt.indices)
+    uniform = memory.is_uniform(frame, stmt.buffer, stmt.indices, places)
+    scattered = any(v.lanes for v in places.values())
+    if (uniform and isinstance(frame.mask, str)) or (scattered and stmt.monoid is not None):
+        _per_lane(frame, stmt)
+    elif uniform and stmt.monoid is not None:
+        _reduce_lanes(frame, stmt)
+    else:
+        _store_once(frame, stmt)
+    return None
+
+
+def _store_once(frame: Frame, stmt: Store) -> None:
+    places = exprs.dynamic(frame, stmt.indices)
+    if stmt.monoid is None:
+        value = exprs.emit(frame, stmt.value)
+    elif factors := exprs.product_factors(stmt):
+        a, b = (exprs.emit(frame, f) for f in factors)
+        value = frame.ops.muladd(a, b, _old(frame, stmt, places))
+    else:
+        new = exprs.emit(frame, stmt.value)
+        value = exprs.combined(frame, stmt.monoid, _old(frame, stmt, places), new)
+    memory.store(frame, stmt.buffer, stmt.indices, places, value)
+
+
+def _old(frame: Frame, stmt: Store, places: dict[int, Value]) -> Value:
+    return memory.load(frame, stmt.buffer, stmt.indices, places)
+
+
+def _reduce_lanes(frame: Frame, stmt: Store) -> None:
+    """All lanes aggregate into one element: in the order of the lanes."""
+    assert stmt.monoid is not None
+    places = exprs.dynamic(frame, stmt.indices)
+    value = frame.ops.splat(exprs.emit(frame, stmt.value))
+    state = _old(frame, stmt, places)
+    for lane in memory.lanes_on(frame):
+        state = exprs.combined(frame, stmt.monoid, state, frame.ops.pick(value, lane))
+    memory.store(frame, stmt.buffer, stmt.indices, places, state)
+
+
+def _per_lane(frame: Frame, stmt: Store) -> None:
+    """The statement once for each lane that is on: where lanes may meet in one element."""
+    (name, index), mask, lets = _lane_index(frame), frame.mask, frame.lets
+    for lane in range(frame.lanes):
+        if isinstance(mask, tuple) and not mask[lane]:
+            continue
+        conditions = [frame.ops.pick(Value(mask, BOOL, frame.lanes), lane)] if isinstance(mask, str) else []
+        frame.in_vector = False
+        with frame.masked(None), frame.index(name, index.base + lane), _branch(frame, conditions):
+            frame.lets = {n: frame.ops.pick(v, lane) for n, v in lets.items()}
+            _store_once(frame, stmt)
+        frame.in_vector, frame.lets = True, lets
+
+
+def _lane_index(frame: Frame) -> tuple[str, Lanes]:
+    return next((n, i) for n, i in frame.indices.items() if isinstance(i, Lanes))

@@ -1,0 +1,107 @@
+"""What the CPU of this process can do, as a `Target`, and a few named CPUs to cross-compile for.
+
+`get_host_cpu_name` is not trusted: under a hypervisor it may name a model that lacks what the CPU has (or the reverse).
+The CPU name, which only selects a scheduling model, is chosen from the feature flags.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+
+import llvmlite.binding as llvm
+
+from tilec.target import Target
+
+_AVX2 = (
+    "+avx",
+    "+avx2",
+    "+bmi",
+    "+bmi2",
+    "+f16c",
+    "+fma",
+    "+lzcnt",
+    "+movbe",
+    "+popcnt",
+    "+sse3",
+    "+sse4.1",
+    "+sse4.2",
+)
+_AVX512 = (*_AVX2, "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl")
+
+# name: (triple, cpu, features, bytes of a vector register, vector registers)
+_NAMED: Mapping[str, tuple[str, str, tuple[str, ...], int, int]] = {
+    "sse2": ("x86_64-unknown-linux-gnu", "x86-64", ("+sse2",), 16, 16),
+    "avx2": ("x86_64-unknown-linux-gnu", "haswell", tuple(sorted(_AVX2)), 32, 16),
+    "avx512": ("x86_64-unknown-linux-gnu", "skylake-avx512", tuple(sorted(_AVX512)), 64, 32),
+    "neon": ("aarch64-unknown-linux-gnu", "generic", ("+fp-armv8", "+neon"), 16, 32),
+}
+
+
+def named(name: str, threads: int = 1) -> Target:
+    """A Target for cross compilation: `sse2`, `avx2`, `avx512`, `neon`; its device is the LLVM triple."""
+    triple, cpu, features, vector_bytes, registers = _NAMED[name]
+    return Target("llvm", triple, vector_bytes, registers, threads, cpu=cpu, features=features)
+
+
+def host() -> Target:
+    """The machine that this process runs on; `threads` is what the scheduler grants the process."""
+    features = tuple(sorted(f"+{n}" for n, has in llvm.get_host_cpu_features().items() if has))
+    return Target("llvm", "host", *_registers(features), threads(), *_caches(), _cpu(features), features)
+
+
+def threads() -> int:
+    """Threads the process may run at once, or the environment's TILEC_THREADS."""
+    wanted = os.environ.get("TILEC_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def triple_of(target: Target) -> str:
+    return str(llvm.get_process_triple()) if target.device in ("", "host") else target.device
+
+
+def has(target: Target, feature: str) -> bool:
+    return f"+{feature}" in target.features
+
+
+def is_x86(target: Target) -> bool:
+    return triple_of(target).split("-")[0] in ("x86_64", "i386", "i686", "AMD64")
+
+
+def _registers(features: tuple[str, ...]) -> tuple[int, int]:
+    """Bytes of a vector register and how many there are."""
+    if "+avx512f" in features:
+        return 64, 32
+    if "+avx2" in features:
+        return 32, 16
+    arm = platform.machine().lower() in ("aarch64", "arm64")
+    return 16, 32 if arm else 16
+
+
+def _cpu(features: tuple[str, ...]) -> str:
+    for feature, name in (("amx-tile", "sapphirerapids"), ("avx512bw", "skylake-avx512"), ("avx2", "haswell")):
+        if f"+{feature}" in features:
+            return name
+    return "x86-64" if platform.machine().lower() in ("x86_64", "amd64") else "generic"
+
+
+def _caches() -> tuple[int, int]:
+    """Bytes of one core's first and second data cache: read where the system tells, else modest guesses."""
+    return _cache("index0", 32 << 10), _cache("index2", 1 << 20)
+
+
+def _cache(index: str, default: int) -> int:
+    path = f"/sys/devices/system/cpu/cpu0/cache/{index}/size"
+    try:
+        with open(path, encoding="ascii") as file:
+            text = file.read().strip()
+    except OSError:
+        return default
+    unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
+    digits = text.rstrip("KM")
+    return int(digits) * unit if digits.isdigit() else default
