@@ -172,7 +172,7 @@ def _search(stages: list[tuple[int, tuple[Row, ...]]], depth: int, point: dict[i
     if depth < 0:
         return True
     k, rows = stages[depth]
-    low, high = interval(rows, k, point)
+    low, high = interval(rows, k, point) if any(r[k] for r in rows) else (0, 0)  # else any value does
     for value in _values(low, high):
         budget[0] -= 1
         if budget[0] < 0:
