@@ -110,10 +110,9 @@ def combined(frame: Frame, monoid: Monoid, old: Value, new: Value) -> Value:
 def product_factors(store: Store) -> tuple[Expr, Expr] | None:
     """Factors of a float sum of products: contracted to fused multiply-adds."""
     value = store.value
-    if store.monoid is not None and store.monoid.name == "sum" and isinstance(value, Call) and value.op == "mul":
-        if value.dtype in (F32, F64):
-            return value.args[0], value.args[1]
-    return None
+    if store.monoid is None or store.monoid.name != "sum" or not isinstance(value, Call) or value.op != "mul":
+        return None
+    return (value.args[0], value.args[1]) if value.dtype in (F32, F64) else None
 
 
 def condition(frame: Frame, form: Form) -> bool | Value:

@@ -20,7 +20,7 @@ Mask: TypeAlias = "tuple[bool, ...] | str"  # lanes that are on: known now, or a
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Where a buffer's memory is: `offset` bytes into a pointer argument of the function. `root` names what may alias."""
+    """Where a buffer's memory is: `offset` bytes from a pointer argument. `root` names what may alias."""
 
     buffer: Buffer
     base: str

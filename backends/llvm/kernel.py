@@ -1,8 +1,8 @@
 """One kernel as LLVM functions: the kernel itself and a task for every outermost parallel loop.
 
     define internal void @k(ptr noalias %p0, ..., ptr noalias %shared, ptr %private, ptr %pool)
-    define internal void @k.task0(ptr noalias %p0, ..., ptr noalias %shared, ptr noalias %private, i64 %first, i64 %last,
-                                  captured scalars)
+    define internal void @k.task0(ptr noalias %p0, ..., ptr noalias %shared, ptr noalias %private, i64 %first,
+                                  i64 %last, captured scalars)
     define internal void @k.start0(ptr %context, i64 %worker, i64 %first, i64 %last)
 
 `%shared` is scratch memory of the kernel, `%private` that of one worker; the kernel gets the first worker's. A kernel
@@ -180,7 +180,7 @@ def _call_pool(frame: Frame, start: str, params: int, captures: list[_Capture], 
 
 
 def _start_function(task: str, start: str, params: int, captures: list[_Capture]) -> str:
-    """Unpacks a context. The worker's slice size is only known when the whole kernel is emitted: `SLICE` stands for it."""
+    """Unpacks a context, and finds the worker's slice of the private scratch memory."""
     types = ["ptr"] * (params + 2) + [c.type for c in captures]
     lines, arguments = [], []
     for i, type_ in enumerate(types):

@@ -1,6 +1,6 @@
 """A whole program as one LLVM module, whose only visible function runs it.
 
-    define void @run(ptr %table, ptr %arena, ptr %fixed, ptr %pool)        and @init, of the same form, for `Program.init`
+    define void @run(ptr %table, ptr %arena, ptr %fixed, ptr %pool)      and @init, of the same form, for `Program.init`
 
 `table` holds a pointer per caller's buffer in the order of `Layout.table`; `arena` is memory of one call; `fixed` holds
 what `init` computes and constants need, for all calls; `pool` is null for one thread.

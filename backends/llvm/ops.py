@@ -290,11 +290,11 @@ class Ops:
     def _integer_builtin(self, op: str, args: tuple[Value, ...], dtype: DType) -> Value | None:
         signs = _SIGNED if dtype.is_signed else _UNSIGNED
         if instruction := _INTEGER.get(op) or signs.get(op):
-            return self._binary(instruction, *args)
+            return self._binary(instruction, args[0], args[1])
         if op in _EXTREME:
             _, signed, unsigned, logical = _EXTREME[op]
             if dtype == BOOL:
-                return self._binary(logical, *args)
+                return self._binary(logical, args[0], args[1])
             return self._intrinsic(f"llvm.{signed if dtype.is_signed else unsigned}", *args)
         return None
 

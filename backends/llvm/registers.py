@@ -1,8 +1,8 @@
 """Which `register` buffers can live in SSA values, and their cells.
 
 A cell is one element, or along the lane axis (the one that a vector loop's index runs over) one vector of `lanes`
-elements. A buffer whose accesses do not all name cells at compile time, or that crosses into a parallel loop, is kept in
-the thread's scratch memory instead: slower, never wrong.
+elements. A buffer whose accesses do not all name cells at compile time, or that crosses into a parallel loop, is kept
+in the thread's scratch memory instead: slower, never wrong.
 """
 
 from __future__ import annotations
