@@ -181,7 +181,7 @@ class _Parse:
                 return True
             if kind == "RBRACE":
                 return True
-            if kind == "FUNCTION":
+            if kind == "FUNCTION" and self.tokens[self.at + 1].type in ("NAME", "LPAR", "LESS"):
                 self._insert("RBRACE")
                 self.depth -= 1
                 return True

@@ -11,13 +11,13 @@ from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Lexicon, Token
 
 _EXPRESSION = frozenset({"NAME", "INT", "FLOAT", "LPAR", "MINUS"})
 _EXPRESSION_START = _EXPRESSION | {"COEFFICIENT", "LSQB", "TILDE", "BANG"}
-_OPERATORS = frozenset(
-    ["PLUS", "MINUS", "STAR", "SLASH", "PERCENT", "CARET", "BAR", "AMPERSAND", "SHIFT_LEFT", "SHIFT_RIGHT"]
-    + ["EQUAL_EQUAL", "BANG_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL", "QUESTION", "LPAR", "LSQB"]
-)
 _COMPARISONS = (
     frozenset({"LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"}),
     frozenset({"EQUAL_EQUAL", "BANG_EQUAL"}),
+)
+_OPERATORS = frozenset(
+    {"PLUS", "MINUS", "STAR", "SLASH", "PERCENT", "CARET", "BAR", "AMPERSAND", "SHIFT_LEFT", "SHIFT_RIGHT"}
+    | {"QUESTION", "LPAR", "LSQB"}.union(*_COMPARISONS)
 )
 _ORDER = ("SEMICOLON", "COMMA", "RPAR", "RSQB", "RBRACE", "COLON", "EQUAL", "ARROW", "LBRACE", "LPAR", "LSQB")
 _WORDS = {"NAME": "a name", "INT": "a number", "FLOAT": "a number", "STRING": 'a "string"', END: "the end"}
@@ -155,6 +155,7 @@ def expectation(accepted: Collection[str], lexicon: Lexicon) -> str:
     """The accepted terminals in words: `';' or ','`, `an expression`. Operators go without saying after an operand."""
     names = set(accepted)
     parts: list[str] = []
+    operator: list[str] = []
     if names - {"RBRACE"} == _STATEMENT:
         parts.append("a statement")
         names -= _STATEMENT
@@ -163,11 +164,12 @@ def expectation(accepted: Collection[str], lexicon: Lexicon) -> str:
         names -= _EXPRESSION_START
     elif len(names & _OPERATORS) > 5:
         names -= _OPERATORS
+        operator = ["an operator"]
     known = [t for t in _ORDER if t in names]
     others = sorted(names - set(_ORDER), key=lambda t: (t not in _WORDS, t))
     ordered = known + others if "SEMICOLON" in names else others + known
     parts += dict.fromkeys(_word(t, lexicon.spelling) for t in ordered)
-    parts = parts[:6]
+    parts = parts[:5] + operator
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}" if parts else "nothing more"
 
 
@@ -178,10 +180,12 @@ def _word(terminal: str, spelling: Mapping[str, str]) -> str:
 def _opened(situation: Situation) -> tuple[str, ...]:
     """A note on the innermost bracket that is still open, where the token cannot stand inside it."""
     token, open_brackets = situation.token, _open_brackets(situation.tokens[: situation.at])
-    if not open_brackets or token.type not in (END, "SEMICOLON", "FUNCTION", *CLOSERS):
+    if not open_brackets or token.type not in (END, "SEMICOLON", "FUNCTION", "EQUAL", *CLOSERS):
         return ()
     opener = open_brackets[-1]
-    if opener.type == "LBRACE" and token.type not in (END, "FUNCTION", "RPAR", "RSQB"):
+    if opener.type == CLOSERS.get(token.type):
+        return ()
+    if opener.type == "LBRACE" and token.type not in (END, "FUNCTION"):
         return ()
     return (f"'{opener.text}' opened at {opener.span} is not closed",)
 
@@ -211,7 +215,7 @@ def _hint(situation: Situation) -> str | None:
         return f"write a single '{token.text}'"
     if token.type == previous.type == "STAR":
         return "a power is written pow(x, y)"
-    if token.type == "EQUAL" and "EQUAL_EQUAL" in accepted:
+    if token.type == "EQUAL" and {"EQUAL_EQUAL", "SEMICOLON"} <= set(accepted):
         return "a comparison is written '=='"
     if token.type in _OPERATORS and previous.type == "RPAR" and {"SEMICOLON", "DEFAULT"} <= set(accepted):
         return "a contraction is a statement of its own: name its result, then compute with it"

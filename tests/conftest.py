@@ -1,0 +1,31 @@
+"""Options and paths that all tests share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # so that tests can import `tests.language.mutate` however pytest was started
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="rewrite the expected part of golden files")
+
+
+@pytest.fixture
+def update(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be rewritten instead of compared."""
+    return bool(request.config.getoption("--update"))
+
+
+@pytest.fixture(scope="session")
+def conformance() -> Path:
+    """The conformance programs beside the repository; skips where they are absent."""
+    path = ROOT.parent / "shared" / "conformance" / "tile_programs.jsonl"
+    if not path.exists():
+        pytest.skip("../shared/conformance/tile_programs.jsonl is absent")
+    return path
