@@ -51,6 +51,7 @@ CODES: dict[str, str] = {
     "TILE0213": "default has the wrong shape",
     "TILE0214": "operands of a contraction do not broadcast",
     "TILE0215": "constraint is malformed",
+    "TILE0216": "division by zero in a constant expression",
     # 03xx types
     "TILE0301": "operation is not defined for this type",
     "TILE0302": "bad width in a cast",

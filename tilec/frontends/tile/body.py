@@ -1,0 +1,187 @@
+"""The body of a contraction: an elementwise expression over elements of tensors and index values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias
+
+from tilec.affine import Affine
+from tilec.dtypes import F32, I32
+from tilec.errors import Span, error
+from tilec.expr import IndexValue, read
+from tilec.frontends.tile import functions as table
+from tilec.frontends.tile.builder import Builder
+from tilec.frontends.tile.calls import cast_target, lookup, value
+from tilec.frontends.tile.complaints import gradients, not_affine, plural, unknown_function
+from tilec.frontends.tile.indices import affine, check_coefficients
+from tilec.frontends.tile.scalars import convert, fold
+from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, Name, Number, Ternary, Unary
+from tilec.frontends.tile.values import Number as Constant
+from tilec.frontends.tile.values import Scalar, Scope, Tensor, describe
+from tilec.rules import Typed, call_typed, literal, shape_text
+from tilec.rules import cast as cast_expr
+
+Operand: TypeAlias = Constant | Affine | Typed
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One access of the body: the tensor, its forms, and where it is written."""
+
+    name: str
+    tensor: Tensor
+    forms: tuple[Affine, ...]
+    span: Span
+
+
+@dataclass(slots=True)
+class Body:
+    """Translates a body; `readings` are its accesses, left to right."""
+
+    builder: Builder
+    scope: Scope
+    readings: list[Reading] = field(default_factory=list)
+
+    def typed(self, expression: Expression) -> Typed:
+        """The body as a typed expression; its weakness says whether it is made of constants and indices only."""
+        return operand(self.operand(expression))
+
+    def operand(self, expression: Expression) -> Operand:
+        """Constants and affine forms of index variables stay what they are as long as possible."""
+        with self.builder.deeper(expression.span):
+            return self._operand(expression)
+
+    def _operand(self, expression: Expression) -> Operand:
+        match expression:
+            case Number():
+                return expression.value
+            case Name():
+                return self._name(expression)
+            case Index():
+                return self._element(expression)
+            case Unary():
+                inner = self.operand(expression.operand)
+                if expression.op == "-" and isinstance(inner, Affine):
+                    return -inner
+                return inner if expression.op == "+" else self._apply(table.UNARY[expression.op], [inner], expression)
+            case Binary():
+                left, right = self.operand(expression.left), self.operand(expression.right)
+                form = _affine(expression, left, right)
+                return form if form is not None else self._apply(table.BINARY[expression.op], [left, right], expression)
+            case Ternary():
+                return self._choose(expression)
+            case Call():
+                return self._call(expression)
+            case _:
+                raise error("TILE0011", "nested lists are data of tests", expression.span)
+
+    def _name(self, expression: Name) -> Operand:
+        ident = expression.ident
+        return Affine.var(ident.text) if ident.kind == "index" else self._read(ident, (), ident.span)
+
+    def _element(self, expression: Index) -> Operand:
+        forms = tuple(affine(self.builder, self.scope, i) for i in expression.indices)
+        return self._read(expression.tensor, forms, expression.span)
+
+    def _read(self, ident: Ident, forms: tuple[Affine, ...], span: Span) -> Operand:
+        found = lookup(self.scope, ident)
+        if isinstance(found, Scalar) and not forms:
+            return found.value
+        if not isinstance(found, Tensor):
+            raise error("TILE0202", f"'{ident.text}' is {describe(found)}; it has no elements", span)
+        if found.type.rank != len(forms):
+            raise _wrong_rank(ident, found, len(forms), span)
+        self.readings.append(Reading(ident.text, found, forms, span))
+        return Typed(read(found.name, forms, found.type.dtype), found.type.weak)
+
+    def _choose(self, expression: Ternary) -> Operand:
+        condition = self.operand(expression.condition)
+        then = self.operand(expression.then)
+        orelse: Operand = 0 if expression.orelse is None else self.operand(expression.orelse)
+        return self._apply("cond", [condition, then, orelse], expression)
+
+    def _call(self, call: Call) -> Operand:
+        name = call.function.text
+        if name in self.builder.functions or name in table.WHOLE or name.startswith("assert_"):
+            text = f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins"
+            raise error("TILE0011", text, call.function.span, help="call it in a statement of its own")
+        if name in table.GRADIENTS:
+            raise gradients(call.function.span, name)
+        limits = table.arity(name)
+        if limits is None:
+            raise unknown_function(call.function, table.known())
+        if not limits[0] <= len(call.args) <= limits[1]:
+            raise error("TILE0106", f"wrong number of arguments for '{name}'", call.span)
+        if name in table.CASTS:
+            return self._cast(call)
+        return self._apply(table.ELEMENTWISE[name], [self.operand(a) for a in call.args], call)
+
+    def _cast(self, call: Call) -> Operand:
+        with self.builder.scratch():
+            rest = [value(self.builder, self.scope, a) for a in call.args[1:]]
+        dtype = cast_target(self.builder, call.function.text, rest, call)
+        inner = self.operand(call.args[0])
+        if isinstance(inner, int | float):
+            inner = convert(inner, dtype)
+        return Typed(cast_expr(operand(inner).expr, dtype))
+
+    def _apply(self, op: str, args: list[Operand], at: Expression) -> Operand:
+        constants = [a for a in args if isinstance(a, int | float)]
+        if len(constants) == len(args):
+            return fold(op, constants, at.span)
+        return call_typed(op, [operand(a) for a in args], span=at.span)
+
+
+def operand(value: Operand) -> Typed:
+    """A typed, possibly weak expression. An index form with fractions is its exact value, as a float."""
+    if isinstance(value, Typed):
+        return value
+    if not isinstance(value, Affine):
+        return literal(value)
+    scale = value.denominator()
+    whole = Typed(IndexValue(value * scale, I32), weak=True)
+    if scale == 1:
+        return whole
+    return call_typed("div", [Typed(cast_expr(whole.expr, F32), weak=True), literal(float(scale))])
+
+
+def _affine(at: Binary, left: Operand, right: Operand) -> Affine | None:
+    """The sum, difference, multiple or fraction of index forms, None where it is something else."""
+    if not (isinstance(left, Affine | int) and isinstance(right, Affine | int)):
+        return None
+    if isinstance(left, int) and isinstance(right, int):
+        return None
+    a = left if isinstance(left, Affine) else Affine.constant(int(left))
+    c = right if isinstance(right, Affine) else Affine.constant(int(right))
+    form = _combine(at, a, c)
+    if form is not None:
+        check_coefficients(form, at.span)
+    return form
+
+
+def _combine(at: Binary, a: Affine, c: Affine) -> Affine | None:
+    match at.op:
+        case "+":
+            return a + c
+        case "-":
+            return a - c
+        case "*" if a.is_constant:
+            return c * a.const
+        case "*" if c.is_constant:
+            return a * c.const
+        case "/" if c.is_constant and isinstance(c.const, int | Fraction):
+            if c.const == 0:
+                raise error("TILE0216", "division by zero in an index value", at.right.span)
+            return a * (1 / Fraction(c.const))
+        case "/":
+            raise not_affine(at.span, "a division by an index variable; convert it with as_float(i, 32)")
+    return None
+
+
+def _wrong_rank(ident: Ident, found: Tensor, count: int, span: Span) -> Exception:
+    if count == 0:
+        text = f"'{ident.text}' is {found}; an element has {plural(found.type.rank, 'index')}"
+    else:
+        text = f"'{ident.text}' has rank {found.type.rank}, {plural(count, 'index')} given"
+    return error("TILE0202", text, span, notes=[f"its shape is {shape_text(found.type.shape)}"])

@@ -1,0 +1,183 @@
+"""Collects the Lets of a Graph while a function is elaborated, and keeps the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, TypeAlias
+
+from tilec.dtypes import U64, DType
+from tilec.errors import Diagnostic, Report, Span, TileError, error
+from tilec.frontends.tile.syntax import Function
+from tilec.frontends.tile.values import (
+    Known,
+    Number,
+    Poison,
+    Poisoned,
+    Scalar,
+    Tensor,
+    Tuple,
+    Value,
+    describe,
+)
+from tilec.graph import Attribute, Let, Literal, Node, Param, TensorType
+from tilec.rules import shape_text, weak_dtype
+
+MAX_RANK = 16
+MAX_LETS = 50_000
+MAX_STEPS = 100_000
+MAX_DEPTH = 220
+_HUGE = 1 << 63
+
+Inline: TypeAlias = Callable[["Builder", Function, Sequence[Value], Span, Sequence[str | None]], tuple[Value, ...]]
+
+
+@dataclass(slots=True)
+class Builder:
+    """The state of one elaboration.
+
+    demanded: scalar inputs whose value was needed for a size, index or constraint. calls: where the functions now being
+    inlined were called. data: values of the parameters that a test makes up.
+    """
+
+    functions: Mapping[str, Function]
+    inline: Inline
+    testing: bool = False
+    report: Report = field(default_factory=Report)
+    lets: list[Let] = field(default_factory=list)
+    params: list[Param] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    demanded: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
+    calls: list[Span] = field(default_factory=list)
+    attributes: tuple[Attribute, ...] = ()
+    _literals: dict[tuple[TensorType, str], Tensor] = field(default_factory=dict)
+    _counters: dict[str, int] = field(default_factory=dict)
+    _depth: int = 0
+    _steps: int = 0
+
+    def emit(
+        self, node: Node, type: TensorType, span: Span, name: str | None = None, known: Known | None = None
+    ) -> Tensor:
+        """Adds a Let of one value. `name` is taken as it is; without one a fresh name is made."""
+        check_type(type, span)
+        if len(self.lets) >= MAX_LETS:
+            raise error("TILE0417", f"the program expands to more than {MAX_LETS} operations", span)
+        attributes = self.attributes if name else ()  # they belong to what the statement binds
+        name = name or self.fresh("t")
+        self.lets.append(Let((name,), node, (type,), attributes, span))
+        return Tensor(name, type, known)
+
+    def fresh(self, hint: str) -> str:
+        """A name that nothing else has, like `hint`."""
+        stem = hint.rstrip("'")
+        while True:
+            self._counters[stem] = count = self._counters.get(stem, 0) + 1
+            name = f"{stem}_{count}"
+            if name not in self.used:
+                self.used.add(name)
+                return name
+
+    def literal(self, value: Number, span: Span, dtype: DType | None = None, name: str | None = None) -> Tensor:
+        """A rank-0 constant; weak unless a dtype is given."""
+        type = TensorType(dtype or weak_dtype(value), (), weak=dtype is None)
+        if type.dtype.is_integer and not type.dtype.min <= value <= type.dtype.max:
+            type = replace(type, dtype=U64)
+        number = float(value) if type.dtype.is_float else int(value)
+        key = (type, repr(number))
+        if name is None and key in self._literals:
+            return self._literals[key]
+        made = self.emit(Literal(type, (number,)), type, span, name, Known(value))
+        self._literals.setdefault(key, made)
+        return made
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """Drops the Lets emitted inside: only the compile-time value of an expression is wanted."""
+        count, literals, attributes = len(self.lets), dict(self._literals), self.attributes
+        try:
+            yield
+        finally:
+            del self.lets[count:]
+            self._literals, self.attributes = literals, attributes
+
+    @contextmanager
+    def deeper(self, span: Span) -> Iterator[None]:
+        """One level of recursion; raises TILE0411 and TILE0417 before Python's stack or patience ends."""
+        self._depth += 1
+        self._steps += 1
+        try:
+            if self._depth > MAX_DEPTH:
+                raise error("TILE0411", "functions and expressions are nested too deep", span)
+            if self._steps > MAX_STEPS:
+                raise error("TILE0417", f"inlining all calls takes more than {MAX_STEPS} steps", span)
+            yield
+        finally:
+            self._depth -= 1
+
+    def complain(self, found: TileError) -> None:
+        """Reports an error once, with the calls that led to it."""
+        notes = tuple(f"in the function called at {span}" for span in reversed(self.calls[-3:]))
+        seen = {(d.code, d.message, d.span) for d in self.report.diagnostics}
+        for diagnostic in found.diagnostics:
+            if (diagnostic.code, diagnostic.message, diagnostic.span) not in seen:
+                self.report.diagnostics.append(_with_notes(diagnostic, notes))
+
+    # values
+
+    def tensor(self, value: Value, span: Span, what: str = "an operand") -> Tensor:
+        """The value as a tensor of the Graph; a compile-time constant becomes a weak literal."""
+        match value:
+            case Tensor():
+                return value
+            case Scalar():
+                return self.literal(value.value, span)
+            case Tuple():
+                help = "take one of its values with element(T, 0)"
+                raise error("TILE0301", f"a tuple is used as {what}", span, help=help)
+            case Poison():
+                raise Poisoned
+
+    def constant(self, value: Value, span: Span, what: str) -> Number:
+        """The compile-time value; a scalar input is made a constant by this. Raises TILE0510."""
+        match value:
+            case Scalar():
+                return value.value
+            case Tensor(known=Known() as known):
+                self.demanded |= known.origins
+                return known.value
+            case Poison():
+                raise Poisoned
+        help = "sizes, literals and scalar inputs given as numbers are compile-time constants"
+        raise error("TILE0510", f"{what} must be a compile-time constant, found {describe(value)}", span, help=help)
+
+    def integer(self, value: Value, span: Span, what: str) -> int:
+        """The compile-time integer; raises TILE0210 for a float, TILE0510."""
+        number = self.constant(value, span, what)
+        if isinstance(number, float):
+            raise error("TILE0210", f"{what} must be an integer, found {number}", span)
+        return int(number)
+
+
+def check_type(type: TensorType, span: Span | None) -> None:
+    """The limits on rank and size; raises TILE0211, TILE0413, TILE0414."""
+    if type.rank > MAX_RANK:
+        raise error("TILE0413", f"a tensor of rank {type.rank}; the limit is {MAX_RANK}", span)
+    sizes = [s for s in type.shape if isinstance(s, int)]
+    if any(s < 0 for s in sizes):
+        raise error("TILE0211", f"negative size in shape {shape_text(type.shape)}", span)
+    if any(s >= _HUGE for s in sizes) or prod(max(s, 1) for s in sizes) * type.dtype.bytes >= _HUGE:
+        raise error("TILE0414", f"a {type.dtype.long} tensor of shape {shape_text(type.shape)} is too large", span)
+
+
+def strong(type: TensorType) -> TensorType:
+    """The type with weakness dropped: what is stored."""
+    return replace(type, weak=False) if type.weak else type
+
+
+def _with_notes(diagnostic: Diagnostic, notes: tuple[str, ...]) -> Diagnostic:
+    return replace(diagnostic, notes=diagnostic.notes + notes) if notes else diagnostic
+
+

@@ -1,0 +1,162 @@
+"""Elementwise expressions over whole tensors: operators, builtins, calls of the program's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tilec.dtypes import BOOL, DType
+from tilec.errors import Span, error
+from tilec.frontends.tile import functions as table
+from tilec.frontends.tile.builder import Builder
+from tilec.frontends.tile.complaints import gradients, undefined, unknown_function, wrong_case
+from tilec.frontends.tile.scalars import convert, fold
+from tilec.frontends.tile.specials import SPECIALS, check_assertion
+from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, List, Name, Number, Ternary, Unary
+from tilec.frontends.tile.testdata import list_data, random_data
+from tilec.frontends.tile.trees import has_index
+from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
+from tilec.graph import Apply
+from tilec.rules import apply_type
+
+
+def value(b: Builder, scope: Scope, expression: Expression, name: str | None = None) -> Value:
+    """The value of an elementwise expression; `name` is for the Let of its outermost operation."""
+    with b.deeper(expression.span):
+        match expression:
+            case Number():
+                return Scalar(expression.value)
+            case Name():
+                return lookup(scope, expression.ident)
+            case Index():
+                return _element(b, scope, expression)
+            case Call():
+                return call(b, scope, expression, name)
+            case Unary():
+                args = [value(b, scope, expression.operand)]
+                return args[0] if expression.op == "+" else apply(b, table.UNARY[expression.op], args, expression, name)
+            case Binary():
+                args = [value(b, scope, expression.left), value(b, scope, expression.right)]
+                return apply(b, table.BINARY[expression.op], args, expression, name)
+            case Ternary():
+                return _choose(b, scope, expression, name)
+            case List():
+                return list_data(b, expression, name)
+
+
+def lookup(scope: Scope, ident: Ident) -> Value:
+    """What a name stands for; a poisoned name raises `Poisoned`."""
+    if ident.kind != "tensor":
+        raise wrong_case(ident, "a tensor")
+    found = scope.values.get(ident.text)
+    if found is None:
+        raise undefined(ident, scope.values)
+    if isinstance(found, Poison):
+        raise Poisoned
+    return found
+
+
+def size(b: Builder, scope: Scope, expression: Expression, what: str) -> int:
+    """A compile-time integer expression, in a size, an index or a constraint."""
+    if has_index(expression):
+        raise error("TILE0210", f"{what} must not depend on an index variable", expression.span)
+    with b.scratch():
+        return b.integer(value(b, scope, expression), expression.span, what)
+
+
+def _element(b: Builder, scope: Scope, expression: Index) -> Value:
+    found = lookup(scope, expression.tensor)
+    if expression.indices:
+        raise error("TILE0011", "an element of a tensor in an expression of whole tensors", expression.span)
+    if isinstance(found, Tensor) and found.type.rank:
+        raise error("TILE0202", f"'{expression.tensor.text}[]' is {found}, not a scalar", expression.span)
+    return found
+
+
+def _choose(b: Builder, scope: Scope, expression: Ternary, name: str | None) -> Value:
+    if expression.orelse is None:
+        raise error("TILE0011", "'?' without ':'", expression.span)
+    args = [value(b, scope, e) for e in (expression.condition, expression.then, expression.orelse)]
+    return apply(b, "cond", args, expression, name)
+
+
+def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str | None = None) -> Value:
+    """An elementwise builtin: folded where every operand is a constant, else a Let."""
+    if all(isinstance(a, Scalar) for a in args):
+        return Scalar(fold(op, [a.value for a in args if isinstance(a, Scalar)], at.span))
+    tensors = [b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
+    _, type = apply_type(op, [t.type for t in tensors], None, at.span)
+    return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(op, tensors, at.span))
+
+
+def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:
+    values = [a.known for a in args if a.known is not None]
+    if len(values) != len(args) or any(not a.type.weak for a in args):
+        return None
+    return Known(fold(op, [v.value for v in values], span), frozenset().union(*(v.origins for v in values)))
+
+
+def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = None) -> Tensor:
+    """A conversion, which makes the value strong."""
+    if isinstance(arg, Scalar):
+        return b.literal(convert(arg.value, dtype), span, dtype, name)
+    tensor = b.tensor(arg, span)
+    _, type = apply_type("cast", [tensor.type], dtype, span)
+    known = tensor.known and Known(convert(tensor.known.value, dtype), tensor.known.origins)
+    return b.emit(Apply("cast", (tensor.name,), dtype), type, span, name, known)
+
+
+def call(b: Builder, scope: Scope, expression: Call, name: str | None = None) -> Value:
+    """A call with one result."""
+    function = b.functions.get(expression.function.text)
+    if function is None:
+        return _builtin(b, scope, expression, name)
+    results = call_function(b, scope, expression, [name])
+    if len(results) != 1:
+        raise error("TILE0113", f"'{expression.function.text}' has {len(results)} results", expression.span)
+    return results[0]
+
+
+def call_function(b: Builder, scope: Scope, expression: Call, names: Sequence[str | None]) -> tuple[Value, ...]:
+    """A call of one of the program's own functions, inlined."""
+    function = b.functions[expression.function.text]
+    args = [value(b, scope, a) for a in expression.args]
+    if len(args) != len(function.inputs):
+        text = f"'{expression.function.text}' takes {len(function.inputs)} arguments, {len(args)} given"
+        raise error("TILE0106", text, expression.span)
+    return b.inline(b, function, args, expression.span, names)
+
+
+def _builtin(b: Builder, scope: Scope, expression: Call, name: str | None) -> Value:
+    called = expression.function.text
+    if called in table.GRADIENTS:
+        raise gradients(expression.function.span, called)
+    if called in table.TEST_DATA and b.testing:
+        return random_data(b, [size(b, scope, a, "a size") for a in expression.args], expression.span, name)
+    limits = table.arity(called)
+    if limits is None:
+        raise unknown_function(expression.function, [*b.functions, *table.known()])
+    args = [value(b, scope, a) for a in expression.args]
+    if not limits[0] <= len(args) <= limits[1]:
+        raise error("TILE0106", f"wrong number of arguments for '{called}'", expression.span)
+    if called in table.ELEMENTWISE:
+        return apply(b, table.ELEMENTWISE[called], args, expression, name)
+    if called in table.CASTS:
+        return cast(b, args[0], cast_target(b, called, args[1:], expression), expression.span, name)
+    if called.startswith("assert_"):
+        return check_assertion(b, args[0], expression)
+    return SPECIALS[called](b, args, expression, name)
+
+
+def cast_target(b: Builder, called: str, rest: Sequence[Value], expression: Call) -> DType:
+    """The type of `as_int(x, 8)`; raises TILE0302."""
+    widths = table.CASTS[called]
+    if not rest:
+        return BOOL
+    at = expression.args[1].span
+    width = b.constant(rest[0], at, f"the width of '{called}'")
+    if width not in widths:
+        text = f"'{called}' to {width} bits"
+        raise error("TILE0302", text, at, help=f"widths: {', '.join(map(str, widths))}")
+    return widths[int(width)]
+
+

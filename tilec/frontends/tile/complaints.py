@@ -1,0 +1,93 @@
+"""Diagnostics that are raised from several places of the frontend, and the search for similar names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fractions import Fraction
+
+from tilec.dtypes import BY_NAME, DType
+from tilec.errors import Span, TileError, error
+from tilec.frontends.tile.syntax import Ident, Number
+
+
+ELEMENT_INSIDE = "an element of a tensor, known only at run time, used as an index or size"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 index`, `2 indices`."""
+    forms = {"index": "indices", "axis": "axes"}
+    return f"{count} {noun if count == 1 else forms.get(noun, noun + 's')}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A help line that offers the most similar known name, or None."""
+    names = sorted(set(known))
+    folded = {n.lower(): n for n in reversed(names)}
+    found = get_close_matches(name, names, 1, 0.6) or get_close_matches(name.lower(), list(folded), 1, 0.6)
+    return f"did you mean '{folded.get(found[0], found[0])}'?" if found else None
+
+
+def undefined(name: Ident, known: Iterable[str], later: Span | None = None) -> TileError:
+    """TILE0101."""
+    if later is not None:
+        note = f"assigned at {later}"
+        return error("TILE0101", f"'{name.text}' is used before it is assigned", name.span, notes=[note])
+    return error("TILE0101", f"'{name.text}' is not defined", name.span, help=did_you_mean(name.text, known))
+
+
+def unknown_function(name: Ident, known: Iterable[str]) -> TileError:
+    """TILE0105."""
+    return error("TILE0105", f"there is no function '{name.text}'", name.span, help=did_you_mean(name.text, known))
+
+
+def wrong_case(name: Ident, found: str) -> TileError:
+    """TILE0112: `found` says what the name is used as."""
+    other = name.text[:1].swapcase() + name.text[1:]
+    return error(
+        "TILE0112",
+        f"'{name.text}' is used as {found}",
+        name.span,
+        notes=["index variables begin lower-case, tensors and sizes upper-case"],
+        help=f"write '{other}'" if other != name.text else None,
+    )
+
+
+def not_affine(span: Span, why: str) -> TileError:
+    """TILE0205."""
+    return error(
+        "TILE0205",
+        f"index is not affine: {why}",
+        span,
+        help="an index is a sum of index variables times constants, plus a constant",
+    )
+
+
+def float_in_index(number: Number) -> TileError:
+    """TILE0206, with the spelling that was meant."""
+    written = number.span.source.text[number.span.start : number.span.end]
+    exponent = re.fullmatch(r"(\d+)([eE]\d+)", written)
+    help = f"'{written}' is one number; write '{exponent[1]}*{exponent[2]}' for a product" if exponent else None
+    if help is None and abs(number.value) < 1e9:
+        ratio = Fraction(number.value).limit_denominator(1000)
+        if ratio.denominator == 1:
+            help = f"write the integer: '{ratio}', or '{ratio}*i'"
+        else:
+            factor = f"{ratio.numerator}*" if ratio.numerator != 1 else ""
+            help = f"write it with integers: '{factor}i/{ratio.denominator}'"
+    return error("TILE0206", f"float '{written}' inside an index", number.span, help=help)
+
+
+def gradients(span: Span, what: str) -> TileError:
+    """TILE0114."""
+    return error("TILE0114", f"'{what}' needs gradients, which this version does not have yet", span)
+
+
+def type_named(name: Ident, generics: Iterable[str] = ()) -> DType:
+    """The element type called `name`; raises TILE0303."""
+    found = BY_NAME.get(name.text)
+    if found is None:
+        help = did_you_mean(name.text, [*BY_NAME, *generics]) or f"types: {', '.join(BY_NAME)}"
+        raise error("TILE0303", f"there is no type '{name.text}'", name.span, help=help)
+    return found

@@ -1,0 +1,219 @@
+"""Tile syntax -> Graph, at concrete shapes.
+
+A function is elaborated statement by statement: sizes and literals become numbers, calls of the program's own functions
+are inlined, tensors become Lets with their types filled. Every statement with an error poisons what it binds, so that
+one run finds several errors and no consequence of them.
+
+A scalar input given as a Python number is a weak run-time parameter, unless its value reaches a size, an index or a
+constraint: then it is a compile-time constant in all its uses (elaboration starts again with that known), and its
+parameter stays in the Graph, unused, so that the call's signature does not depend on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tilec.dtypes import BOOL
+from tilec.errors import Report, Span, TileError, error
+from tilec.frontends.tile import names as static
+from tilec.frontends.tile.binding import Binder
+from tilec.frontends.tile.builder import Builder, check_type, strong
+from tilec.frontends.tile.calls import call_function, value
+from tilec.frontends.tile.complaints import did_you_mean, plural
+from tilec.frontends.tile.contraction import contraction
+from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
+from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Function, Ident, Program, Statement
+from tilec.frontends.tile.trees import targets
+from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
+from tilec.graph import Apply, Attribute, Graph, Param, TensorType
+from tilec.rules import weak_dtype
+
+Signature = Mapping[str, TensorType | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Elaboration:
+    """A Graph, the scalar inputs that became compile-time constants of it, and the warnings."""
+
+    graph: Graph
+    constants: frozenset[str]
+    warnings: Report
+
+
+def check(program: Program) -> Report:
+    """Everything that can be said without shapes: all errors and warnings of the program."""
+    return static.check(program)
+
+
+def to_graph(program: Program, function: str | None, signature: Signature) -> Graph:
+    """The Graph of one function for the given input types; raises TileError with all errors found."""
+    return elaborate(program, function, signature).graph
+
+
+def elaborate(program: Program, function: str | None, signature: Signature) -> Elaboration:
+    """As `to_graph`, with what else is known. `function` may be None where there is only one."""
+    report = check(program)
+    _raise(report)
+    chosen = static.choose(program, function)
+    _check_signature(chosen, signature)
+    constants: frozenset[str] = frozenset()
+    while True:
+        builder = Builder(function_table(program), inline)
+        graph = _function(builder, chosen, signature, constants)
+        _raise(builder.report)
+        if builder.demanded <= constants:
+            return Elaboration(graph, constants, report)
+        constants |= builder.demanded
+
+
+def function_table(program: Program) -> dict[str, Function]:
+    """The named functions."""
+    return {f.name.text: f for f in program.functions if f.name is not None}
+
+
+def _raise(report: Report) -> None:
+    if found := report.errors():
+        raise TileError(found[:MAX_DIAGNOSTICS])
+
+
+# the chosen function
+
+
+def _check_signature(function: Function, signature: Signature) -> None:
+    """TILE0501, TILE0502: the arguments are those that the function declares."""
+    report = Report()
+    declared = [i.name.text for i in function.inputs]
+    for item in function.inputs:
+        if item.name.text not in signature:
+            report.error("TILE0501", f"input '{item.name.text}' is not given", item.span)
+    for name in signature:
+        if name not in declared:
+            help = did_you_mean(name, declared) or f"inputs: {', '.join(declared) or 'none'}"
+            report.error("TILE0502", f"the function has no input '{name}'", function.span, help=help)
+    report.check()
+
+
+def _function(b: Builder, function: Function, signature: Signature, constants: frozenset[str]) -> Graph:
+    b.used |= {i.name.text for i in function.inputs} | {t.text for s in function.body for t in targets(s)}
+    arguments = [_argument(b, i.name, signature[i.name.text], constants) for i in function.inputs]
+    binder = Binder(b, function)
+    binder.inputs(arguments)
+    wanted = {t.text: t.text for s in function.body for t in targets(s)}
+    for statement in function.body:
+        run(b, binder.scope, statement, wanted)
+    results = _results(b, binder)
+    name = function.name.text if function.name else "main"
+    return Graph(name, tuple(b.params), tuple(b.lets), results)
+
+
+def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str]) -> Value:
+    """The parameter of an input; a Python number keeps its value in mind."""
+    if isinstance(given, TensorType):
+        try:
+            return _tensor_argument(b, name, given)
+        except TileError as found:
+            b.complain(found)
+            return Poison()
+    number = given
+    type = TensorType(BOOL if isinstance(number, bool) else weak_dtype(number), (), weak=True)
+    b.params.append(Param(name.text, type))
+    if name.text in constants:
+        return Scalar(number)
+    return Tensor(name.text, type, Known(number, frozenset({name.text})))
+
+
+def _tensor_argument(b: Builder, name: Ident, type: TensorType) -> Tensor:
+    if not all(isinstance(s, int) for s in type.shape):
+        raise error("TILE0210", f"input '{name.text}' has a size that is not a number", name.span)
+    check_type(type, name.span)
+    b.params.append(Param(name.text, type))
+    return Tensor(name.text, type)
+
+
+def _results(b: Builder, binder: Binder) -> tuple[str, ...]:
+    """Names of the outputs: each output is a Let of its own name."""
+    names = []
+    for output in binder.function.outputs:
+        try:
+            names.append(_named(b, binder.result(output), output.name))
+        except Poisoned:
+            names.append(output.name.text)
+        except TileError as problem:
+            b.complain(problem)
+    return tuple(names)
+
+
+def _named(b: Builder, found: Value, name: Ident) -> str:
+    if isinstance(found, Scalar):
+        return b.literal(found.value, name.span, name=name.text).name
+    tensor = b.tensor(found, name.span, "an output")
+    if tensor.name != name.text:
+        b.emit(Apply("ident", (tensor.name,)), strong(tensor.type), name.span, name.text)
+    return name.text
+
+
+# statements
+
+
+def run(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[str, str]) -> None:
+    """Elaborates one statement into `scope`; reports its error, if any, and goes on.
+
+    `wanted` gives the Lets' names of some targets; the others get fresh ones.
+    """
+    b.attributes = tuple(Attribute(a.name.text, a.args) for a in getattr(statement, "attributes", ()))
+    try:
+        with b.deeper(statement.span):
+            values = _statement(b, scope, statement, wanted)
+    except Poisoned:
+        values = ()
+    except TileError as found:
+        b.complain(found)
+        values = ()
+    finally:
+        b.attributes = ()
+    for position, target in enumerate(targets(statement)):
+        scope.bind(target.text, values[position] if values else Poison(), target.span)
+
+
+def _statement(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[str, str]) -> tuple[Value, ...]:
+    names = [wanted.get(t.text) or b.fresh(t.text) for t in targets(statement)]
+    match statement:
+        case Contract():
+            return (contraction(b, scope, statement, names[0]),)
+        case Assign(value=Call(function=called) as call) if called.text in b.functions:
+            values = call_function(b, scope, call, names)
+            if len(values) != len(names):
+                text = f"'{called.text}' has {plural(len(values), 'result')}, {plural(len(names), 'name')} given"
+                raise error("TILE0113", text, statement.span)
+            return values
+        case Assign():
+            return (value(b, scope, statement.value, names[0]),)
+        case Check():
+            raise error("TILE0011", "a call is a statement of its own only in a test", statement.span)
+
+
+def inline(
+    b: Builder, function: Function, args: Sequence[Value], span: Span, names: Sequence[str | None]
+) -> tuple[Value, ...]:
+    """The results of a call: the function's body with fresh names. Raises Poisoned where the body had errors.
+
+    `names` are those that the caller wants for the results; a declared type may need a conversion, so not with one.
+    """
+    wanted = {o.name.text: n for o, n in zip(function.outputs, names) if n is not None and o.dtype is None}
+    with b.deeper(span):
+        attributes = b.attributes
+        b.calls.append(span)
+        try:
+            binder = Binder(b, function)
+            binder.inputs(args)
+            for statement in function.body:
+                run(b, binder.scope, statement, wanted)
+            results = tuple(binder.result(o) for o in function.outputs)
+        finally:
+            b.calls.pop()
+            b.attributes = attributes
+    if any(isinstance(r, Poison) for r in results):
+        raise Poisoned
+    return results
+

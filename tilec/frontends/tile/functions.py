@@ -1,0 +1,85 @@
+"""What a call may name besides the program's own functions, and how operators are spelled as builtins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tilec.builtins import ALIASES, BUILTINS
+from tilec.dtypes import BF16, BOOL, BY_NAME, DType
+
+BINARY: Mapping[str, str] = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "%": "mod",
+    "^": "bit_xor",
+    "|": "bit_or",
+    "&": "bit_and",
+    "==": "cmp_eq",
+    "!=": "cmp_ne",
+    "<": "cmp_lt",
+    "<=": "cmp_le",
+    ">": "cmp_gt",
+    ">=": "cmp_ge",
+    "<<": "bit_left",
+    ">>": "bit_right",
+}
+UNARY: Mapping[str, str] = {"-": "neg", "~": "bit_not", "!": "logical_not", "+": "ident"}
+
+# Elementwise functions by the name a program uses; conversions and parts of expansions are not among them.
+ELEMENTWISE: Mapping[str, str] = {
+    **{n: n for n, b in BUILTINS.items() if b.rule not in ("cast", "bitcast", "raw")},
+    **{n: op for n, op in ALIASES.items() if BUILTINS[op].rule not in ("cast", "bitcast", "raw")},
+}
+
+# Conversions: the widths each takes.
+CASTS: Mapping[str, Mapping[int, DType]] = {
+    "as_float": {w: BY_NAME[f"f{w}"] for w in (16, 32, 64)},
+    "as_bfloat": {16: BF16},
+    "as_int": {w: BY_NAME[f"i{w}"] for w in (8, 16, 32, 64)},
+    "as_uint": {w: BY_NAME[f"u{w}"] for w in (8, 16, 32, 64)},
+    "as_bool": {8: BOOL},
+}
+
+# Whole-tensor functions: fewest and most arguments.
+WHOLE: Mapping[str, tuple[int, int]] = {
+    "shape": (1, 1),
+    "index": (2, 2),
+    "reshape": (1, 17),
+    "gather": (2, 2),
+    "scatter": (3, 3),
+    "tuple": (1, 1000),
+    "element": (2, 2),
+    "prng_step": (1, 17),
+    "prng_state": (1, 1),
+    "prng_value": (1, 1),
+    "builtin_softmax": (1, 3),
+    "builtin_logsoftmax": (1, 3),
+    "builtin_binary_crossentropy": (2, 3),
+}
+
+GRADIENTS = frozenset({"reverse_grad", "check_grad", "grad", "gradient"})
+TEST_CHECKS: Mapping[str, tuple[int, int]] = {"assert_close": (2, 3), "assert_equal": (2, 2), "assert_": (1, 1)}
+TEST_DATA: Mapping[str, tuple[int, int]] = {"random": (0, 16)}
+
+
+def arity(name: str) -> tuple[int, int] | None:
+    """Fewest and most arguments of a builtin function, None where there is no such function."""
+    if name in ELEMENTWISE:
+        count = BUILTINS[ELEMENTWISE[name]].arity
+        return count, count
+    if name in CASTS:
+        return (1, 2) if name == "as_bool" else (2, 2)
+    if name.startswith("assert_"):
+        return 1, 1
+    return WHOLE.get(name)
+
+
+def is_builtin(name: str) -> bool:
+    return arity(name) is not None or name in GRADIENTS
+
+
+def known() -> list[str]:
+    """Every builtin function's name."""
+    return [*ELEMENTWISE, *CASTS, *WHOLE]

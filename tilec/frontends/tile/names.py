@@ -1,0 +1,259 @@
+"""Everything that can be said of a program without shapes: names, arities, recursion, affine indices.
+
+All errors of a program are found in one run; `to_graph` may then rely on what is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tilec.errors import Diagnostic, Report, Span, TileError, error
+from tilec.frontends.tile import functions as table
+from tilec.frontends.tile.complaints import did_you_mean, type_named, wrong_case
+from tilec.frontends.tile.static import Checker
+from tilec.frontends.tile.syntax import (
+    Assign,
+    Call,
+    Check,
+    Contract,
+    Function,
+    Generic,
+    Ident,
+    Program,
+    Statement,
+)
+from tilec.frontends.tile.trees import expressions, targets, walk
+
+MAX_STATEMENTS = 20_000
+MAX_NAMES = 4_000
+CATEGORIES = frozenset({"float", "int", "uint", "integer", "bool", "number", "any"})
+
+
+def check(program: Program) -> Report:
+    """Diagnostics of the whole program, in the order of its text: errors and warnings."""
+    report = Report()
+    functions = _function_table(program, report)
+    for function in program.functions:
+        _check_function(function, functions, report)
+    _check_recursion(functions, report)
+    for test in program.tests:
+        body = _Body({}, functions, report, testing=True)
+        body.statements(test.body)
+    report.diagnostics.sort(key=_position)
+    return report
+
+
+def _position(diagnostic: Diagnostic) -> int:
+    return diagnostic.span.start if diagnostic.span else -1
+
+
+def choose(program: Program, name: str | None) -> Function:
+    """The function called `name`, or the only one; raises TILE0110, TILE0111."""
+    names = [f.name.text for f in program.functions if f.name is not None]
+    if name is None:
+        if len(program.functions) == 1:
+            return program.functions[0]
+        if not program.functions:
+            raise error("TILE0110", "the program has no function")
+        raise error(
+            "TILE0111",
+            f"the program has {len(program.functions)} functions and none was chosen",
+            help=f"choose one of: {', '.join(names)}",
+        )
+    for function in program.functions:
+        if function.name is not None and function.name.text == name:
+            return function
+    raise error("TILE0110", f"the program has no function '{name}'", help=did_you_mean(name, names))
+
+
+def _function_table(program: Program, report: Report) -> dict[str, Function]:
+    found: dict[str, Function] = {}
+    anonymous: Function | None = None
+    for function in program.functions:
+        if function.name is None:
+            if anonymous is not None:
+                note = f"the first is at {anonymous.span}"
+                report.error("TILE0108", "two functions without a name", function.span, notes=[note])
+            anonymous = function
+            continue
+        name = function.name
+        if name.text in found:
+            note = f"first defined at {found[name.text].span}"
+            report.error("TILE0108", f"function '{name.text}' is defined twice", name.span, notes=[note])
+            continue
+        if table.is_builtin(name.text):
+            report.warning(
+                "TILE0109",
+                f"function '{name.text}' shadows the builtin of that name",
+                name.span,
+                notes=["calls in this program mean this function"],
+            )
+        found[name.text] = function
+    return found
+
+
+def _check_function(function: Function, functions: Mapping[str, Function], report: Report) -> None:
+    names: dict[str, Span] = {}
+    generics = _check_generics(function.generics, report)
+    for item in function.inputs:
+        _declare(item.name, names, report)
+        _check_type(item.dtype, generics, report)
+    inputs = frozenset(names)
+    for item in function.inputs:
+        for dim in item.dims or ():
+            if isinstance(dim, Ident):
+                _check_size_name(dim, inputs, names, report)
+    if len(names) > MAX_NAMES:
+        report.error("TILE0417", f"a function may have {MAX_NAMES} inputs and sizes", function.span)
+    outputs = _check_outputs(function, inputs, generics, report)
+    body = _Body(names, functions, report, reported=inputs & outputs.keys(), sizes=frozenset(names) - inputs)
+    body.statements(function.body)
+    for name, span in outputs.items():
+        if name not in names:
+            help = did_you_mean(name, names.keys() - inputs)
+            report.error("TILE0103", f"output '{name}' is never assigned", span, help=help)
+
+
+def _check_generics(generics: tuple[Generic, ...], report: Report) -> frozenset[str]:
+    for generic in generics:
+        if generic.category is not None and generic.category.text not in CATEGORIES:
+            help = did_you_mean(generic.category.text, CATEGORIES) or f"categories: {', '.join(sorted(CATEGORIES))}"
+            text = f"there is no category of types '{generic.category.text}'"
+            report.error("TILE0303", text, generic.category.span, help=help)
+    return frozenset(g.name.text for g in generics)
+
+
+def _declare(name: Ident, names: dict[str, Span], report: Report) -> None:
+    if name.kind != "tensor":
+        report.diagnostics.append(wrong_case(name, "an input, which is a tensor").diagnostics[0])
+    elif name.text in names:
+        note = f"first bound at {names[name.text]}"
+        report.error("TILE0115", f"input '{name.text}' is declared twice", name.span, notes=[note])
+        return
+    names[name.text] = name.span
+
+
+def _check_size_name(dim: Ident, inputs: frozenset[str], names: dict[str, Span], report: Report) -> None:
+    if dim.kind != "tensor":
+        report.diagnostics.append(wrong_case(dim, "a size").diagnostics[0])
+    elif dim.text in inputs:
+        note = f"the input is at {names[dim.text]}"
+        report.error("TILE0115", f"'{dim.text}' is both an input and a size", dim.span, notes=[note])
+    names.setdefault(dim.text, dim.span)
+
+
+def _check_outputs(
+    function: Function, inputs: frozenset[str], generics: frozenset[str], report: Report
+) -> dict[str, Span]:
+    outputs: dict[str, Span] = {}
+    for output in function.outputs:
+        name = output.name
+        _check_type(output.dtype, generics, report)
+        if name.kind != "tensor":
+            report.diagnostics.append(wrong_case(name, "an output, which is a tensor").diagnostics[0])
+        elif name.text in inputs:
+            help = "give the result a name of its own"
+            report.error("TILE0104", f"output '{name.text}' is also an input", name.span, help=help)
+        elif name.text in outputs:
+            note = f"first listed at {outputs[name.text]}"
+            report.error("TILE0115", f"output '{name.text}' is listed twice", name.span, notes=[note])
+        outputs.setdefault(name.text, name.span)
+    return outputs
+
+
+def _check_type(name: Ident | None, generics: Iterable[str], report: Report) -> None:
+    if name is not None and name.text not in generics:
+        try:
+            type_named(name, generics)
+        except TileError as found:
+            report.diagnostics += found.diagnostics
+
+
+@dataclass(slots=True)
+class _Body:
+    """Checks the statements of a function or test; `names` are those bound so far."""
+
+    names: dict[str, Span]
+    functions: Mapping[str, Function]
+    report: Report
+    reported: frozenset[str] = frozenset()  # outputs that are inputs too
+    sizes: frozenset[str] = frozenset()
+    testing: bool = False
+    later: dict[str, Span] = field(default_factory=dict)
+
+    def statements(self, body: tuple[Statement, ...]) -> None:
+        if len(body) > MAX_STATEMENTS:
+            span = body[MAX_STATEMENTS].span
+            self.report.error("TILE0417", f"more than {MAX_STATEMENTS} statements in one function", span)
+            return
+        for statement in body:
+            for target in targets(statement):
+                self.later.setdefault(target.text, target.span)
+        for statement in body:
+            self._statement(statement)
+
+    def _statement(self, statement: Statement) -> None:
+        checker = Checker(self.names, self.later, self.functions, self.report, self.testing)
+        self._check_statement(statement, checker)
+        for target in targets(statement):
+            self._bind(target)
+
+    def _check_statement(self, statement: Statement, checker: Checker) -> None:
+        match statement:
+            case Assign():
+                checker.assignment(statement)
+            case Contract():
+                _check_type(statement.dtype, (), self.report)
+                _check_type(statement.accumulator, (), self.report)
+                checker.contraction(statement)
+            case Check():
+                checker.check(statement)
+
+    def _bind(self, target: Ident) -> None:
+        if target.kind != "tensor":
+            self.report.diagnostics.append(wrong_case(target, "the name of a tensor").diagnostics[0])
+            return
+        if target.text in self.names and target.text not in self.reported:
+            what = "bound as a size" if target.text in self.sizes else "bound"
+            self.report.error(
+                "TILE0102",
+                f"'{target.text}' is assigned more than once",
+                target.span,
+                notes=[f"first {what} at {self.names[target.text]}"],
+                help="every name is assigned once; use another name",
+            )
+        self.names.setdefault(target.text, target.span)
+
+
+
+def _check_recursion(functions: Mapping[str, Function], report: Report) -> None:
+    """Reports each circle of calls once, at the call that closes it (depth-first search, iterative)."""
+    done: set[str] = set()
+    for root in functions:
+        path: list[str] = []
+        stack: list[tuple[str, Iterator[Ident]]] = []
+        if root not in done:
+            stack.append((root, _calls(functions[root])))
+            path.append(root)
+        while stack:
+            name, calls = stack[-1]
+            call = next((c for c in calls if c.text in functions and c.text not in done), None)
+            if call is None:
+                done.add(name)
+                stack.pop()
+                path.pop()
+            elif call.text in path:
+                circle = " -> ".join([*path[path.index(call.text) :], call.text])
+                report.error("TILE0107", f"function '{call.text}' calls itself", call.span, notes=[f"circle: {circle}"])
+            else:
+                stack.append((call.text, _calls(functions[call.text])))
+                path.append(call.text)
+
+
+def _calls(function: Function) -> Iterator[Ident]:
+    for statement in function.body:
+        for expression in expressions(statement):
+            for node in walk(expression):
+                if isinstance(node, Call):
+                    yield node.function

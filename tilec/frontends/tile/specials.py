@@ -1,0 +1,137 @@
+"""Functions of whole tensors: shape, index, reshape, gather, tuples, softmax ... by name in `SPECIALS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+
+from tilec.affine import Affine
+from tilec.dtypes import I32, I64
+from tilec.errors import Span, error
+from tilec.expr import IndexValue
+from tilec.frontends.tile import library
+from tilec.frontends.tile.builder import Builder, check_type, strong
+from tilec.frontends.tile.emit import emit_contraction
+from tilec.frontends.tile.syntax import Binary, Call
+from tilec.frontends.tile.values import Scalar, Tensor, Tuple, Value, describe
+from tilec.graph import Let, Literal, Special, TensorType
+from tilec.rules import shape_text
+from tilec.specials import special_type
+
+Handler = Callable[[Builder, Sequence[Value], Call, str | None], Value]
+
+
+def _shape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """shape(x): the sizes as an int32 vector."""
+    sizes = [int(str(s)) for s in b.tensor(args[0], at.span).type.shape]
+    dtype = I64 if any(s > I32.max for s in sizes) else I32
+    type = TensorType(dtype, (len(sizes),))
+    return b.emit(Literal(type, tuple(sizes)), type, at.span, name)
+
+
+def _index(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """index(x, axis): an int32 tensor of x's shape that holds each element's coordinate along the axis."""
+    x = b.tensor(args[0], at.span)
+    axis = b.integer(args[1], at.args[1].span, "an axis")
+    if not 0 <= axis < x.type.rank:
+        raise error("TILE0212", f"{x} has no axis {axis}", at.args[1].span)
+    names = tuple(f"i{n}" for n in range(x.type.rank))
+    forms = tuple(map(Affine.var, names))
+    body = IndexValue(forms[axis], I32)
+    return emit_contraction(b, "assign", names, body, forms, TensorType(I32, x.type.shape), at.span, name)
+
+
+def _reshape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """reshape(x, d0, ...)."""
+    x = b.tensor(args[0], at.span)
+    shape = tuple(b.integer(a, e.span, "a size") for a, e in zip(args[1:], at.args[1:]))
+    type = TensorType(x.type.dtype, shape)
+    check_type(type, at.span)
+    count = prod(int(str(s)) for s in x.type.shape)
+    if count != prod(shape):
+        text = f"reshape of {shape_text(x.type.shape)} to {shape_text(shape)}"
+        raise error("TILE0209", text, at.span, notes=[f"{count} elements are not {prod(shape)}"])
+    return b.emit(Special("reshape", (x.name,), (("shape", shape),)), type, at.span, name)
+
+
+def _special(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """gather and scatter, typed by the table of specials."""
+    tensors = [b.tensor(a, e.span) for a, e in zip(args, at.args)]
+    node = Special(at.function.text, tuple(t.name for t in tensors))
+    (type,) = special_type(node, [strong(t.type) for t in tensors], at.span)
+    return b.emit(node, type, at.span, name)
+
+
+def _tuple(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    return Tuple(tuple(args))
+
+
+def _element(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """element(T, n): the n-th value of a tuple, from 0."""
+    if not isinstance(args[0], Tuple):
+        raise error("TILE0301", f"'element' takes a tuple, found {describe(args[0])}", at.args[0].span)
+    n = b.integer(args[1], at.args[1].span, "the position in a tuple")
+    if not 0 <= n < len(args[0].items):
+        raise error("TILE0212", f"a tuple of {len(args[0].items)} has no element {n}", at.args[1].span)
+    return args[0].items[n]
+
+
+def _prng_step(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """prng_step(state: u32[3, n], d0, ...): a tuple of the new state and float32 values in [0, 1)."""
+    state = b.tensor(args[0], at.span)
+    shape = tuple(b.integer(a, e.span, "a size") for a, e in zip(args[1:], at.args[1:]))
+    check_type(TensorType(state.type.dtype, shape), at.span)
+    node = Special("prng_step", (state.name,), (("shape", shape),))
+    types = special_type(node, [strong(state.type)], at.span)
+    names = (b.fresh("t"), b.fresh("t"))
+    b.lets.append(Let(names, node, types, b.attributes, at.span))
+    return Tuple(tuple(Tensor(n, t) for n, t in zip(names, types)))
+
+
+def _prng_part(position: int) -> Handler:
+    def part(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+        found = args[0]
+        if not isinstance(found, Tuple) or len(found.items) != 2:
+            text = f"'{at.function.text}' takes the result of prng_step, found {describe(found)}"
+            raise error("TILE0301", text, at.args[0].span)
+        return found.items[position]
+
+    return part
+
+
+def check_assertion(b: Builder, value: Value, at: Call) -> Value:
+    """assert_*(condition): TILE0405 where a compile-time condition does not hold, TILE0510 where it is not one."""
+    if b.constant(value, at.args[0].span, "an asserted condition"):
+        return Scalar(1)
+    raise error("TILE0405", f"assertion '{at.function.text}' does not hold", at.span, notes=_sides(at))
+
+
+def _sides(at: Call) -> list[str]:
+    condition = at.args[0]
+    if not isinstance(condition, Binary):
+        return []
+    text = condition.span.source.text[condition.span.start : condition.span.end]
+    return [f"{text} is false here"]
+
+
+def size_of(value: Value, span: Span) -> int:
+    """Number of elements of a tensor of known shape."""
+    assert isinstance(value, Tensor), span
+    return prod(int(str(s)) for s in value.type.shape)
+
+
+SPECIALS: Mapping[str, Handler] = {
+    "shape": _shape,
+    "index": _index,
+    "reshape": _reshape,
+    "gather": _special,
+    "scatter": _special,
+    "tuple": _tuple,
+    "element": _element,
+    "prng_step": _prng_step,
+    "prng_state": _prng_part(0),
+    "prng_value": _prng_part(1),
+    "builtin_softmax": library.softmax,
+    "builtin_logsoftmax": library.logsoftmax,
+    "builtin_binary_crossentropy": library.binary_crossentropy,
+}

@@ -1,0 +1,303 @@
+"""Checks of one statement that need no shapes: names, cases, arities, affine indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tilec.errors import Report, Span, TileError
+from tilec.frontends.tile import functions as table
+from tilec.frontends.tile.complaints import (
+    ELEMENT_INSIDE,
+    float_in_index,
+    gradients,
+    not_affine,
+    plural,
+    undefined,
+    unknown_function,
+    wrong_case,
+)
+from tilec.frontends.tile.syntax import (
+    Assign,
+    Binary,
+    Call,
+    Check,
+    Contract,
+    Expression,
+    Function,
+    Ident,
+    Index,
+    List,
+    Name,
+    Number,
+    Ternary,
+    Unary,
+)
+from tilec.frontends.tile.trees import children, has_index
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """`names` are bound before the statement, `later` by this or a later one."""
+
+    names: Mapping[str, Span]
+    later: Mapping[str, Span]
+    functions: Mapping[str, Function]
+    report: Report
+    testing: bool
+
+    def _add(self, found: TileError) -> None:
+        self.report.diagnostics += found.diagnostics
+
+    # statements
+
+    def assignment(self, statement: Assign) -> None:
+        wanted = len(statement.targets)
+        if isinstance(statement.value, Call):
+            results = self._call(statement.value, self.value)
+        else:
+            self.value(statement.value)
+            results = 1
+        if results is not None and results != wanted:
+            text = f"the value has {plural(results, 'result')}, {plural(wanted, 'name')} given"
+            self.report.error("TILE0113", text, statement.span)
+
+    def contraction(self, statement: Contract) -> None:
+        for index in statement.indices:
+            self.index(index)
+        for size in statement.sizes or ():
+            self.size(size)
+        if statement.sizes is not None and len(statement.sizes) != len(statement.indices):
+            self.report.error(
+                "TILE0204",
+                f"'{statement.target.text}' has {plural(len(statement.indices), 'index')} "
+                f"and {plural(len(statement.sizes), 'size')}",
+                statement.sizes[0].span.to(statement.sizes[-1].span) if statement.sizes else statement.target.span,
+                help="give one size per index after the ':'",
+            )
+        self.body(statement.body, whole=True)
+        for constraint in statement.constraints:
+            self._constraint(constraint)
+        if statement.default is not None:
+            self._name(statement.default)
+
+    def _constraint(self, constraint: Expression) -> None:
+        if not isinstance(constraint, Binary) or constraint.op != "<":
+            self.report.error(
+                "TILE0215", "a constraint is 'index < size'", constraint.span, help="'i < n' means 0 <= i and i < n"
+            )
+            return
+        self.index(constraint.left)
+        if has_index(constraint.right):
+            self.report.error(
+                "TILE0215",
+                "the right side of a constraint is a constant",
+                constraint.right.span,
+                help="move the index variables to the left side: 'a < b' is not '0 <= a - b'; "
+                "say which range the difference has",
+            )
+        else:
+            self.size(constraint.right)
+
+    def check(self, statement: Check) -> None:
+        name = statement.call.function
+        if name.text in table.GRADIENTS:
+            self._add(gradients(name.span, name.text))
+            return
+        if name.text not in table.TEST_CHECKS:
+            self._add(unknown_function(name, table.TEST_CHECKS))
+            return
+        self._count(name, len(statement.call.args), table.TEST_CHECKS[name.text], statement.call.span)
+        for arg in statement.call.args:
+            self.value(arg)
+
+    # expressions
+
+    def value(self, expression: Expression) -> None:
+        """An elementwise expression over whole tensors."""
+        match expression:
+            case Number():
+                pass
+            case Name():
+                self._name(expression.ident)
+            case Index():
+                self._element(expression)
+            case Call():
+                self._single(expression, self._call(expression, self.value))
+            case Ternary(orelse=None):
+                self._no_else(expression)
+            case List() if not self.testing:
+                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+            case _:
+                for child in children(expression):
+                    self.value(child)
+
+    def _element(self, expression: Index) -> None:
+        self._name(expression.tensor)
+        if expression.indices:
+            self.report.error(
+                "TILE0011",
+                f"'{expression.tensor.text}[...]' is an element; this expression is of whole tensors",
+                expression.span,
+                help="write a contraction such as 'O[i] = A[i];', or leave the indices out",
+            )
+
+    def body(self, expression: Expression, whole: bool = False) -> None:
+        """An expression over elements and index values."""
+        match expression:
+            case Number():
+                pass
+            case Name():
+                if expression.ident.kind == "tensor":
+                    self._name(expression.ident)
+            case Index():
+                self._name(expression.tensor)
+                for index in expression.indices:
+                    self.index(index)
+            case Call():
+                self._body_call(expression)
+            case Ternary(orelse=None) if not (whole and _is_equality(expression.condition)):
+                self._no_else(expression)
+            case List():
+                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+            case _:
+                for child in children(expression):
+                    self.body(child)
+
+    def _body_call(self, call: Call) -> None:
+        name = call.function.text
+        if name in self.functions or name in table.WHOLE or (name.startswith("assert_") and name not in self.functions):
+            self.report.error(
+                "TILE0011",
+                f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins",
+                call.function.span,
+                help="call it in a statement of its own",
+            )
+            for arg in call.args:
+                self.body(arg)
+            return
+        self._single(call, self._call(call, self.body))
+
+    def _no_else(self, expression: Ternary) -> None:
+        self.report.error(
+            "TILE0011",
+            "'?' without ':'",
+            expression.span,
+            help="'A == B ? C' without ':' is only for the whole body of a contraction; add ': 0'",
+        )
+
+    def size(self, expression: Expression) -> None:
+        """A compile-time expression of sizes."""
+        match expression:
+            case Name() if expression.ident.kind == "index":
+                self._add(wrong_case(expression.ident, "a size"))
+            case Index() if expression.indices:
+                self._element_as_index(expression)
+            case Name():
+                self._name(expression.ident)
+            case Index():
+                self._name(expression.tensor)
+            case Call():
+                self._single(expression, self._call(expression, self.size))
+            case Ternary(orelse=None):
+                self._no_else(expression)
+            case List():
+                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+            case _:
+                for child in children(expression):
+                    self.size(child)
+
+    def index(self, expression: Expression) -> bool:
+        """An affine index; returns whether an index variable occurs."""
+        match expression:
+            case Number():
+                if isinstance(expression.value, float):
+                    self._add(float_in_index(expression))
+                return False
+            case Name():
+                if expression.ident.kind == "index":
+                    return True
+                self._size_in_index(expression.ident)
+                return False
+            case Unary(op="-" | "+"):
+                return self.index(expression.operand)
+            case Binary(op="+" | "-"):
+                found = [self.index(expression.left), self.index(expression.right)]
+                return any(found)
+            case Binary(op="*" | "/"):
+                return self._scaled(expression)
+            case Index() if expression.indices:
+                self._element_as_index(expression)
+                return False
+        if has_index(expression):
+            self._add(not_affine(expression.span, "an index variable inside another operation"))
+        else:
+            self.size(expression)
+        return False
+
+    def _scaled(self, expression: Binary) -> bool:
+        left, right = self.index(expression.left), self.index(expression.right)
+        if left and right and expression.op == "*":
+            self._add(not_affine(expression.span, "a product of index variables"))
+        elif right and expression.op == "/":
+            self._add(not_affine(expression.span, "a division by an index variable"))
+        return left or right
+
+    def _size_in_index(self, name: Ident) -> None:
+        if name.text in self.names or name.text in self.later:
+            self._name(name)
+        else:
+            self._add(wrong_case(name, "an index, but no size of that name is bound"))
+
+    def _element_as_index(self, expression: Index) -> None:
+        self._name(expression.tensor)
+        self._add(not_affine(expression.span, ELEMENT_INSIDE))
+
+    def _name(self, name: Ident) -> None:
+        if name.kind != "tensor":
+            self._add(wrong_case(name, "a tensor"))
+        elif name.text not in self.names:
+            self._add(undefined(name, self.names, self.later.get(name.text)))
+
+    # calls
+
+    def _call(self, call: Call, visit: Callable[[Expression], None]) -> int | None:
+        """Checks name and count of arguments; returns the count of results, None where unknown."""
+        for arg in call.args:
+            visit(arg)
+        name = call.function
+        count = len(call.args)
+        if name.text in self.functions:
+            function = self.functions[name.text]
+            wanted = len(function.inputs)
+            self._count(name, count, (wanted, wanted), call.span)
+            return len(function.outputs)
+        if name.text in table.GRADIENTS:
+            self._add(gradients(name.span, name.text))
+            return None
+        arity = table.TEST_DATA.get(name.text) if self.testing else None
+        arity = arity or table.arity(name.text)
+        if arity is None:
+            self._add(unknown_function(name, [*self.functions, *table.known()]))
+            return None
+        self._count(name, count, arity, call.span)
+        return 1
+
+    def _count(self, name: Ident, count: int, wanted: tuple[int, int], span: Span) -> None:
+        low, high = wanted
+        if not low <= count <= high:
+            text = plural(low, "argument") if low == high else f"{low} to {high} arguments"
+            self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span)
+
+    def _single(self, call: Call, results: int | None) -> None:
+        if results is not None and results != 1:
+            self.report.error(
+                "TILE0113",
+                f"'{call.function.text}' has {results} results; an expression takes one",
+                call.span,
+                help="bind them first: '(A, B) = ...;'",
+            )
+
+
+def _is_equality(expression: Expression) -> bool:
+    return isinstance(expression, Binary) and expression.op == "=="
