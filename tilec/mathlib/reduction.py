@@ -1,0 +1,135 @@
+"""Floor 1: reduction of angles modulo pi/2, exact for every finite argument.
+
+Moderate angles: n = round(a 2/pi), a - n pi/2 with pi/2 in three words (Cody and Waite, 1980). Large ones: only those
+bits of 2/pi matter that meet the mantissa between weight 2 and the wanted accuracy (M. Payne, R. Hanek, 1983); a
+barrel shifter of selects picks that window by the exponent, and 32-bit limbs multiply it.
+
+The large path is some hundred integer operations. It is behind one `cond`, so that a backend may branch around it when
+no lane is large.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tilec.dtypes import F32, I64, U32, U64
+from tilec.mathlib.coefficients import PARTS, TWO_OVER_PI
+from tilec.mathlib.value import (
+    INFINITY,
+    Format,
+    Value,
+    bitcast,
+    cast,
+    constant,
+    fma,
+    format_of,
+    select,
+    split_integer,
+)
+
+_TWO_OVER_PI_BITS = 1280
+_LARGE_EXPONENT = {"f32": 15, "f64": 20}  # angles from 2^this on take the large path
+_WINDOW_WORDS = {"f32": 3, "f64": 6}  # bits of 2/pi used: 24 + 72, 53 + 139
+
+
+class Reduced(NamedTuple):
+    """a = quadrant pi/2 + high + low modulo 2 pi, |high| <= pi/4 and a trifle; quadrant: unsigned, modulo 4."""
+
+    quadrant: Value
+    high: Value
+    low: Value
+
+
+def reduce_angle(a: Value) -> Reduced:
+    """Of a >= 0; NaN for infinity and NaN."""
+    moderate, large = _reduce_moderate(a), _reduce_large(a)
+    is_large = a >= 2.0 ** _LARGE_EXPONENT[a.dtype.name]
+    high = select(is_large, large.high, moderate.high)
+    return Reduced(
+        select(is_large, large.quadrant, moderate.quadrant),
+        select(a < INFINITY, high, a - a),
+        select(is_large, large.low, moderate.low),
+    )
+
+
+def _normalised(quadrant: Value, high: Value, low: Value) -> Reduced:
+    total = high + low
+    return Reduced(quadrant, total, low - (total - high))
+
+
+def _reduce_moderate(a: Value) -> Reduced:
+    n, quadrant = split_integer(a, 0.6366197723675814)
+    first, second, third = PARTS["pi/2", a.dtype.name]
+    rest = fma(n, -first, a)  # exact: the product is a multiple of ulp(pi/2) and the difference below 1
+    product = n * second
+    product_low = fma(n, second, -product)
+    high = rest - product
+    low = fma(n, -third, ((rest - high) - product) - product_low)
+    return _normalised(bitcast(quadrant, format_of(a).unsigned), high, low)
+
+
+def _reduce_large(a: Value) -> Reduced:
+    """a = m 2^e, m an integer: the fraction of m (2^e 2/pi mod 4) in fixed point, times pi/2."""
+    form, name = format_of(a), a.dtype.name
+    pattern = bitcast(a, form.unsigned)
+    lowest = _LARGE_EXPONENT[name] - form.mantissa
+    distance = cast((pattern >> form.mantissa) - (form.bias + form.mantissa + lowest), U32)
+    mantissa = cast(pattern & ((1 << form.mantissa) - 1) | (1 << form.mantissa), U64)
+    words = _window(distance, form, lowest)
+    product = _multiply_modulo(_limbs(mantissa, form), [cast(w, U64) for w in words])
+    top = (product[0] << 32) | product[1]  # weight of bit 0: 2^-62
+    quadrant = (top + (1 << 61)) >> 62
+    whole = bitcast(top - (quadrant << 62), I64)
+    rest = None if a.dtype == F32 else (product[2] << 32) | product[3]
+    high, low = _fraction_to_pair(whole, rest, a)
+    first, second, _ = PARTS["pi/2", name]
+    angle = high * (first * 2.0**-62)
+    angle_low = fma(high, first * 2.0**-62, -angle) + fma(high, second * 2.0**-62, low * (first * 2.0**-62))
+    return _normalised(cast(quadrant, form.unsigned), angle, angle_low)
+
+
+def _window(distance: Value, form: Format, lowest: int) -> list[Value]:
+    """The words of floor(2^(lowest + distance) 2/pi * 2^(32 words - 2)) modulo 2^(32 words), most significant first."""
+    count = _WINDOW_WORDS[form.dtype.name]
+    levels = ((form.bias - form.mantissa - lowest + 1) >> 5).bit_length()
+    total = count + (1 << levels)
+    table = TWO_OVER_PI >> (_TWO_OVER_PI_BITS - (lowest - 2 + 32 * total))
+    words = [constant(table >> (32 * (total - 1 - i)) & 0xFFFFFFFF, U32) for i in range(total)]
+    index = distance >> 5
+    for level in reversed(range(levels)):
+        step = 1 << level
+        chosen = (index & step).equals(step)
+        words = [select(chosen, words[i + step], words[i]) for i in range(count + step)]
+    shift = distance & 31
+    # Right by 32 - shift in two steps, for a shift by 32 is undefined.
+    return [(words[i] << shift) | (words[i + 1] >> 1 >> (31 - shift)) for i in range(count)]
+
+
+def _limbs(mantissa: Value, form: Format) -> list[Value]:
+    """32-bit limbs in u64, least significant first."""
+    return [mantissa] if form.dtype == F32 else [mantissa & 0xFFFFFFFF, mantissa >> 32]
+
+
+def _multiply_modulo(limbs: list[Value], words: list[Value]) -> list[Value]:
+    """The product of a small number and a window, modulo the window's width, most significant word first."""
+    result: list[Value | None] = [None] * len(words)
+    for shift, limb in enumerate(limbs):
+        carry: Value | None = None
+        for i in reversed(range(shift, len(words))):
+            total = limb * words[i]
+            for addend in (carry, result[i - shift]):
+                total = total if addend is None else total + addend  # below 2^64: (2^32-1)^2 + 2 (2^32-1)
+            result[i - shift] = total & 0xFFFFFFFF
+            carry = total >> 32
+    return [word for word in result if word is not None]
+
+
+def _fraction_to_pair(whole: Value, rest: Value | None, like: Value) -> tuple[Value, Value]:
+    """An i64, and a u64 of fraction bits below it, as an unevaluated sum of two floats."""
+    high = cast(whole, like.dtype)
+    low = cast(whole - cast(high, I64), like.dtype)
+    if rest is None:
+        return high, low
+    low = low + cast(rest, like.dtype) * 2.0**-64
+    total = high + low
+    return total, low - (total - high)
