@@ -28,6 +28,7 @@ from tilec.frontends.tile.trees import targets
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
 from tilec.graph import Apply, Attribute, Graph, Param, TensorType
 from tilec.rules import weak_dtype
+from tilec.type_graph import infer_graph
 
 Signature = Mapping[str, TensorType | int | float]
 
@@ -63,7 +64,7 @@ def elaborate(program: Program, function: str | None, signature: Signature) -> E
         graph = _function(builder, chosen, signature, constants)
         _raise(builder.report)
         if builder.demanded <= constants:
-            return Elaboration(graph, constants, report)
+            return Elaboration(infer_graph(graph), constants, report)
         constants |= builder.demanded
 
 
