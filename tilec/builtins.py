@@ -30,6 +30,7 @@ from tilec import expansions as expand
 from tilec import numpy_semantics as meaning
 from tilec.dtypes import DType
 from tilec.expr import Expr
+from tilec.mathlib import EXPANSIONS
 
 Rule = Literal[
     "arithmetic", "order", "compare", "bits", "shift", "float", "rounding", "select", "cast", "bitcast", "raw"
@@ -92,8 +93,8 @@ def _rounding(name: str, function: Any, llvm: str, c: str) -> Builtin:
 
 
 def _float(name: str, function: Any, ulp: float, arity: int = 1) -> Builtin:
-    """A transcendental function, computed in float32 or float64."""
-    return Builtin(name, arity, "float", meaning.transcendental(function), expand.through_f32(name), ulp=ulp)
+    """A transcendental function, expanded by `tilec.mathlib`."""
+    return Builtin(name, arity, "float", meaning.transcendental(function), EXPANSIONS[name], ulp=ulp)
 
 
 _ARITHMETIC = (
@@ -186,12 +187,14 @@ _FLOAT = (
         1,
         "float",
         meaning.exact(np.sqrt),
-        expand.through_f32("sqrt"),
+        expand.sqrt,
         {"float": "@llvm.sqrt"},
         {"float": "sqrt({0})"},
     ),
     _float("exp", np.exp, 1),
     _float("log", np.log, 2),
+    _float("expm1", np.expm1, 2),
+    _float("log1p", np.log1p, 2),
     _float("pow", meaning.power, 16, arity=2),
     _float("sigmoid", meaning.sigmoid, 4),
     _float("erf", meaning.erf, 2),
@@ -222,8 +225,7 @@ _RAW = (  # made by expansions only; undefined for operands that the expansions 
     ),
     Builtin("shl_raw", 2, "raw", meaning.shift_left, None, _integers("shl"), _integers("({0} << {1})")),
     Builtin("shr_raw", 2, "raw", meaning.shift_right, None, _integers("ashr", "lshr"), _integers("({0} >> {1})")),
-    Builtin("fma", 3, "raw", meaning.fused, None, {"float": "@llvm.fmuladd"}, {"float": "fma({0}, {1}, {2})"}),
-    Builtin("scale2", 2, "raw", meaning.scale2, None, {}, {"float": "ldexp({0}, {1})"}),
+    Builtin("fma", 3, "raw", meaning.fused, None, {"float": "@llvm.fma"}, {"float": "fma({0}, {1}, {2})"}),
 )
 
 BUILTINS: dict[str, Builtin] = {

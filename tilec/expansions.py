@@ -155,13 +155,8 @@ def round_integer(args: tuple[Expr, ...], dtype: DType) -> Expr | None:
     return None if dtype.is_float else args[0]
 
 
-def through_f32(name: str, inner: Expansion | None = None) -> Expansion:
-    """Float functions: 16-bit floats are computed in float32 and rounded once; `inner` serves float32 and float64."""
-
-    def expand(args: tuple[Expr, ...], dtype: DType) -> Expr | None:
-        if dtype.is_float and dtype.bits == 16:
-            wide = tuple(Call("cast", (a,), F32) for a in args)
-            return Call("cast", (Call(name, wide, F32),), dtype)
-        return inner(args, dtype) if inner is not None else None
-
-    return expand
+def sqrt(args: tuple[Expr, ...], dtype: DType) -> Expr | None:
+    """Of 16-bit floats in float32, rounded once; primitive in float32 and float64."""
+    if not dtype.is_float or dtype.bits > 16:
+        return None
+    return Call("cast", (Call("sqrt", (Call("cast", args, F32),), F32),), dtype)

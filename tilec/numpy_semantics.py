@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -182,16 +183,35 @@ def power(a: Array, b: Array) -> Any:
 
 
 @quiet
-def scale2(x: Array, n: Array) -> Any:
-    """x * 2^n for integral n, rounded once."""
-    exponent = np.clip(n.astype(np.float64), -5000, 5000).astype(np.int32)
-    return np.ldexp(_widen(x), exponent).astype(x.dtype)
-
-
-@quiet
 def fused(a: Array, b: Array, c: Array) -> Any:
-    """a * b + c with a rounding after each step; a backend may round only once."""
-    return (a * b).astype(a.dtype) + c
+    """a * b + c, rounded once."""
+    if a.dtype == np.float64:
+        return np.asarray(np.frompyfunc(_fused64, 3, 1)(a, b, c), np.float64)
+    product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)  # the product is exact
+    return _add_to_odd(product, addend).astype(a.dtype)
+
+
+def _add_to_odd(a: Array, b: Array) -> Array:
+    """Sum in float64, an inexact one to the neighbour with an odd last bit, so that rounding it again is right.
+
+    Boldo and Melquiond, Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd (2008).
+    """
+    total = np.asarray(a + b)
+    back = total - a
+    lost = (a - (total - back)) + (b - back)  # Knuth's two-sum: a + b = total + lost, exactly
+    fix = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
+    toward = np.where(lost > 0, np.inf, -np.inf)
+    return np.where(fix, np.nextafter(total, toward), total)
+
+
+def _fused64(a: float, b: float, c: float) -> float:
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)) or ((a == 0 or b == 0) and c == 0):
+        return a * b + c
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
 
 
 def cast(x: Any, dtype: np.dtype[Any]) -> Array:
