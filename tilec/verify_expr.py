@@ -1,0 +1,108 @@
+"""Floor 3: checks of scalar expressions, shared by the verifiers of both IRs. All errors are TILE0602."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from tilec.affine import Affine, Coef, Poly
+from tilec.builtins import BUILTINS
+from tilec.dtypes import DType
+from tilec.errors import TileError, error
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+from tilec.graph import TensorType
+from tilec.rules import apply_type
+
+AccessCheck = Callable[[Access, DType], None]
+
+
+def fail(message: str) -> NoReturn:
+    raise error("TILE0602", message)
+
+
+@dataclass(frozen=True, slots=True)
+class ExprChecker:
+    """What an expression may mention: index variables, scalars and named sizes (None: any). `access` checks reads."""
+
+    indices: frozenset[str]
+    access: AccessCheck
+    scalars: Mapping[str, DType] = field(default_factory=dict)
+    sizes: frozenset[str] | None = None
+
+    def expr(self, expr: Expr) -> None:
+        """Names are in scope, constants in range, every call homogeneous."""
+        match expr:
+            case Const():
+                check_const(expr)
+            case Var(name, dtype):
+                if self.scalars.get(name) != dtype:
+                    known = self.scalars.get(name)
+                    fail(f"scalar '{name}' is {'not defined' if known is None else known}, used as {dtype}")
+            case IndexValue(form, _):
+                self.affine(form)
+            case Read(access, dtype):
+                self._read(access, dtype)
+            case Call(_, args, _):
+                for arg in args:
+                    self.expr(arg)
+                check_call(expr)
+
+    def _read(self, access: Access, dtype: DType) -> None:
+        self.indices_of(access)
+        if (access.boundary == "value") != (access.fill is not None):
+            fail(f"a read of '{access.tensor}': a fill value goes with boundary 'value' and with no other")
+        if access.fill is not None:
+            check_const(access.fill)
+            if access.fill.dtype != dtype:
+                fail(f"the fill of '{access.tensor}' is {access.fill.dtype}, the read {dtype}")
+        self.access(access, dtype)
+
+    def indices_of(self, access: Access) -> None:
+        for index in access.indices:
+            if isinstance(index, Affine):
+                self.affine(index)
+                continue
+            self.expr(index)
+            if not index.dtype.is_integer:
+                fail(f"an index of '{access.tensor}' is of type {index.dtype}")
+
+    def affine(self, form: Affine) -> None:
+        for name, coefficient in form.terms:
+            if name not in self.indices:
+                fail(f"index '{name}' of '{form}' is not in scope")
+            self.coef(coefficient)
+        self.coef(form.const)
+
+    def coef(self, value: Coef) -> None:
+        if isinstance(value, Poly) and self.sizes is not None and not value.names() <= self.sizes:
+            fail(f"size '{min(value.names() - self.sizes)}' is not declared")
+
+    def size(self, value: Coef) -> None:
+        self.coef(value)
+        if not isinstance(value, Poly) and (not isinstance(value, int) or value < 0):
+            fail(f"{value} is not a size")
+
+
+def check_const(const: Const) -> None:
+    value, dtype = const.value, const.dtype
+    if dtype.is_float:
+        return
+    if isinstance(value, float) or not dtype.min <= value <= dtype.max:
+        fail(f"{value!r} is not a value of {dtype}")
+
+
+def check_call(call: Call) -> None:
+    """The operation exists and its operands have the dtypes it asks for."""
+    entry = BUILTINS.get(call.op)
+    if entry is None or len(call.args) != entry.arity:
+        fail(f"there is no operation '{call.op}' of {len(call.args)} operands")
+    types = [TensorType(a.dtype) for a in call.args]
+    target = call.dtype if entry.rule in ("cast", "bitcast") else None
+    try:
+        wanted, result = apply_type(call.op, types, target)
+    except TileError as e:
+        fail(f"'{call.op}': {e.diagnostics[0].message}")
+    if wanted != tuple(t.dtype for t in types) or result.dtype != call.dtype:
+        found = ", ".join(str(t.dtype) for t in types)
+        fail(f"'{call.op}' of ({found}) giving {call.dtype} asks for {wanted} and gives {result.dtype}")
