@@ -69,10 +69,10 @@ def test_run_refuses(folder: Path, capsys: pytest.CaptureFixture[str], arguments
 def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["check", f"{folder}/matmul.tile"]) == 0
     assert call(["check", f"{folder}/matmul.tile", f"{folder}/bad.tile"]) == 1
-    assert f"{folder}/bad.tile:1:30" in capsys.readouterr().out
+    assert f"{folder}/bad.tile:1:34" in capsys.readouterr().out
     assert call(["check", "--json", f"{folder}/bad.tile"]) == 1
     (found,) = json.loads(capsys.readouterr().out)[f"{folder}/bad.tile"]
-    assert (found["code"], found["line"], found["column"]) == ("TILE0101", 1, 30)
+    assert (found["code"], found["line"], found["column"]) == ("TILE0101", 1, 34)
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,8 +86,8 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
 def test_opt_prints_every_stage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shapes = ["--shape", "A=f32[8,8]", "--shape", "B=f32[8,8]"]
     dump = folder / "dump"
-    command = ["opt", f"{folder}/matmul.tile", *shapes, "--print-after", "all", "--verify-each", "--dump-dir", str(dump)]
-    assert call(command) == 0
+    watch = ["--print-after", "all", "--verify-each", "--dump-dir", str(dump)]
+    assert call(["opt", f"{folder}/matmul.tile", *shapes, *watch]) == 0
     out, err = capsys.readouterr()
     assert "// after infer" in err and "// after place" in err
     names = sorted(p.name for p in dump.iterdir())
@@ -105,4 +105,4 @@ def test_as_a_process(folder: Path) -> None:
     command = [sys.executable, "-m", "tilec", "run", "bad.tile", "--random", "A:f32[3]"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "error[TILE0101]" in done.stderr and "bad.tile:1:30" in done.stderr and "Traceback" not in done.stderr
+    assert "error[TILE0101]" in done.stderr and "bad.tile:1:34" in done.stderr and "Traceback" not in done.stderr

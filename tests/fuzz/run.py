@@ -78,8 +78,16 @@ def elaborate(case: Case) -> Graph:
     return infer.run(to_graph(api.parse(case.text), None, signature))
 
 
-def check(case: Case, execute: Executor) -> str | None:
-    """Reason why the backend is wrong on a case, None where it is right; raises TileError where it is refused.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` is None where the backend is right; `empty`: every result is empty or zero."""
+
+    reason: str | None
+    empty: bool
+
+
+def check(case: Case, execute: Executor) -> Verdict:
+    """Runs and judges a case; raises TileError where the program is refused.
 
     The program runs twice: with all intermediate values as results, each statement judged from its actual inputs, and
     as written, where fusion may hide them: the bits must be the same.
@@ -88,18 +96,14 @@ def check(case: Case, execute: Executor) -> str | None:
     whole = visible(graph)
     found = execute(whole, case.inputs)
     inputs = {p.name: np.asarray(case.inputs[p.name], p.type.dtype.numpy) for p in graph.params}
+    empty = not any(np.asarray(found[n]).astype(bool).any() for n in found)
     if mismatch := judge(whole, inputs, found):
-        return str(mismatch)
+        return Verdict(str(mismatch), empty)
     last = case.text[case.text.index("-> (") + 4 : case.text.index(") {")].split(", ")[-1]
     hidden = execute(Graph(graph.name, graph.params, graph.lets, (last,)), case.inputs)
     if not same(hidden[last], found[last]).all():
-        return f"{last} differs from what it is when the intermediate values are results too"
-    return None
-
-
-def is_empty(case: Case, found: Mapping[str, Array]) -> bool:
-    """Whether all results are empty or zero."""
-    return all(not np.asarray(a).astype(bool).any() for a in found.values())
+        return Verdict(f"{last} differs from what it is when the intermediate values are results too", empty)
+    return Verdict(None, empty)
 
 
 def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
@@ -111,14 +115,15 @@ def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
         summary.features.update(case.features)
         summary.pairs.update(combinations(sorted(case.features), 2))
         try:
-            reason = check(case, execute)
+            verdict = check(case, execute)
         except TileError as refusal:
             summary.refused[refusal.code] += 1
             continue
         except Exception as crash:
-            reason = f"{type(crash).__name__}: {crash}"
-        if reason is not None:
-            summary.failures.append(Failure(seed, case.text, reason))
+            verdict = Verdict(f"{type(crash).__name__}: {crash}", False)
+        summary.empty += verdict.empty
+        if verdict.reason is not None:
+            summary.failures.append(Failure(seed, case.text, verdict.reason))
             if len(summary.failures) >= stop:
                 break
     return summary

@@ -30,7 +30,7 @@ def diagnostics(file: str) -> list[Any]:
     from tilec.frontends.tile.elaborate import check
 
     try:
-        return list(check(api.parse_file(file)))
+        return list(check(api.parse_file(file)).diagnostics)
     except TileError as problem:
         return list(problem.diagnostics)
 

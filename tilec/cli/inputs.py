@@ -60,7 +60,10 @@ def _value(text: str) -> Any:
 def load(path: str, key: str | None) -> Array:
     """An array of a .npy file, or of a .npz file by key; raises TileError TILE0701, TILE0703."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            return _bfloat16(found)
+        with found:
             return _bfloat16(_member(path, found, key))
     except OSError as reason:
         raise error("TILE0701", f"cannot read {path!r}: {reason.strerror or reason}") from None
@@ -70,16 +73,13 @@ def load(path: str, key: str | None) -> Array:
 
 
 def _member(path: str, found: Any, key: str | None) -> Array:
-    if isinstance(found, np.lib.npyio.NpzFile):
-        keys = list(found.keys())
-        if key is None and len(keys) == 1:
-            key = keys[0]
-        if key not in keys:
-            wanted = f"no array {key!r}" if key else "several arrays"
-            notes = [f"keys: {', '.join(keys)}"]
-            raise error("TILE0703", f"{path!r} holds {wanted}", notes=notes, help="write FILE.npz:KEY")
-        return np.asarray(found[key])
-    return np.asarray(found)
+    keys = list(found.keys())
+    if key is None and len(keys) == 1:
+        key = keys[0]
+    if key not in keys:
+        wanted = f"no array {key!r}" if key else "several arrays"
+        raise error("TILE0703", f"{path!r} holds {wanted}", notes=[f"keys: {', '.join(keys)}"], help="write FILE.npz:KEY")
+    return np.asarray(found[key])
 
 
 def _bfloat16(array: Array) -> Array:

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import click
 import typer
 
 from tilec import __version__
 from tilec.cli import check, opt, run
 from tilec.errors import TileError
 
+
+def guarded(command: Callable[..., int]) -> Callable[..., None]:
+    """The command with its outcome turned into an exit code; nothing a user writes makes it raise anything else."""
+
+    @functools.wraps(command)
+    def wrapped(*args: object, **options: object) -> None:
+        try:
+            code = command(*args, **options)
+            sys.stdout.flush()
+        except TileError as problem:
+            print(problem, file=sys.stderr)
+            code = 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            code = 130
+        except BrokenPipeError:
+            # The reader of our output has gone; keep Python from complaining about it at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        raise typer.Exit(code)
+
+    return wrapped
+
+
 app = typer.Typer(
     name="tilec",
-    help="Compile and run Tile programs.",
     no_args_is_help=True,
-    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="run")(run.command)
-app.command(name="check")(check.command)
-app.command(name="opt")(opt.command)
+app.command(name="run")(guarded(run.command))
+app.command(name="check")(guarded(check.command))
+app.command(name="opt")(guarded(opt.command))
 
 
 def _version(wanted: bool) -> None:
@@ -40,25 +62,12 @@ def common(
 
 
 def call(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command line and returns its exit code; nothing a user writes makes it raise."""
+    """Runs one command line and returns its exit code."""
     try:
-        result = app(args=arguments, prog_name="tilec", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except TileError as problem:
-        print(problem, file=sys.stderr)
-        return 1
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return 130
-    except click.ClickException as problem:
-        problem.show()
-        return 2
-    except BrokenPipeError:
-        # The reader of our output has gone; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        app(args=arguments, prog_name="tilec")
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    return 0
 
 
 def main() -> None:

@@ -1,0 +1,49 @@
+"""python -m tests.fuzz --programs 200000 [--target llvm] [--seed 0] [--jobs 2]: exits 1 on any mismatch."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+from tests.fuzz.generate import generate
+from tests.fuzz.run import Summary, compiled, run
+from tests.fuzz.shrink import show, shrink
+
+BATCH = 250
+
+
+def batch(task: tuple[int, int, str]) -> Summary:
+    start, count, target = task
+    return run(range(start, start + count), compiled(target))
+
+
+def batches(seed: int, programs: int, target: str) -> Iterator[tuple[int, int, str]]:
+    for start in range(seed, seed + programs, BATCH):
+        yield start, min(BATCH, seed + programs - start), target
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Random programs against the evaluator.")
+    parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", default="llvm")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    total = Summary()
+    # Workers are replaced now and then: what one leaks must not fill the memory of a long run.
+    with ProcessPoolExecutor(options.jobs, get_context("spawn"), max_tasks_per_child=40) as pool:
+        for done in pool.map(batch, batches(options.seed, options.programs, options.target)):
+            total.add(done)
+            print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
+    print(total.report())
+    for failure in total.failures[:3]:
+        print(f"--- seed {failure.seed}, shrunk:")
+        print(show(shrink(generate(failure.seed), compiled(options.target))))
+    return 1 if total.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
