@@ -1,8 +1,9 @@
 """Floor 3: runs Loops on NumPy arrays: the slow and obvious meaning that primitives and backends are tested against.
 
 A statement is executed at several points at once (the lanes of a vector loop; one point outside of vector loops), each
-lane with its own values of loop indices and scalars. A nest that holds a single store is expanded into all its points
-in the order of execution, whatever the kinds of its loops: an aggregation applies the terms of a cell in that order.
+lane with its own values of loop indices and scalars. A perfect nest that never reads what it writes is expanded into
+all its points in the order of execution, whatever the kinds of its loops: an aggregation applies the terms of a cell
+in that order.
 
 Every access is checked: an index outside of its buffer raises TileError TILE0602. Allocations start as NaN (or as a
 striking integer), so that reading what was never written shows.
@@ -298,21 +299,25 @@ def _loop(loop: For, lanes: _Lanes, state: _State) -> None:
 
 def _points(loop: For, sizes: Mapping[str, int]) -> int:
     inner = loop.body[0] if loop.body else None
-    while isinstance(inner, If):
+    while isinstance(inner, If) and inner.body:
         inner = inner.body[0]
     return int(resolve(loop.extent, sizes)) * (_points(inner, sizes) if isinstance(inner, For) else 1)
 
 
 def _expandable(stmt: Stmt) -> bool:
-    """Whether a nest holds a single store that does not read what it writes: its points can be evaluated together."""
-    while isinstance(stmt, For | If):
-        if len(stmt.body) != 1:
-            return False
-        stmt = stmt.body[0]
-    if not isinstance(stmt, Store):
+    """Whether a perfect nest never reads what it writes and stores to each buffer once: then all its points can be
+    evaluated together, statement by statement.
+    """
+    block: Block = (stmt,)
+    while len(block) == 1 and isinstance(block[0], For | If):
+        block = block[0].body
+    stores = [s for s in block if isinstance(s, Store)]
+    if not all(isinstance(s, Store | Let) for s in block) or len({s.buffer for s in stores}) < len(stores):
         return False
-    values = [stmt.value, *(i for i in stmt.indices if not isinstance(i, Affine))]
-    return all(not isinstance(e, Read) or e.access.tensor != stmt.buffer for v in values for e in walk(v))
+    values = [s.value for s in block if isinstance(s, Store | Let)]
+    values += [i for s in stores for i in s.indices if not isinstance(i, Affine)]
+    written = {s.buffer for s in stores}
+    return all(not isinstance(e, Read) or e.access.tensor not in written for v in values for e in walk(v))
 
 
 def _holds(conditions: tuple[Affine, ...], lanes: _Lanes, state: _State) -> Array:

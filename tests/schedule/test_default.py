@@ -1,0 +1,61 @@
+"""The default schedule applies to every kernel that the lowering makes, and never changes a result."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
+from tilec.dtypes import F32
+from tilec.loops import Alloc, For, Kernel, walk
+from tilec.passes.schedule import apply
+from tilec.passes.schedule.default import default_schedule
+from tilec.schedule import parse_schedule, print_schedule
+from tilec.target import Target
+
+AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
+AVX2 = Target("llvm", vector_bytes=32, registers=16, threads=4)
+SSE = Target("llvm")
+TARGETS = [AVX512, AVX2, SSE]
+
+
+def check(kernel: Kernel, target: Target) -> Kernel:
+    schedule = default_schedule(kernel, target)
+    assert default_schedule(kernel, target) == schedule
+    assert parse_schedule(print_schedule(schedule)) == schedule
+    scheduled = apply(kernel, schedule)
+    assert_same(kernel, scheduled)
+    return scheduled
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_any_kernel(seed: int) -> None:
+    check(generate(seed), TARGETS[seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_larger_contractions(seed: int) -> None:
+    r = Random(1000 + seed)
+    make = (lambda r: matmul(r, 70), batched, conv)[seed % 3]
+    check(make(r), TARGETS[seed % 2])
+
+
+@pytest.mark.parametrize("m, n, k", [(64, 600, 20), (49, 1100, 7), (30, 70, 800), (25, 530, 3)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_packed(m: int, n: int, k: int, transposed: bool) -> None:
+    b = ("B", var("n", "k"), (n, k)) if transposed else ("B", var("k", "n"), (k, n))
+    a = ("A", var("m", "k"), (m, k))
+    kernel = contraction("matmul", "sum", F32, {"m": m, "n": n, "k": k}, var("m", "n"), (m, n), [a, b])
+    scheduled = check(kernel, AVX512)
+    packed = [s.buffer.name for s in walk(scheduled.body) if isinstance(s, Alloc) and s.buffer.name == "B.p"]
+    assert bool(packed) == (transposed or n >= 512)
+
+
+def test_matmul_stays_in_registers() -> None:
+    a, b = ("A", var("m", "k"), (64, 64)), ("B", var("k", "n"), (64, 64))
+    sizes = {"m": 64, "n": 64, "k": 64}
+    scheduled = check(contraction("matmul", "sum", F32, sizes, var("m", "n"), (64, 64), [a, b]), AVX512)
+    registers = [s.buffer for s in walk(scheduled.body) if isinstance(s, Alloc) and s.buffer.space == "register"]
+    assert {b.shape for b in registers} == {(13, 2, 16), (12, 2, 16)}
+    assert not any(s.index == "i0" for s in walk(scheduled.body) if isinstance(s, For))  # initialised in registers
