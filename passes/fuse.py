@@ -1,15 +1,32 @@
-"""Pass `fuse`: decides which Lets share a kernel. Fusion is data: the Graph stays as it is.
+"""Pass `fuse`: decides which Lets share a kernel. Fusion is data, a `Partition`: the Graph stays as it is.
 
-A `Partition` lists the kernels in execution order, each by the Lets it computes (a Let is called by its first name).
-A Let in `inlined` has no kernel and no memory: its expression is put where its value is read.
+*Pointwise* Lets (elementwise, one-value literals, and contractions that only rearrange) are computed from other
+tensors cell by cell. First each of them is inlined where that repeats no work worth speaking of: it is cheap, or every
+element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
+of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
+or before, so no order can be circular, and the whole is linear in the size of the Graph.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import prod
 
-from tilec.graph import Graph, Literal
+from tilec.domain import box_of, conditions, guards, integer
+from tilec.expr import Call, Expr, Read, walk
+from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands
 from tilec.partition import Partition
+
+CHEAP = 2  # cost up to which work may be repeated
+EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
+MAX_COST = 64  # of one inlined expression; also bounds its depth
+MAX_GROUP_COST = 1024
+MAX_OPERANDS = 24  # tensors that one kernel reads
+_CHEAP_OPS = frozenset({
+    "neg", "abs", "add", "sub", "mul", "max", "min", "cond", "cast", "bitcast", "relu", "ident",
+    "bit_and", "bit_or", "bit_xor", "bit_not", "bit_left", "bit_right",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +38,177 @@ class Options:
 
 def run(graph: Graph, options: Options = Options()) -> Partition:
     """The partition of an inferred, bounded Graph."""
-    return trivial(graph)
+    return _Fuser(graph).run() if options.enabled else trivial(graph)
 
 
 def trivial(graph: Graph) -> Partition:
     """One kernel per Let; only scalar literals are inlined."""
-    results = set(graph.results)
-    inlined = {
-        let.names[0]
-        for let in graph.lets
-        if isinstance(let.node, Literal) and len(let.node.values) == 1 and let.names[0] not in results
-    }
-    groups = tuple(let.names[:1] for let in graph.lets if let.names[:1] and let.names[0] not in inlined)
+    inlined = {let.names[0] for let in graph.lets if _is_scalar(let) and let.names[0] not in graph.results}
+    groups = tuple(let.names[:1] for let in graph.lets if let.names and let.names[0] not in inlined)
     return Partition(groups, tuple(sorted(inlined)))
+
+
+def _is_scalar(let: Let) -> bool:
+    return isinstance(let.node, Literal) and len(let.node.values) == 1
+
+
+@dataclass(slots=True)
+class _Group:
+    """A kernel in the making. `shape` None: nothing can join."""
+
+    shape: tuple[int, ...] | None
+    lets: list[str] = field(default_factory=list)
+    cost: int = 0
+    reads: set[str] = field(default_factory=set)
+    views: list[str] = field(default_factory=list)  # reshapes of its values, which follow it
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointwise:
+    """What computing one cell takes: operations and, per tensor in memory, whether only the own cell is read."""
+
+    cost: int
+    reads: dict[str, bool]
+
+
+class _Fuser:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._shapes = {n: tuple(map(integer, t.shape)) for n, t in graph.types().items()}
+        self._readers: dict[str, list[tuple[Let, int]]] = {}
+        for let in graph.lets:
+            for name, points in self._reads(let):
+                self._readers.setdefault(name, []).append((let, points))
+        self._inlined: dict[str, _Pointwise] = {}
+        self._first = _Group(None)  # literals, and views of parameters
+        self._groups: list[_Group] = [self._first]
+        self._group_of: dict[str, int] = {p.name: 0 for p in graph.params}
+
+    def run(self) -> Partition:
+        for let in self._graph.lets:
+            if let.names:
+                self._place(let)
+        groups: list[tuple[str, ...]] = []
+        for group in self._groups:
+            groups += [tuple(group.lets)] if group is not self._first else [(n,) for n in group.lets]
+            groups += [(n,) for n in group.views]
+        return Partition(tuple(groups), tuple(sorted(self._inlined)))
+
+    # --- what is read -------------------------------------------------------------------------------------------------
+
+    def _reads(self, let: Let) -> Iterator[tuple[str, int]]:
+        """(tensor, how many elements of it are evaluated in total); -1 where it must be in memory."""
+        match let.node:
+            case Apply(args=args):
+                for a in args:
+                    yield a, prod(self._shapes[let.names[0]])
+            case Contraction():
+                points = prod(map(integer, let.node.extents))
+                for body in let.node.body:
+                    yield from ((e.access.tensor, points) for e in walk(body) if isinstance(e, Read))
+                yield from ((d, prod(self._shapes[d])) for d in let.node.defaults if d is not None)
+            case Literal():
+                return
+            case node:
+                yield from ((n, -1) for n in operands(node))
+
+    def _pointwise(self, let: Let) -> _Pointwise | None:
+        """How to compute one cell of a Let, through what is inlined; None where it is not pointwise."""
+        match let.node:
+            case Literal(values=(_,)):
+                return _Pointwise(0, {})
+            case Apply(op=op, args=args):
+                own = self._shapes[let.names[0]]
+                return self._combined(_cost(op), [(a, self._shapes[a] == own) for a in args])
+            case Contraction() if is_rearrangement(let.node, self._shapes):
+                body = let.node.body[0]
+                reads = [(e.access.tensor, False) for e in walk(body) if isinstance(e, Read)]
+                return self._combined(body_cost(body), reads)
+            case _:
+                return None
+
+    def _combined(self, cost: int, operands: list[tuple[str, bool]]) -> _Pointwise:
+        reads: dict[str, bool] = {}
+        for name, aligned in operands:
+            inner = self._inlined.get(name)
+            cost += inner.cost if inner else 0
+            for n, own in (inner.reads if inner else {name: True}).items():
+                reads[n] = reads.get(n, True) and own and aligned
+        return _Pointwise(cost, reads)
+
+    # --- decisions ----------------------------------------------------------------------------------------------------
+
+    def _place(self, let: Let) -> None:
+        name, how = let.names[0], self._pointwise(let)
+        if how is not None and self._may_inline(name, how):
+            self._inlined[name] = how
+        elif isinstance(let.node, Literal):
+            self._first.lets.append(name)
+            self._group_of[name] = 0
+        elif isinstance(let.node, Special) and let.node.op == "reshape":
+            at = self._group_of[let.node.args[0]]
+            self._groups[at].views.append(name)
+            self._group_of[name] = at
+        elif how is not None and isinstance(let.node, Apply) and (at := self._joinable(name, how)) is not None:
+            self._join(at, name, how)
+        else:
+            self._open(let, how)
+
+    def _may_inline(self, name: str, how: _Pointwise) -> bool:
+        if name in self._graph.results or how.cost > MAX_COST or len(how.reads) > MAX_OPERANDS // 2:
+            return False
+        evaluations = [points for _, points in self._readers.get(name, ())]
+        if -1 in evaluations:
+            return False
+        if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
+            return True
+        return sum(evaluations) <= prod(self._shapes[name])
+
+    def _joinable(self, name: str, how: _Pointwise) -> int | None:
+        """The group of the latest operand, if this Let fits into it."""
+        at = max((self._group_of[n] for n in how.reads), default=0)
+        group = self._groups[at]
+        if group.shape != self._shapes[name] or group.cost + how.cost > MAX_GROUP_COST:
+            return None
+        if len(group.reads | how.reads.keys()) > MAX_OPERANDS:
+            return None
+        return at if all(own for n, own in how.reads.items() if self._group_of[n] == at) else None
+
+    def _join(self, at: int, name: str, how: _Pointwise) -> None:
+        group = self._groups[at]
+        group.lets.append(name)
+        group.cost += how.cost
+        group.reads |= how.reads.keys()
+        self._group_of[name] = at
+
+    def _open(self, let: Let, how: _Pointwise | None) -> None:
+        joinable = isinstance(let.node, Apply | Contraction) and len(let.names) == 1
+        group = _Group(self._shapes[let.names[0]] if joinable else None, [let.names[0]])
+        if how is not None:
+            group.cost, group.reads = how.cost, set(how.reads)
+        self._group_of.update((n, len(self._groups)) for n in let.names)
+        self._groups.append(group)
+
+
+def _cost(op: str) -> int:
+    return 1 if op in _CHEAP_OPS or op.startswith("cmp_") else EXPENSIVE
+
+
+def body_cost(body: Expr) -> int:
+    return sum(_cost(e.op) for e in walk(body) if isinstance(e, Call))
+
+
+def is_rearrangement(node: Contraction, shapes: dict[str, tuple[int, ...]]) -> bool:
+    """Whether every cell is computed from one point: each axis of the output runs over a variable of its own, whole,
+    and there are no other variables, aggregation, default or guard."""
+    if node.monoid.name != "assign" or len(node.sinks) != 1:
+        return False
+    extents = dict(zip(node.indices, node.extents))
+    for form, size in zip(node.sinks[0].indices, node.sinks[0].shape, strict=True):
+        variable = form.as_variable()
+        if variable is None or extents.pop(variable, None) != size:
+            return False
+    if any(e != 1 for e in extents.values()):
+        return False
+    box = box_of(node)
+    return all(high >= 0 for _, high in box.values()) and not guards(conditions(node, shapes), box)

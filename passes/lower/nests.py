@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tilec.affine import Affine
 from tilec.loops import Block, For, If
@@ -11,14 +11,15 @@ Loops = Sequence[tuple[str, int]]  # (index, extent), outermost first
 
 
 class Names:
-    """Gives out names, each once: `m`, then `m_2`, `m_3`."""
+    """Gives out names, each once and none of `reserved`: `m`, then `m_2`, `m_3`."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Container[str] = ()) -> None:
+        self._reserved = reserved
         self._taken: set[str] = set()
 
     def fresh(self, name: str) -> str:
         found, n = name, 1
-        while found in self._taken:
+        while found in self._taken or found in self._reserved:
             n += 1
             found = f"{name}_{n}"
         self._taken.add(found)

@@ -71,9 +71,7 @@ class Builder:
             return  # nothing reads it
         for n in stored:
             self._declare(n, self._values.types[n], param=n in self._graph.results)
-        names = Names()
-        for n in self._values.types:
-            names.fresh(n)
+        names = Names(self._values.types)
         local = [n for n in produced if n not in self._outside]
         body = self._body(lets, stored, local, names)
         self._launch(_kernel(f"k{len(self._kernels)}_{group[-1]}", body, self._buffers), stored)
@@ -163,8 +161,8 @@ class Builder:
 
 
 def _uses(graph: Graph) -> Counter[str]:
-    """How often each name is read; a result counts once more."""
-    uses: Counter[str] = Counter(graph.results)
+    """How often each name is read."""
+    uses: Counter[str] = Counter()
     for let in graph.lets:
         uses.update(_reads(let))
     return uses

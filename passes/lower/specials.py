@@ -8,7 +8,7 @@ from tilec.affine import Affine
 from tilec.domain import integer
 from tilec.dtypes import I64
 from tilec.errors import error
-from tilec.expr import Access, Call, Expr, Read
+from tilec.expr import Access, Expr, Read
 from tilec.graph import Let, Literal, Special
 from tilec.loops import Block, Store
 from tilec.monoid import standard
@@ -65,7 +65,7 @@ def _scatter(result: str, updates: str, where: str, values: Values, names: Names
     row = _clamped(raw, shape[0])
     update = scope.element(updates, cell)
     inside = call("cmp_eq", _wide(raw), row)
-    value = Call("select", (inside, update, constant(0, dtype)), dtype)
+    value = call("select", inside, update, constant(0, dtype))
     store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, standard("sum", dtype))
     return block + nest(loops, (), scope.block([store]))
 

@@ -6,15 +6,16 @@ there is computed once, in a scalar Let: an expression never grows larger than t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tilec import graph, loops
-from tilec.affine import Affine
+from tilec.affine import Affine, Coef
 from tilec.builtins import ALIASES
 from tilec.domain import integer
 from tilec.errors import error
-from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform
+from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform, walk
 from tilec.graph import Apply, Contraction, Literal, TensorType
 from tilec.rules import cast
 
@@ -80,7 +81,8 @@ class Scope:
                     return cast(operands[0], type.dtype)
                 return Call(ALIASES.get(op, op), operands, type.dtype)
             case Contraction(sinks=(sink,)):
-                at = {_variable(f): i for f, i in zip(sink.indices, indices, strict=True) if not f.is_constant}
+                at: dict[str, Affine | Coef] = dict.fromkeys(let.node.indices, 0)  # others have extent 1
+                at.update((_variable(f), i) for f, i in zip(sink.indices, indices, strict=True))
                 return cast(self.body(substitute_indices(let.node.body[0], at)), type.dtype)
             case _:
                 raise AssertionError(f"{let.names[0]} cannot be inlined")
@@ -107,8 +109,13 @@ class Scope:
         return variable
 
     def block(self, statements: Sequence[loops.Stmt]) -> loops.Block:
-        """The statements after the scalar Lets they need."""
-        return (*self.lets, *statements)
+        """The statements after the scalar Lets they need. A Let that one store alone uses is put into it."""
+        uses = Counter(e.name for s in (*self.lets, *statements) for e in _values(s) if isinstance(e, Var))
+        single = {let.name: let.value for let in self.lets if uses[let.name] == 1}
+        used = {s.value.name for s in statements if isinstance(s, loops.Store) and isinstance(s.value, Var)}
+        moved = {n: v for n, v in single.items() if n in used}
+        kept = [let for let in self.lets if let.name not in moved]
+        return (*kept, *(_stored(s, moved) for s in statements))
 
 
 def affine_indices(r: Read) -> Indices:
@@ -116,6 +123,22 @@ def affine_indices(r: Read) -> Indices:
     if r.access.boundary != "skip" or not all(isinstance(i, Affine) for i in r.access.indices):
         raise error("TILE0602", f"this form of access to '{r.access.tensor}' is not lowered yet")
     return tuple(i for i in r.access.indices if isinstance(i, Affine))
+
+
+def _values(stmt: loops.Stmt) -> Iterator[Expr]:
+    """Every expression node of a Let or Store."""
+    if isinstance(stmt, loops.Let | loops.Store):
+        yield from walk(stmt.value)
+    if isinstance(stmt, loops.Store):
+        for i in stmt.indices:
+            if not isinstance(i, Affine):
+                yield from walk(i)
+
+
+def _stored(stmt: loops.Stmt, moved: Mapping[str, Expr]) -> loops.Stmt:
+    if isinstance(stmt, loops.Store) and isinstance(stmt.value, Var) and stmt.value.name in moved:
+        return replace(stmt, value=moved[stmt.value.name])
+    return stmt
 
 
 def _variable(form: Affine) -> str:
