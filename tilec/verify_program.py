@@ -1,0 +1,267 @@
+"""Floor 3: the verifier of Programs: kernels, the buffers they are launched on, and where these lie in memory.
+
+Checked besides every kernel: names bound once; launches match their kernels' parameters in number, dtype and shape;
+nothing writes to an input; no launch is given memory it writes a second time under another name; placed buffers lie
+inside the arena, and two that are needed at the same time share no byte. Error: TILE0602.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import prod
+
+from tilec.dtypes import BOOL
+from tilec.loops import Branch, Buffer, Copy, HostCall, Kernel, Launch, Program, Repeat, Step, strides_of
+from tilec.verify_expr import fail
+from tilec.verify_kernel import check_buffer, verify_kernel
+
+
+def verify_program(program: Program, scheduled: bool = False) -> None:
+    """Raises TileError TILE0602 at the first fault."""
+    _unique("buffer", [b.name for b in program.buffers])
+    _unique("kernel", [k.name for k in program.kernels])
+    _unique("size", program.sizes)
+    buffers = {b.name: b for b in program.buffers}
+    for buffer in program.buffers:
+        check_buffer(buffer, frozenset(program.sizes))
+        if buffer.base is not None:
+            _view(buffer, buffers)
+    _signature(program, buffers)
+    for kernel in program.kernels:
+        verify_kernel(kernel, program.sizes, scheduled)
+    checker = _Steps(buffers, {k.name: k for k in program.kernels}, frozenset(_inputs(program)))
+    for step in flatten((*program.init, *program.steps)):
+        checker.check(step)
+    _places(program, buffers)
+
+
+def flatten(steps: Iterable[Step]) -> Iterator[Step]:
+    """All steps, the nested ones after the step that holds them."""
+    for step in steps:
+        yield step
+        match step:
+            case Repeat(_, test, inner):
+                yield from flatten((*test, *inner))
+            case Branch(_, then, orelse):
+                yield from flatten((*then, *orelse))
+
+
+def _unique(what: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            fail(f"{what} '{name}' is declared twice")
+
+
+def _signature(program: Program, buffers: dict[str, Buffer]) -> None:
+    for name in (*program.params, *program.results, *(n for n, _ in program.constants)):
+        if name not in buffers:
+            fail(f"'{name}' of the signature is not a buffer")
+    for name in (*program.params, *program.results):
+        if buffers[name].space != "param":
+            fail(f"'{name}' of the signature is of space {buffers[name].space}")
+    for param, result in program.aliases:
+        if param not in program.params or result not in program.results:
+            fail(f"alias of '{param}' and '{result}', not a parameter and a result")
+        if not _alike(buffers[param], buffers[result]):
+            fail(f"'{param}' and '{result}' are aliased and differ in type")
+
+
+def _inputs(program: Program) -> Iterator[str]:
+    """Buffers that nothing may write to."""
+    donated = {param for param, _ in program.aliases}
+    yield from (p for p in program.params if p not in donated)
+    yield from (name for name, _ in program.constants)
+
+
+def _alike(a: Buffer, b: Buffer) -> bool:
+    return (a.dtype, a.shape) == (b.dtype, b.shape)
+
+
+def _view(buffer: Buffer, buffers: dict[str, Buffer]) -> None:
+    seen = {buffer.name}
+    current: Buffer = buffer
+    while current.base is not None:
+        if current.base not in buffers:
+            fail(f"base '{current.base}' of '{current.name}' is not a buffer")
+        current = buffers[current.base]
+        if current.name in seen:
+            fail(f"'{buffer.name}' is a view of itself")
+        seen.add(current.name)
+    span, whole = _extent(buffer, buffers), _elements(current)
+    if span is not None and whole is not None and not 0 <= span[0] <= span[1] <= whole:
+        fail(f"view '{buffer.name}' reaches outside of '{current.name}'")
+
+
+def root(buffer: Buffer, buffers: dict[str, Buffer]) -> Buffer:
+    """The buffer that owns the memory of a view."""
+    while buffer.base is not None:
+        buffer = buffers[buffer.base]
+    return buffer
+
+
+def _elements(buffer: Buffer) -> int | None:
+    """Elements of memory that a buffer needs, None if symbolic."""
+    strides = strides_of(buffer)
+    numbers = [n for n in (*buffer.shape, *strides) if isinstance(n, int)]
+    if len(numbers) != len(buffer.shape) + len(strides):
+        return None
+    shape, steps = numbers[: len(buffer.shape)], numbers[len(buffer.shape) :]
+    return 1 + sum((n - 1) * s for n, s in zip(shape, steps)) if prod(shape) else 0
+
+
+def _extent(buffer: Buffer, buffers: dict[str, Buffer]) -> tuple[int, int] | None:
+    """First element and the one after the last, in the memory of the root."""
+    offset, current = 0, buffer
+    while True:
+        if not isinstance(current.offset, int):
+            return None
+        offset += current.offset
+        if current.base is None:
+            break
+        current = buffers[current.base]
+    elements = _elements(buffer)
+    return None if elements is None else (offset, offset + elements)
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Checks single steps."""
+
+    buffers: dict[str, Buffer]
+    kernels: dict[str, Kernel]
+    inputs: frozenset[str]
+
+    def check(self, step: Step) -> None:
+        for name in (*reads_of(step, self.kernels), *writes_of(step, self.kernels)):
+            if name not in self.buffers:
+                fail(f"'{name}' of a step is not a buffer")
+        for name in writes_of(step, self.kernels):
+            if root(self.buffers[name], self.buffers).name in self.inputs:
+                fail(f"a step writes to the input '{name}'")
+        match step:
+            case Launch():
+                self._launch(step)
+            case Copy(source, target) if not _alike(self.buffers[source], self.buffers[target]):
+                fail(f"copy of '{source}' to '{target}', which differ in type")
+            case Repeat(condition) | Branch(condition):
+                buffer = self.buffers[condition]
+                if buffer.dtype != BOOL or buffer.shape:
+                    fail(f"condition '{condition}' is not a bool of rank 0")
+
+    def _launch(self, step: Launch) -> None:
+        kernel = self.kernels[step.kernel]
+        for param, name in zip(kernel.params, step.args):
+            if not _alike(param.buffer, self.buffers[name]):
+                fail(f"launch of '{kernel.name}': '{name}' differs in type from parameter '{param.buffer.name}'")
+        given = list(zip(kernel.params, (self.buffers[n] for n in step.args)))
+        for (p, a), (q, b) in combinations(given, 2):
+            if (p.mode != "in" or q.mode != "in") and self._overlap(a, b):
+                fail(f"launch of '{kernel.name}': parameters '{p.buffer.name}' and '{q.buffer.name}' share memory")
+
+    def _overlap(self, a: Buffer, b: Buffer) -> bool:
+        if root(a, self.buffers).name != root(b, self.buffers).name:
+            return False
+        x, y = _extent(a, self.buffers), _extent(b, self.buffers)
+        return x is None or y is None or (x[0] < y[1] and y[0] < x[1])
+
+
+def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
+    """Buffers that a step itself reads. Raises TILE0602 for an unknown kernel or a wrong number of arguments."""
+    match step:
+        case Launch():
+            return _launched(step, kernels, "out")
+        case Copy(source, _):
+            return (source,)
+        case HostCall(_, inputs, _):
+            return inputs
+        case Repeat(condition) | Branch(condition):
+            return (condition,)
+
+
+def writes_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
+    """Buffers that a step itself writes."""
+    match step:
+        case Launch():
+            return _launched(step, kernels, "in")
+        case Copy(_, target):
+            return (target,)
+        case HostCall(_, _, outputs):
+            return outputs
+        case _:
+            return ()
+
+
+def _launched(step: Launch, kernels: dict[str, Kernel], but: str) -> tuple[str, ...]:
+    kernel = kernels.get(step.kernel)
+    if kernel is None:
+        fail(f"launch of '{step.kernel}', which is not a kernel")
+    if len(kernel.params) != len(step.args):
+        fail(f"'{kernel.name}' takes {len(kernel.params)} buffers, {len(step.args)} given")
+    return tuple(a for p, a in zip(kernel.params, step.args) if p.mode != but)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def _places(program: Program, buffers: dict[str, Buffer]) -> None:
+    if not program.places:
+        return
+    _unique("place of", [name for name, _ in program.places])
+    ranges: dict[str, tuple[int, int]] = {}
+    for name, offset in program.places:
+        if name not in buffers or buffers[name].space == "param" or buffers[name].base is not None:
+            fail(f"'{name}' has a place and is not a buffer of the arena")
+        size = (_elements(buffers[name]) or 0) * buffers[name].dtype.bytes
+        if offset % buffers[name].dtype.bytes or offset < 0 or offset + size > program.arena:
+            fail(f"'{name}' of {size} bytes at {offset} is misplaced in an arena of {program.arena} bytes")
+        ranges[name] = (offset, offset + size)
+    lives = lifetimes(program, buffers)
+    for name in lives:
+        if name not in ranges and buffers[name].space != "param":
+            fail(f"'{name}' has no place")
+    for (a, (low, high)), (b, (first, last)) in combinations(ranges.items(), 2):
+        share = low < last and first < high
+        if share and a in lives and b in lives and lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
+            fail(f"'{a}' and '{b}' share memory and are needed at the same time")
+
+
+def lifetimes(program: Program, buffers: dict[str, Buffer]) -> dict[str, tuple[int, int]]:
+    """First and last moment at which the memory of each root buffer is needed.
+
+    What `init` touches and a step touches again is needed for ever. What the steps of a Repeat touch is needed during
+    the whole Repeat, for a value may go round.
+    """
+    kernels = {k.name: k for k in program.kernels}
+    lives: dict[str, tuple[int, int]] = {}
+    clock = 0
+
+    def touch(names: Iterable[str], moments: tuple[int, int]) -> None:
+        for name in names:
+            owner = root(buffers[name], buffers).name
+            old = lives.get(owner, moments)
+            lives[owner] = (min(old[0], moments[0]), max(old[1], moments[1]))
+
+    def visit(step: Step) -> None:
+        nonlocal clock
+        clock += 1
+        start = clock
+        touch((*reads_of(step, kernels), *writes_of(step, kernels)), (clock, clock))
+        match step:
+            case Repeat(_, test, steps):
+                for inner in (*test, *steps):
+                    visit(inner)
+                touched = [n for s in flatten([step]) for n in (*reads_of(s, kernels), *writes_of(s, kernels))]
+                touch(touched, (start, clock))
+            case Branch(_, then, orelse):
+                for inner in (*then, *orelse):
+                    visit(inner)
+
+    for step in program.init:
+        visit(step)
+    kept = set(lives)
+    end = clock
+    for step in program.steps:
+        visit(step)
+    return {n: (first, clock + 1) if n in kept and last > end else (first, last) for n, (first, last) in lives.items()}
