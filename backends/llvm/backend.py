@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.module import Layout, emit_module
+from tilec.backends.llvm.pool import pool_address
 from tilec.backends.llvm.target import host
 from tilec.loops import Program
 from tilec.target import Target
@@ -43,7 +43,6 @@ class BuiltProgram:
     """A program's machine code and constant memory; each call takes its own arena."""
 
     def __init__(self, program: Program, target: Target, constants: Mapping[str, Array]) -> None:
-        target = replace(target, threads=1)
         module = emit_module(program, target)
         self.layout: Layout = module.layout
         self.object_code = jit.object_code(module.text, target)
@@ -76,12 +75,9 @@ class BuiltProgram:
             table[i] = constant.ctypes.data if constant is not None else addresses.get(name)
         arena = self._take()
         try:
-            entry(table, arena.address, self._fixed.address, self._pool())
+            entry(table, arena.address, self._fixed.address, pool_address(self._threads))
         finally:
             self._give(arena)
-
-    def _pool(self) -> int | None:
-        return None
 
     def _take(self) -> _Memory:
         with self._lock:

@@ -50,12 +50,13 @@ class Frame:
     emitter: Emitter
     ops: Ops
     target: Target
-    registers: Mapping[str, Register]
+    plan: Mapping[int, Register]
     scratch: Scratch
     scratch_base: str  # %shared in a kernel, %private in a task
     outline: bool  # parallel loops become tasks
     indices: dict[str, Index] = field(default_factory=dict)
     storage: dict[str, Storage] = field(default_factory=dict)
+    registers: dict[str, Register] = field(default_factory=dict)
     cells: dict[Cell, Value] = field(default_factory=dict)
     lets: dict[str, Value] = field(default_factory=dict)
     in_vector: bool = False
@@ -75,9 +76,11 @@ class Frame:
     @contextmanager
     def block(self) -> Iterator[None]:
         """A statement block: what it declares ends with it."""
-        lets, storage, used = dict(self.lets), dict(self.storage), self.scratch.used
+        lets, storage, registers, used = dict(self.lets), dict(self.storage), dict(self.registers), self.scratch.used
         yield
-        self.lets, self.storage, self.scratch.used = lets, storage, used
+        for cell in [c for c in self.cells if self.registers.get(c[0]) is not registers.get(c[0])]:
+            del self.cells[cell]
+        self.lets, self.storage, self.registers, self.scratch.used = lets, storage, registers, used
 
     @contextmanager
     def index(self, name: str, value: Index) -> Iterator[None]:

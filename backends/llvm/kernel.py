@@ -128,7 +128,7 @@ class _Tasks:
             emitter,
             Ops(emitter, outer.target, outer.lanes),
             outer.target,
-            outer.registers,
+            outer.plan,
             Scratch(),
             "%private",
             outline=False,

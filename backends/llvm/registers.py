@@ -41,22 +41,27 @@ class _Finding:
 @dataclass(slots=True)
 class _Scan:
     lanes: int
-    found: dict[str, _Finding]
+    found: dict[int, _Finding]  # by identity of the Alloc: names may be used again in another scope
     kinds: dict[str, str]
+    scope: dict[str, _Finding]
 
     def block(self, block: Block, parallel: int) -> None:
+        outer = dict(self.scope)
         for stmt in block:
             self.statement(stmt, parallel)
+        self.scope = outer
 
     def statement(self, stmt: Stmt, parallel: int) -> None:
         for access in accesses(stmt):
             self.access(access.tensor, access.indices, parallel)
         match stmt:
             case Alloc(buffer) if buffer.space == "register":
-                fits = buffer.base is None and buffer.name not in self.found
-                self.found[buffer.name] = _Finding(buffer, parallel, fits=fits)
-            case Alloc(buffer) if buffer.base in self.found:
-                self.found[str(buffer.base)].fits = False
+                finding = _Finding(buffer, parallel, fits=buffer.base is None)
+                self.scope[buffer.name] = self.found.setdefault(id(stmt), finding)
+            case Alloc(buffer):
+                self.scope.pop(buffer.name, None)
+                if buffer.base in self.scope:
+                    self.scope[buffer.base].fits = False
             case Store():
                 self.access(stmt.buffer, stmt.indices, parallel)
             case For():
@@ -66,7 +71,7 @@ class _Scan:
                 self.block(stmt.body, parallel)
 
     def access(self, name: str, indices: Iterable[Affine | Expr], parallel: int) -> None:
-        finding = self.found.get(name)
+        finding = self.scope.get(name)
         if finding is None or not finding.fits:
             return
         lane_axes = []
@@ -89,16 +94,16 @@ class _Scan:
         return vectors == [1] and all(c % self.lanes == 0 for c in others)
 
 
-def plan(body: Block, lanes: int) -> dict[str, Register]:
-    """Register buffers of a kernel that become SSA values, by name. `lanes` is 0 where vector loops are unrolled."""
-    scan = _Scan(max(1, lanes), {}, {})
+def plan(body: Block, lanes: int) -> dict[int, Register]:
+    """Register buffers that become SSA values, by identity of their Alloc; `lanes` is 0 where there are no vectors."""
+    scan = _Scan(max(1, lanes), {}, {}, {})
     scan.block(body, 0)
     kept = {}
-    for name, finding in scan.found.items():
+    for alloc, finding in scan.found.items():
         axis = finding.lane_axis if lanes else None
         cells = prod(number(s) for s in finding.buffer.shape) // (max(1, lanes) if axis is not None else 1)
         if finding.fits and cells <= _MOST_CELLS:
-            kept[name] = Register(finding.buffer, axis)
+            kept[alloc] = Register(finding.buffer, axis)
     return kept
 
 

@@ -26,9 +26,6 @@ def block(frame: Frame, body: Block, outline: Outliner) -> None:
     with frame.block():
         for stmt in body:
             statement(frame, stmt, outline)
-    ended = {s.buffer.name for s in body if isinstance(s, Alloc)}
-    for cell in [c for c in frame.cells if c[0] in ended]:
-        del frame.cells[cell]
 
 
 def statement(frame: Frame, stmt: Stmt, outline: Outliner) -> None:
@@ -262,9 +259,9 @@ def _branch(frame: Frame, conditions: list[Value]) -> Iterator[None]:
 
 def _allocate(frame: Frame, stmt: Alloc) -> None:
     buffer = stmt.buffer
-    if buffer.name in frame.registers:
-        for cell in [c for c in frame.cells if c[0] == buffer.name]:
-            del frame.cells[cell]
+    frame.registers.pop(buffer.name, None)
+    if id(stmt) in frame.plan:
+        frame.registers[buffer.name] = frame.plan[id(stmt)]
     elif buffer.base is not None:
         base = frame.storage[buffer.base]
         offset = base.offset + number(buffer.offset) * buffer.dtype.bytes
