@@ -314,17 +314,22 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
     free = [n for n in nest.extents if n in nest.free and n not in (lane, row)]
     batch = [n for n in free if nest.stride(use, n) != 0]
     shared = [n for n in free if n not in batch]
-    far, near = _split_reductions(plan, nest)
+    far, cut, block, near = _split_reductions(nest)
+    middle, near = ([f"{cut}.0"], [f"{cut}.1", *near]) if cut else ([], near)
+    split = [cut] if cut else []
+    after = [n for n in near if n != f"{cut}.1"]
     column = tiling.lanes * tiling.vectors
     width = max(column, COLUMN_BLOCK // column * column)
     axis = next(i for i, form in enumerate(use.indices or ()) if lane in _variables(form))
     new = _fresh(plan.kernel, f"{use.buffer}.p")
-    at = far[-1] if far else f"{lane}.b"
+    at = [f"{lane}.b", *far, *middle][-1]
     # all loops that the packed operand depends on come before the pack, the others after it
     done = plan.attempt(
-        _step("reorder", *batch, lane, *far, *shared, row, *near),
+        _step("reorder", *batch, lane, *far, *split, *shared, row, *after),
         _step("tile", lane, width, f"{lane}.b", f"{lane}.p"),
-        _step("reorder", *far, *shared, row, f"{lane}.p", *near),
+        _step("reorder", *far, *split, *shared, row, f"{lane}.p", *after),
+        *([_step("tile", cut, block, f"{cut}.0", f"{cut}.1", "cut", "balanced")] if cut else []),
+        _step("reorder", *shared, row, f"{lane}.p", *near),
         _step("tile", row, _row_block(nest, row, tiling, target), f"{row}.b", f"{row}.p"),
         _step("reorder", f"{lane}.p", f"{row}.p", *near),
         _step("tile", f"{lane}.p", column, f"{lane}.0", f"{lane}.1"),
@@ -340,7 +345,7 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
     staged = _fresh(plan.kernel, f"{store}.r")
     at_tile = f"{row}.0"
     done = done and (
-        (not far and plan.attempt(_step("stage", store, at_tile, staged, "register", "init")))
+        (at == f"{lane}.b" and plan.attempt(_step("stage", store, at_tile, staged, "register", "init")))
         or plan.attempt(_step("stage", store, at_tile, staged, "register"))
     )
     done = done and plan.attempt(_step("pack", use.buffer, at, new, axis, column))
@@ -363,8 +368,8 @@ def _vectorize_pack(plan: _Plan, nest: _Nest, use: Use, new: str, tiling: _Tilin
     )
 
 
-def _split_reductions(plan: _Plan, nest: _Nest) -> tuple[list[str], list[str]]:
-    """Reduction loops outside and inside of a block of at most REDUCTION_BLOCK terms; one is cut in two for that.
+def _split_reductions(nest: _Nest) -> tuple[list[str], str | None, int, list[str]]:
+    """Reduction loops outside of a block of at most REDUCTION_BLOCK terms, the one that is cut and how, those inside.
 
     Only a prefix can be outside: the order of a float sum stays.
     """
@@ -375,12 +380,9 @@ def _split_reductions(plan: _Plan, nest: _Nest) -> tuple[list[str], list[str]]:
         size *= nest.extents[loops[-1]]
         near.insert(0, loops.pop())
     if not loops or (near and size * 4 > REDUCTION_BLOCK):
-        return (loops, near) if near else ([], nest.reductions)
+        return loops, None, 0, near
     cut = loops.pop()
-    block = max(1, REDUCTION_BLOCK // size)
-    if not plan.attempt(_step("tile", cut, block, f"{cut}.0", f"{cut}.1", "cut", "balanced")):
-        return [*loops, cut], near
-    return [*loops, f"{cut}.0"], [f"{cut}.1", *near]
+    return loops, cut, max(1, REDUCTION_BLOCK // size), near
 
 
 def _row_block(nest: _Nest, row: str, tiling: _Tiling, target: Target) -> int:
