@@ -15,10 +15,10 @@ import numpy as np
 
 from tilec import pipeline
 from tilec.affine import Affine
-from tilec.dtypes import F32, I8, I32
+from tilec.dtypes import I8, I32
 from tilec.evaluate_loops import evaluate_program
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, transform
-from tilec.graph import Apply, Contraction, Graph, Let, Sink, Special
+from tilec.graph import Apply, Contraction, Graph, Let, Sink
 from tilec.loops import For, If, Kernel, Stmt, Store, map_exprs, rewrite
 from tilec.monoid import Monoid, identity, standard
 
@@ -95,7 +95,7 @@ def renamed(old: str, new: str) -> ExprChange:
 def moved(access: Access, axis: int, by: int) -> Access:
     """The access with the constant of one index changed."""
     indices = list(access.indices)
-    if axis < len(indices) and isinstance(found := indices[axis], Affine):
+    if 0 <= axis < len(indices) and isinstance(found := indices[axis], Affine):
         indices[axis] = found + by
     return replace(access, indices=tuple(indices))
 
@@ -236,13 +236,6 @@ def wrong_arm(node: Apply) -> Apply:
     return replace(node, args=(node.args[0], node.args[2], node.args[1])) if node.op == "cond" else node
 
 
-def swapped_scatter(let: Let) -> Let:
-    """A gather that always takes the first index."""
-    if isinstance(let.node, Special) and let.node.op == "gather" and let.types[0].dtype == F32:
-        return replace(let, node=Special("scatter", (let.node.args[0], let.node.args[1], let.node.args[0])))
-    return let
-
-
 BUGS: tuple[Bug, ...] = (
     Bug("operands of a difference swapped", "graph", in_bodies(swapped("sub"))),
     Bug("operands of an elementwise difference swapped", "graph", in_applies(swapped_args("sub"))),
@@ -277,5 +270,4 @@ BUGS: tuple[Bug, ...] = (
     Bug("store one cell off", "loops", in_statements(store_moved)),
     Bug("read one cell off", "loops", in_values(read_change(lambda a: moved(a, len(a.indices) - 1, 1)))),
     Bug("read transposed", "loops", in_values(read_change(transposed))),
-    Bug("gather as scatter", "graph", in_lets(swapped_scatter)),
 )
