@@ -136,9 +136,7 @@ _EDITS: Sequence[Callable[[str, Random], str]] = (
     _duplicate,
     _edit_token,
     _edit_token,
-    _rename,
-    _rename,
-    _rename,
+    *[_rename] * 6,
     _swap,
     _bomb,
 )

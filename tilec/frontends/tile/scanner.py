@@ -80,7 +80,7 @@ def _tokens(source: Source, lexicon: Lexicon, report: Report) -> Iterator[Token]
             continue
         kind, word, at = str(found.lastgroup), found.group(), found.end()
         if kind in lexicon.ignored:
-            if word.startswith("///"):
+            if word.startswith("///") and not word.startswith("////"):
                 docs.append(word[3:].strip())
             continue
         span = Span(source, found.start(), at)
