@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import malformed
+from tilec.passes.schedule.compute_at import compute_at, inline
 from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
 from tilec.passes.schedule.reorder import reorder
@@ -30,6 +31,8 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "parallel": parallel,
     "stage": stage,
     "pack": pack,
+    "compute_at": compute_at,
+    "inline": inline,
 }
 
 

@@ -16,11 +16,12 @@ def interior(kernel: Kernel, loop: str) -> Kernel:
     Guards that hold throughout a part are dropped there. Nothing changes where no such part exists.
 
     Before:
-        for x in 8 { for k in 3 { if x + k - 1 >= 0, 8 - x - k >= 0 { C[x] sum= A[x + k - 1] } } }
+        kernel f(in A: f32[8], inout C: f32[8])
+        for x in 8 { for k in 3 { if k + x - 1 >= 0, -k - x + 8 >= 0 { C[x] sum= A[k + x - 1] } } }
     After interior(x):
         for x in 1 { for k in 3 { if k - 1 >= 0 { C[0] sum= A[k - 1] } } }
-        for x in 6 { for k in 3 { C[x + 1] sum= A[x + k] } }
-        for x in 1 { for k in 3 { if 1 - k >= 0 { C[7] sum= A[k + 6] } } }
+        for x in 6 { for k in 3 { C[x + 1] sum= A[k + x] } }
+        for x in 1 { for k in 3 { if -k + 1 >= 0 { C[7] sum= A[k + 6] } } }
     """
 
     def split(found: For, scope: Scope) -> Block:

@@ -1,9 +1,10 @@
 """Choosing how a loop runs: in vector lanes, unrolled, or in threads.
 
 Before:
+    kernel f(in A: f32[4, 8], out C: f32[4, 8])
     for m in 4 { for n in 8 { C[m, n] = A[m, n] } }
-After parallel(m), vectorize(n):
-    parallel m in 4 { vector n in 8 { C[m, n] = A[m, n] } }
+After parallel(m) vectorize(n):
+    for m in 4 parallel { for n in 8 vector { C[m, n] = A[m, n] } }
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Changing the order of nested loops.
 
 Before:
-    for m in 4 { for n in 5 { for k in 6 { C[m, n] sum= A[m, k]*B[k, n] } } }
+    kernel f(in A: f32[4, 6], in B: f32[6, 5], inout C: f32[4, 5])
+    for m in 4 { for n in 5 { for k in 6 { C[m, n] sum= mul(A[m, k], B[k, n]) } } }
 After reorder(k, m):
-    for k in 6 { for n in 5 { for m in 4 { C[m, n] sum= A[m, k]*B[k, n] } } }
+    for k in 6 { for n in 5 { for m in 4 { C[m, n] sum= mul(A[m, k], B[k, n]) } } }
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Copies of a part of a buffer: in registers, in a thread's memory, or in another layout.
 
 Before:
-    for m in 4 { for k in 6 { for n in 8 { C[m, n] sum= A[m, k]*B[k, n] } } }
-After vectorize(n), stage(C, m, c, register):
+    kernel f(in A: f32[4, 6], in B: f32[6, 8], inout C: f32[4, 8])
+    for m in 4 { for k in 6 { for n in 8 { C[m, n] sum= mul(A[m, k], B[k, n]) } } }
+After vectorize(n) stage(C, m, c, register):
     for m in 4 {
-      alloc c[1, 8] register
-      unroll c.0 in 1 { vector c.1 in 8 { c[c.0, c.1] = C[m + c.0, c.1] } }
-      for k in 6 { vector n in 8 { c[0, n] sum= A[m, k]*B[k, n] } }
-      unroll c.out.0 in 1 { vector c.out.1 in 8 { C[m + c.out.0, c.out.1] = c[c.out.0, c.out.1] } }
+      alloc c: register f32[1, 8]
+      for c.0 in 1 unroll { for c.1 in 8 vector { c[c.0, c.1] = C[c.0 + m, c.1] } }
+      for k in 6 { for n in 8 vector { c[0, n] sum= mul(A[m, k], B[k, n]) } }
+      for c.out.0 in 1 unroll { for c.out.1 in 8 vector { C[c.out.0 + m, c.out.1] = c[c.out.0, c.out.1] } }
     }
 """
 
@@ -126,12 +127,16 @@ def pack(
     between. B[k, n] packed with axis 1 and size 64 is new[n/64, k, n%64]. Copy loops are `new.0`, `new.1` ....
 
     Before:
-        for j in 2 { for k in 3 { for n in 4 { C[4*j + n] sum= B[k, 4*j + n] } } }
+        kernel f(in B: f32[3, 8], inout C: f32[8])
+        for j in 2 {
+          for n.0 in 2 { for k in 3 { for n.1 in 2 { C[4*j + 2*n.0 + n.1] sum= B[k, 4*j + 2*n.0 + n.1] } } }
+        }
     After pack(B, j, p, 1, 2):
         for j in 2 {
-          alloc p[2, 3, 2]
+          alloc p: heap f32[2, 3, 2]
           for p.0 in 2 { for p.1 in 3 { for p.2 in 2 { p[p.0, p.1, p.2] = B[p.1, 4*j + 2*p.0 + p.2] } } }
-          ...
+          for n.0 in 2 { for k in 3 { for n.1 in 2 { C[4*j + 2*n.0 + n.1] sum= p[n.0, k, n.1] } } }
+        }
     Raises TILE0604 where the buffer is also stored, or an index does not fall into panels: tile the loops first.
     """
     source = _source(kernel, buffer, "pack")

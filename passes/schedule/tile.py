@@ -1,12 +1,13 @@
 """Splitting a loop in two.
 
 Before:
+    kernel f(in A: f32[10], out C: f32[10])
     for m in 10 { C[m] = A[m] }
 After tile(m, 4, m.0, m.1):
     for m.0 in 2 { for m.1 in 4 { C[4*m.0 + m.1] = A[4*m.0 + m.1] } }
     for m.0 in 1 { for m.1 in 2 { C[m.1 + 8] = A[m.1 + 8] } }
 After tile(m, 4, m.0, m.1, guard):
-    for m.0 in 3 { for m.1 in 4 { if 9 - 4*m.0 - m.1 >= 0 { C[4*m.0 + m.1] = A[4*m.0 + m.1] } } }
+    for m.0 in 3 { for m.1 in 4 { if -4*m.0 - m.1 + 9 >= 0 { C[4*m.0 + m.1] = A[4*m.0 + m.1] } } }
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def peel(kernel: Kernel, loop: str, count: int) -> Kernel:
     """Splits off the last iterations: `loop` runs over its first `count` iterations, then over the others.
 
     Before:
+        kernel f(in A: f32[10], out C: f32[10])
         for m in 10 { C[m] = A[m] }
     After peel(m, 8):
         for m in 8 { C[m] = A[m] }

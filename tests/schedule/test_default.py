@@ -13,6 +13,7 @@ from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.schedule import parse_schedule, print_schedule
 from tilec.target import Target
+from tilec.verify_loops import verify_kernel
 
 AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
 AVX2 = Target("llvm", vector_bytes=32, registers=16, threads=4)
@@ -25,6 +26,7 @@ def check(kernel: Kernel, target: Target) -> Kernel:
     assert default_schedule(kernel, target) == schedule
     assert parse_schedule(print_schedule(schedule)) == schedule
     scheduled = apply(kernel, schedule)
+    verify_kernel(scheduled)
     assert_same(kernel, scheduled)
     return scheduled
 
