@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tilec import rules
-from tilec.affine import named_size
+from tilec.affine import Size, named_size
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, DType, promote
 from tilec.errors import TileError
 from tilec.expr import Call, Const, Var
@@ -122,7 +122,8 @@ def test_broadcast() -> None:
     assert broadcast([(), (2, 3)]) == (2, 3)
     assert broadcast([(0, 1), (1, 5)]) == (0, 5)
     assert broadcast([(n, 1), (n, 4)]) == (n, 4)
-    for shapes in ([(2,), (3,)], [(0,), (2,)], [(n,), (4,)], [(n,), (named_size("M"),)]):
+    bad: list[list[tuple[Size, ...]]] = [[(2,), (3,)], [(0,), (2,)], [(n,), (4,)], [(n,), (named_size("M"),)]]
+    for shapes in bad:
         with pytest.raises(TileError) as caught:
             broadcast(shapes)
         assert caught.value.code == "TILE0203"

@@ -1,0 +1,129 @@
+"""Whole-tensor builtins: types, meanings, errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.graph.programs import graph, run, whole
+from tilec.dtypes import F32, I32, U32
+from tilec.errors import TileError
+from tilec.evaluate_graph import evaluate
+from tilec.evaluate_special import threefry
+from tilec.graph import Graph, Let, Param, Special, TensorType
+from tilec.specials import special_type
+
+
+def code(params: str, body: str) -> str:
+    with pytest.raises(TileError) as caught:
+        graph(params, "O", body)
+    return caught.value.code
+
+
+def test_reshape() -> None:
+    a = whole(4, 6)
+    o = run("A: f32[4, 6]", "O = special reshape(A) {shape = (3, 8)}", A=a)
+    np.testing.assert_array_equal(o, a.reshape(3, 8))
+    assert code("A: f32[4, 6]", "O = special reshape(A) {shape = (5, 5)}") == "TILE0209"
+
+
+def test_gather_clamps() -> None:
+    a, i = whole(4, 3), np.array([[0, 3], [-5, 9]], np.int32)
+    o = run("A: f32[4, 3], I: i32[2, 2]", "O = special gather(A, I)", A=a, I=i)
+    np.testing.assert_array_equal(o, a[[[0, 3], [0, 3]]])
+    big = np.array([2**64 - 1, 1], np.uint64)
+    np.testing.assert_array_equal(run("A: f32[4, 3], I: u64[2]", "O = special gather(A, I)", A=a, I=big), a[[3, 1]])
+    assert code("A: f32[4], I: f32[2]", "O = special gather(A, I)") == "TILE0304"
+    assert code("A: f32, I: i32[2]", "O = special gather(A, I)") == "TILE0202"
+
+
+def test_scatter_sums_and_drops() -> None:
+    u, i = whole(5, 3), np.array([1, 1, -1, 4, 0], np.int32)
+    o = run("U: f32[5, 3], I: i32[5], L: f32[4, 3]", "O = special scatter(U, I, L)", U=u, I=i, L=whole(4, 3))
+    np.testing.assert_array_equal(o, [u[4], u[0] + u[1], [0] * 3, [0] * 3])
+    assert code("U: f32[5, 2], I: i32[5], L: f32[4, 3]", "O = special scatter(U, I, L)") == "TILE0202"
+
+
+def test_sort_is_stable_with_nan_last() -> None:
+    a = np.array([[3, np.nan, 1, 3, -np.inf], [0.0, -0.0, 2, 2, 1]], np.float32)
+    g = graph("A: f32[2, 5]", "V, O", "V, O = special sort(A) {axis = 1}")
+    r = evaluate(g, {"A": a})
+    assert r["O"].tolist() == [[4, 2, 0, 3, 1], [0, 1, 4, 2, 3]]
+    assert r["V"][0, :4].tolist() == [-np.inf, 1, 3, 3] and np.isnan(r["V"][0, 4])
+    assert code("A: f32[2]", "O, P = special sort(A) {axis = 1}") == "TILE0212"
+
+
+def taus88(s1: int, s2: int, s3: int) -> tuple[int, int, int]:
+    """One step of one generator in Python integers."""
+    mask = 0xFFFFFFFF
+    s1 = ((s1 & 0xFFFFFFFE) << 12 & mask) ^ (((s1 << 13 & mask) ^ s1) >> 19)
+    s2 = ((s2 & 0xFFFFFFF8) << 4 & mask) ^ (((s2 << 2 & mask) ^ s2) >> 25)
+    s3 = ((s3 & 0xFFFFFFF0) << 17 & mask) ^ (((s3 << 3 & mask) ^ s3) >> 11)
+    return s1, s2, s3
+
+
+def test_prng_step() -> None:
+    state = np.random.default_rng(0).integers(16, 2**32, (3, 5), dtype=np.uint32)
+    g = graph("S: u32[3, 5]", "T, V", "T, V = special prng_step(S) {shape = (3, 4)}")
+    r = evaluate(g, {"S": state})
+    rows = [tuple(int(x) for x in state[:, n]) for n in range(5)]
+    values = []
+    for element in range(12):
+        rows[element % 5] = taus88(*rows[element % 5])
+        a, b, c = rows[element % 5]
+        values.append(((a ^ b ^ c) >> 8) / 2**24)
+    np.testing.assert_array_equal(r["V"].reshape(-1), np.array(values, np.float32))
+    np.testing.assert_array_equal(r["T"], np.array(rows, np.uint32).T)
+    assert code("S: i32[3, 5]", "T, O = special prng_step(S) {shape = (3, 4)}") == "TILE0301"
+
+
+def test_threefry_known_answers() -> None:
+    """The published answers of Random123 for threefry2x32_20."""
+    ones = np.uint32(0xFFFFFFFF)
+    zero = np.zeros(1, np.uint32)
+    for key, counter, wanted in [
+        (0, 0, (0x6B200159, 0x99BA4EFE)),
+        (int(ones), int(ones), (0x1CB996FC, 0xBB002BE7)),
+    ]:
+        x = threefry(np.array([key, key], np.uint32), zero + np.uint32(counter), zero + np.uint32(counter))
+        assert (int(x[0][0]), int(x[1][0])) == wanted
+
+
+def test_random_bits() -> None:
+    body = "O = special random_bits(K) {shape = (3, 5)}"
+    o = run("K: u32[2]", body, K=np.zeros(2, np.uint32))
+    assert o.shape == (3, 5) and o[0, :2].tolist() == [0x6B200159, 0x99BA4EFE]
+    assert not np.array_equal(o, run("K: u32[2]", body, K=np.array([1, 0], np.uint32)))
+
+
+def test_assert() -> None:
+    check = Let((), Special("assert", ("C",), (("message", "C holds"),)))
+    g = Graph("f", (Param("C", TensorType(I32, (2,))),), (check,), ())
+    assert evaluate(g, {"C": np.array([1, 2], np.int32)}) == {}
+    with pytest.raises(TileError, match="C holds") as caught:
+        evaluate(g, {"C": np.array([1, 0], np.int32)})
+    assert caught.value.code == "TILE0405"
+
+
+def test_host_call() -> None:
+    body = 'O = special host_call(A) {function = "twice", types = ((f32, 3),)}'
+    g = graph("A: f32[3]", "O", body)
+    a = whole(3)
+    np.testing.assert_array_equal(evaluate(g, {"A": a}, hosts={"twice": lambda x: 2 * x})["O"], 2 * a)
+    with pytest.raises(TileError) as caught:
+        evaluate(g, {"A": a})
+    assert caught.value.code == "TILE0105"
+
+
+def test_wrong_attributes_and_arity() -> None:
+    x = TensorType(F32, (2,))
+    for node, types, wanted in [
+        (Special("nonsense", ()), [], "TILE0105"),
+        (Special("reshape", ("A", "B"), (("shape", (2,)),)), [x, x], "TILE0106"),
+        (Special("reshape", ("A",)), [x], "TILE0602"),
+        (Special("reshape", ("A",), (("shape", (-2,)),)), [x], "TILE0211"),
+        (Special("random_bits", ("A",), (("shape", (2,)),)), [TensorType(U32, (3,))], "TILE0301"),
+    ]:
+        with pytest.raises(TileError) as caught:
+            special_type(node, types)
+        assert caught.value.code == wanted
