@@ -18,9 +18,7 @@ from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType
 
 DATA = Path(__file__).parents[2].parent / "shared" / "conformance"
-ROWS = (
-    [json.loads(line) for line in (DATA / "tile_programs.jsonl").read_text().splitlines()] if DATA.is_dir() else []
-)
+ROWS = [json.loads(line) for line in (DATA / "tile_programs.jsonl").read_text().splitlines()] if DATA.is_dir() else []
 TOLERANCE = {"float16": 4e-3, "float32": 1e-5, "float64": 1e-5}
 
 pytestmark = pytest.mark.skipif(not ROWS, reason="needs ../shared/conformance, which is not part of the project")

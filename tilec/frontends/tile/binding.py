@@ -148,5 +148,3 @@ def _check_category(item: Input, generic: Generic, dtype: DType) -> None:
     if not allowed.get(category, True):
         text = f"type '{generic.name.text}' is any {category}, input '{item.name.text}' is {dtype.long}"
         raise error("TILE0305", text, item.span)
-
-

@@ -151,7 +151,7 @@ class Builder:
             case Poison():
                 raise Poisoned
         help = "sizes, literals and scalar inputs given as numbers are compile-time constants"
-        raise error("TILE0510", f"{what} must be a compile-time constant, found {describe(value)}", span, help=help)
+        raise error("TILE0510", f"{what} must be a compile-time constant, not {describe(value)}", span, help=help)
 
     def integer(self, value: Value, span: Span, what: str) -> int:
         """The compile-time integer; raises TILE0210 for a float, TILE0510."""
@@ -179,5 +179,3 @@ def strong(type: TensorType) -> TensorType:
 
 def _with_notes(diagnostic: Diagnostic, notes: tuple[str, ...]) -> Diagnostic:
     return replace(diagnostic, notes=diagnostic.notes + notes) if notes else diagnostic
-
-

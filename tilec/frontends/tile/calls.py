@@ -155,8 +155,6 @@ def cast_target(b: Builder, called: str, rest: Sequence[Value], expression: Call
     at = expression.args[1].span
     width = b.constant(rest[0], at, f"the width of '{called}'")
     if width not in widths:
-        text = f"'{called}' to {width} bits"
+        text = f"'{called}' has no width of {width} bits"
         raise error("TILE0302", text, at, help=f"widths: {', '.join(map(str, widths))}")
     return widths[int(width)]
-
-

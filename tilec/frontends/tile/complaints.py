@@ -11,7 +11,6 @@ from tilec.dtypes import BY_NAME, DType
 from tilec.errors import Span, TileError, error
 from tilec.frontends.tile.syntax import Ident, Number
 
-
 ELEMENT_INSIDE = "an element of a tensor, known only at run time, used as an index or size"
 
 
@@ -56,12 +55,10 @@ def wrong_case(name: Ident, found: str) -> TileError:
 
 def not_affine(span: Span, why: str) -> TileError:
     """TILE0205."""
-    return error(
-        "TILE0205",
-        f"index is not affine: {why}",
-        span,
-        help="an index is a sum of index variables times constants, plus a constant",
-    )
+    help = "an index is a sum of index variables times constants, plus a constant"
+    if why == ELEMENT_INSIDE:
+        help = "read with 'gather(data, indices)', which takes rows of its first argument"
+    return error("TILE0205", f"index is not affine: {why}", span, help=help)
 
 
 def float_in_index(number: Number) -> TileError:

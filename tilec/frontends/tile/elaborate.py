@@ -217,4 +217,3 @@ def inline(
     if any(isinstance(r, Poison) for r in results):
         raise Poisoned
     return results
-

@@ -72,5 +72,3 @@ def apply(b: Builder, op: str, span: Span, *args: Tensor, name: str | None = Non
     """An elementwise Let; never folded."""
     _, type = apply_type(op, [a.type for a in args], None, span)
     return b.emit(Apply(op, tuple(a.name for a in args)), type, span, name)
-
-

@@ -49,11 +49,12 @@ def _position(diagnostic: Diagnostic) -> int:
 
 
 def choose(program: Program, name: str | None) -> Function:
-    """The function called `name`, or the only one; raises TILE0110, TILE0111."""
+    """The function called `name`; without one the only function, or the anonymous one. Raises TILE0110, TILE0111."""
     names = [f.name.text for f in program.functions if f.name is not None]
     if name is None:
-        if len(program.functions) == 1:
-            return program.functions[0]
+        anonymous = [f for f in program.functions if f.name is None]
+        if len(program.functions) == 1 or anonymous:
+            return (anonymous or program.functions)[0]
         if not program.functions:
             raise error("TILE0110", "the program has no function")
         raise error(
@@ -224,7 +225,6 @@ class _Body:
                 help="every name is assigned once; use another name",
             )
         self.names.setdefault(target.text, target.span)
-
 
 
 def _check_recursion(functions: Mapping[str, Function], report: Report) -> None:

@@ -17,6 +17,7 @@ from tilec.frontends.tile.complaints import (
     unknown_function,
     wrong_case,
 )
+from tilec.frontends.tile.functions import MANY
 from tilec.frontends.tile.syntax import (
     Assign,
     Binary,
@@ -93,8 +94,7 @@ class Checker:
                 "TILE0215",
                 "the right side of a constraint is a constant",
                 constraint.right.span,
-                help="move the index variables to the left side: 'a < b' is not '0 <= a - b'; "
-                "say which range the difference has",
+                help="for 'j < i' write 'i - j - 1 < N', which means 0 <= i - j - 1 and i - j - 1 < N",
             )
         else:
             self.size(constraint.right)
@@ -286,7 +286,9 @@ class Checker:
     def _count(self, name: Ident, count: int, wanted: tuple[int, int], span: Span) -> None:
         low, high = wanted
         if not low <= count <= high:
-            text = plural(low, "argument") if low == high else f"{low} to {high} arguments"
+            text = plural(low, "argument")
+            if low != high:
+                text = f"at least {text}" if high >= MANY else f"{low} to {high} arguments"
             self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span)
 
     def _single(self, call: Call, results: int | None) -> None:

@@ -76,7 +76,7 @@ def describe(value: Value) -> str:
         case Scalar():
             return f"the constant {value.value}"
         case Tensor():
-            return f"a tensor {value}" if value.type.shape else f"a {value.type.dtype.long} scalar known at run time"
+            return f"a tensor {value}" if value.type.shape else f"a run-time scalar of {value.type.dtype.long}"
         case Tuple():
             return f"a tuple of {len(value.items)}"
         case Poison():
