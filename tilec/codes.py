@@ -95,4 +95,5 @@ CODES: dict[str, str] = {
     "TILE0703": "file does not hold an array",
     "TILE0704": "malformed command-line argument",
     "TILE0705": "test failed",
+    "TILE0710": "device driver failed",
 }

@@ -1,0 +1,157 @@
+"""The OpenCL backend: `Backend` and the built program. For correctness; nothing here is tuned."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tilec.backend import Array
+from tilec.backends.opencl import devices
+from tilec.backends.opencl.kernels import KernelText, Phase, number
+from tilec.backends.opencl.programs import ProgramText, elements, emit_programs
+from tilec.errors import error
+from tilec.loops import Branch, Buffer, Copy, Launch, Program, Repeat, Step
+from tilec.target import Target
+
+
+class OpenCLBackend:
+    """Every device of every OpenCL platform, named by its position: `opencl:0`."""
+
+    name = "opencl"
+
+    def targets(self) -> list[Target]:
+        return devices.targets()
+
+    def emit(self, program: Program, target: Target) -> str:
+        return emit_programs([program]).text
+
+    def build(self, program: Program, target: Target, constants: Mapping[str, Array]) -> BuiltProgram:
+        return self.build_many([program], target, [constants])[0]
+
+    def build_many(
+        self, programs: Sequence[Program], target: Target, constants: Sequence[Mapping[str, Array]]
+    ) -> list[BuiltProgram]:
+        """Several programs in one compilation. Raises TileError TILE0509 where the device is missing or lacks fp64."""
+        source = emit_programs(programs)
+        session = devices.Session.on(target)
+        if source.fp64 and not session.has_fp64():
+            raise error("TILE0509", f"the OpenCL device {target.cpu or target.device!r} has no float64")
+        compiled = session.build(source.text)
+        parts = zip(programs, source.programs, constants, strict=True)
+        return [BuiltProgram(session, compiled, program, text, fixed) for program, text, fixed in parts]
+
+
+class BuiltProgram:
+    """A program on a device, with all its buffers. Calls from several threads take turns."""
+
+    def __init__(
+        self,
+        session: devices.Session,
+        compiled: Any,
+        program: Program,
+        text: ProgramText,
+        constants: Mapping[str, Array],
+    ) -> None:
+        self._session, self._program, self._text = session, program, text
+        self._cl = devices.pyopencl()
+        self._buffers = {b.name: b for b in program.buffers}
+        self._aliases = {result: param for param, result in program.aliases}
+        self._memory = {name: self._allocate(self._buffers[name]) for name in {self._root(n)[0] for n in self._buffers}}
+        with devices.translated("create the kernels"):
+            self._kernels = {p.name: self._kernel(compiled, p) for k in text.all() for p in k.phases}
+        self._shared = session.buffer(max((k.shared for k in text.all()), default=0))
+        self._scratch = session.buffer(max((p.items * p.scratch for k in text.all() for p in k.phases), default=0))
+        self._lock = threading.Lock()
+        self._params = [n for n in program.params if n not in constants]
+        with devices.translated("run the initial steps"):
+            for name, value in constants.items():
+                self._write(name, value)
+            self._steps(program.init)
+            session.queue.finish()
+
+    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+        """See `tilec.backend.Built`. `params` are those that are not constants."""
+        with self._lock, devices.translated("run the program"):
+            for name, array in zip(self._params, params, strict=True):
+                self._write(name, array)
+            self._steps(self._program.steps)
+            for name, array in zip(self._program.results, results, strict=True):
+                self._read(name, array)
+            self._session.queue.finish()
+
+    # memory
+
+    def _root(self, name: str) -> tuple[str, int]:
+        """The buffer that holds the data of another, and the offset in elements."""
+        if name in self._aliases:
+            return self._root(self._aliases[name])
+        buffer = self._buffers[name]
+        if buffer.base is None:
+            return name, 0
+        root, offset = self._root(buffer.base)
+        return root, offset + number(buffer.offset)
+
+    def _allocate(self, buffer: Buffer) -> Any:
+        return self._session.buffer(elements(buffer) * buffer.dtype.bytes)
+
+    def _write(self, name: str, array: Array) -> None:
+        data = _bytes(np.ascontiguousarray(array))
+        if data.size:
+            self._cl.enqueue_copy(self._session.queue, self._memory[self._root(name)[0]], data)
+
+    def _read(self, name: str, array: Array) -> None:
+        if array.size:
+            root, offset = self._root(name)
+            at = offset * self._buffers[name].dtype.bytes
+            self._cl.enqueue_copy(self._session.queue, _bytes(array), self._memory[root], src_offset=at)
+
+    # steps
+
+    def _steps(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            match step:
+                case Launch():
+                    self._launch(self._text.kernels[step.kernel], step.args)
+                case Copy():
+                    self._launch(self._text.copies[step.source, step.target], (step.source, step.target))
+                case Repeat():
+                    self._steps(step.test)
+                    while self._holds(step.condition):
+                        self._steps(step.steps)
+                        self._steps(step.test)
+                case Branch():
+                    self._steps(step.then if self._holds(step.condition) else step.orelse)
+                case _:
+                    raise AssertionError(step)  # refused by emit_programs
+
+    def _holds(self, condition: str) -> bool:
+        value = np.empty((), np.bool_)
+        self._read(condition, value)
+        return bool(value)
+
+    def _kernel(self, compiled: Any, phase: Phase) -> Any:
+        kernel = self._cl.Kernel(compiled, phase.name)
+        limit = kernel.get_work_group_info(self._cl.kernel_work_group_info.WORK_GROUP_SIZE, self._session.device)
+        if phase.group > limit:
+            raise error("TILE0602", f"a work-group of {phase.group} items; the device allows {limit} in this kernel")
+        return kernel
+
+    def _launch(self, text: KernelText, names: Sequence[str]) -> None:
+        args: list[Any] = []
+        for name in names:
+            root, offset = self._root(name)
+            args += [self._memory[root], np.int64(offset)]
+        args += [self._shared] if text.shared else []
+        for phase in text.phases:
+            if phase.items:
+                extra = [self._scratch] if phase.scratch else []
+                local = (phase.group,) if phase.group else None
+                self._kernels[phase.name](self._session.queue, (phase.items,), local, *args, *extra)
+
+
+def _bytes(array: Array) -> Array:
+    """The memory of a dense array, without its dtype: OpenCL bindings do not know bfloat16."""
+    return array.reshape(-1).view(np.uint8)

@@ -1,0 +1,147 @@
+"""Expressions as OpenCL C: one temporary per node, and one function per builtin that the table expands.
+
+Transcendental functions are expanded too, although OpenCL has its own: so results are those of the other backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tilec.affine import Affine
+from tilec.backends.opencl import types
+from tilec.builtins import BUILTINS
+from tilec.dtypes import F64, I64, DType
+from tilec.errors import error
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+
+_WRAPPING = ("add", "sub", "mul", "shl_raw")
+
+
+@dataclass(slots=True)
+class Functions:
+    """The helper functions of one source text, each after those it calls."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    fp64: bool = False
+
+    def name_of(self, op: str, sources: tuple[DType, ...], dtype: DType) -> str | None:
+        """The function of a builtin, made on first use; None where the builtin has no expansion for the dtype."""
+        name = "_".join(["tilec", op, *map(str, sources)])
+        if name in self.texts:
+            return name
+        parameters = tuple(Var(f"x{i}", d) for i, d in enumerate(sources))
+        builtin = BUILTINS[op]
+        expr = builtin.expand(parameters, _value_dtype(op, sources)) if builtin.expand is not None else None
+        if expr is None:
+            return None
+        writer = ExprWriter(self, {p.name: p.name for p in parameters}, _no_access, _no_index)
+        result = writer.value(expr)
+        head = f"{types.carried(dtype)} {name}({', '.join(f'{types.carried(p.dtype)} {p.name}' for p in parameters)})"
+        body = "".join(f"  {line}\n" for line in writer.lines)
+        self.texts[name] = f"{head} {{\n{body}  return {result};\n}}\n"
+        return name
+
+    def text(self) -> str:
+        return "\n".join(self.texts.values())
+
+
+def _value_dtype(op: str, sources: tuple[DType, ...]) -> DType:
+    """Dtype of the first value operand: not that of a select's condition."""
+    return sources[1] if BUILTINS[op].rule == "select" else sources[0]
+
+
+def _no_access(access: Access) -> str:
+    raise AssertionError("an expansion reads no memory")
+
+
+def _no_index(form: Affine) -> str:
+    raise AssertionError("an expansion uses no index")
+
+
+@dataclass(slots=True)
+class ExprWriter:
+    """Writes the expressions of one statement: `lines` are the temporaries, to stand before the statement.
+
+    scalars: C names by Var. element: the C lvalue of an access. index: the C text of an affine form. A node object that
+    occurs several times gets one temporary.
+    """
+
+    functions: Functions
+    scalars: Mapping[str, str]
+    element: Callable[[Access], str]
+    index: Callable[[Affine], str]
+    prefix: str = "t"
+    lines: list[str] = field(default_factory=list)
+    done: dict[int, str] = field(default_factory=dict)
+    kept: list[Expr] = field(default_factory=list)  # keeps ids alive
+
+    def value(self, expr: Expr) -> str:
+        """C text of a value: a name or a literal."""
+        if isinstance(expr, Const):
+            self._note(expr.dtype)
+            return types.constant(expr.value, expr.dtype)
+        if isinstance(expr, Var):
+            return self.scalars[expr.name]
+        if id(expr) not in self.done:
+            self._note(expr.dtype)
+            text = self._compute(expr)  # may add lines first
+            name = f"{self.prefix}{len(self.done)}"
+            self.lines.append(f"const {types.carried(expr.dtype)} {name} = {text};")
+            self.done[id(expr)] = name
+            self.kept.append(expr)
+        return self.done[id(expr)]
+
+    def converted(self, expr: Expr, dtype: DType) -> str:
+        """The value as another dtype."""
+        return types.cast(self.value(expr), expr.dtype, dtype)
+
+    def _note(self, dtype: DType) -> None:
+        self.functions.fp64 = self.functions.fp64 or dtype == F64
+
+    def _compute(self, expr: Expr) -> str:
+        match expr:
+            case Read():
+                return types.load(expr.dtype, self.element(expr.access))
+            case IndexValue():
+                return types.cast(f"({self.index(expr.form)})", I64, expr.dtype)
+            case Call():
+                return self._call(expr)
+        raise AssertionError(expr)
+
+    def _call(self, call: Call) -> str:
+        args = [self.value(a) for a in call.args]
+        sources = tuple(a.dtype for a in call.args)
+        for source in sources:
+            self._note(source)
+        if call.op == "cast":
+            return types.cast(args[0], sources[0], call.dtype)
+        if call.op == "bitcast":
+            return types.bitcast(args[0], sources[0], call.dtype)
+        if call.op == "scale2":
+            return types.rounded(call.dtype, f"ldexp({args[0]}, convert_int_sat({args[1]}))")
+        kind = _value_dtype(call.op, sources).kind
+        spelling = BUILTINS[call.op].opencl.get(kind)
+        if spelling is None:
+            return self._expanded(call, args, sources)
+        if call.op in _WRAPPING and kind in ("int", "uint"):
+            wide = types.wrapping(call.dtype)
+            return f"({types.carried(call.dtype)}){spelling.format(*(f'({wide}){a}' for a in args))}"
+        text = spelling.format(*args)
+        return types.rounded(call.dtype, text) if _rounds(call) else _narrowed(call.dtype, text)
+
+    def _expanded(self, call: Call, args: list[str], sources: tuple[DType, ...]) -> str:
+        name = self.functions.name_of(call.op, sources, call.dtype)
+        if name is None:
+            raise error("TILE0301", f"the OpenCL backend cannot compute '{call.op}' of {', '.join(map(str, sources))}")
+        return f"{name}({', '.join(args)})"
+
+
+def _rounds(call: Call) -> bool:
+    """Whether the result of an operation on 16-bit floats is not yet one of them."""
+    return types.is_narrow(call.dtype) and BUILTINS[call.op].rule not in ("select", "order")
+
+
+def _narrowed(dtype: DType, text: str) -> str:
+    """C computes in int what is narrower."""
+    return f"({types.carried(dtype)}){text}" if dtype.is_integer and dtype.bits < 32 else text
