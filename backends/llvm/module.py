@@ -15,6 +15,7 @@ from math import prod
 from tilec.affine import Affine
 from tilec.backends.llvm.address import number
 from tilec.backends.llvm.blocks import Emitter
+from tilec.backends.llvm.helpers import HELPERS
 from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
 from tilec.backends.llvm.target import triple_of
 from tilec.dtypes import BY_NAME, DType
@@ -97,10 +98,13 @@ def _header(program: Program, target: Target) -> str:
 
 def _footer(kernels: _Kernels, target: Target) -> str:
     """Declarations and attributes. Both width attributes are needed: one alone splits 512-bit vectors (LLVM 22)."""
-    declared = sorted(set().union(*(k.intrinsics for k in kernels.texts.values())) if kernels.texts else [])
+    wanted = set[str]().union(*(k.intrinsics for k in kernels.texts.values()))
+    helpers = [h for name, h in HELPERS.items() if any(f"@{name}(" in d for d in wanted)]
+    declared = {d for d in wanted if not any(f"@{name}(" in d for name in HELPERS)} | {d for _, d in helpers}
     bits = target.vector_bytes * 8
     attributes = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
-    return "\n" + "".join(f"{d}\n" for d in declared) + f"\nattributes #0 = {{ {attributes} }}\n"
+    functions = "".join(text for text, _ in helpers)
+    return f"\n{functions}" + "".join(f"{d}\n" for d in sorted(declared)) + f"\nattributes #0 = {{ {attributes} }}\n"
 
 
 # memory ------------------------------------------------------------------------------------------------------------

@@ -314,6 +314,8 @@ class Ops:
                 return self._intrinsic("llvm.copysign", *args)
             case "sqrt":
                 return self._rounded(lambda a: self._intrinsic("llvm.sqrt", a), args, dtype)
+            case "rem_raw":
+                return self.cast(self._each(self._remainder, *(self.cast(a, F64) for a in args)), dtype)
             case "fma":
                 return self._rounded(self.muladd, args, dtype)
         return None
@@ -322,6 +324,20 @@ class Ops:
         """An operation of float32 or float64; 16-bit floats compute in float32 and round."""
         result = operation(*args)
         return self.narrow(result, dtype) if dtype in NARROW else result
+
+    def _each(self, function: Callable[..., Value], *args: Value) -> Value:
+        """A scalar function applied lane by lane."""
+        if not any(a.lanes for a in args):
+            return function(*args)
+        args = self.alike(*args)
+        first = function(*(self.pick(a, 0) for a in args))
+        result = self.insert(Value("poison", first.dtype, self.lanes), 0, first)
+        for lane in range(1, self.lanes):
+            result = self.insert(result, lane, function(*(self.pick(a, lane) for a in args)))
+        return result
+
+    def _remainder(self, x: Value, y: Value) -> Value:
+        return Value(self.emitter.pure(self.emitter.call("tilec.fmod", "double", str(x), str(y))), F64)
 
     def _rounding(self, op: str, x: Value) -> Value:
         if not is_x86(self.target) or has(self.target, "sse4.1") or has(self.target, "avx"):

@@ -1,0 +1,108 @@
+"""Every builtin and cast on every dtype, on edge values, vector and scalar code, against the table's NumPy meaning."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.backends.llvm_support import KINDS, Array, compute, operands, ulp_distance
+from tilec import dtypes, rules
+from tilec.builtins import BUILTINS
+from tilec.dtypes import BOOL, DType
+from tilec.errors import TileError
+from tilec.evaluate_expr import evaluate_call
+from tilec.expr import Call
+from tilec.graph import TensorType
+
+_RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw", "fma")  # undefined on some operands, or tested below
+_FLOATS = (
+    *(0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, 7.0, -7.0, 0.1, 1e-3, 100.0, -1234.5, 65519.0, 65520.0),
+    *(float("inf"), float("-inf"), float("nan"), 1e-8, 6e-8, -3e-5, 1e-40, 1e30, -1e30, 2.0**31, 2.0**63, -(2.0**63)),
+    *(1e308, 5e-324, 8388607.5, 2147483647.0, 4294967296.0, 254.9, 255.5, -0.9, 127.5, 32768.0, 1.0009765625),
+)
+
+
+def edge_values(dtype: DType) -> Array:
+    """Values at which operations go wrong."""
+    if dtype == BOOL:
+        return np.array([False, True])
+    if dtype.is_float:
+        with np.errstate(all="ignore"):
+            return np.array(_FLOATS).astype(dtype.numpy)
+    low, high = int(dtype.min), int(dtype.max)
+    values = {low, low + 1, -7, -3, -2, -1, 0, 1, 2, 3, 5, 7, 8, 15, 31, 32, 63, 64, high // 2, high - 1, high}
+    return np.array(sorted(v for v in values if low <= v <= high), dtype.numpy)
+
+
+def grid(operands: list[DType]) -> list[Array]:
+    """All combinations of edge values, thinned for three operands, an odd number of them."""
+    axes = [edge_values(d)[:: 1 if len(operands) < 3 else 3] for d in operands]
+    columns = [np.array(c, a.dtype) for c, a in zip(zip(*itertools.product(*axes)), axes)]
+    return [c if len(c) % 2 else np.concatenate([c, c[:1]]) for c in columns]
+
+
+def compare(result: Array, expected: Array, dtype: DType, ulp: float) -> None:
+    if not dtype.is_float:
+        assert (result == expected).all(), np.flatnonzero(result != expected)[:5]
+        return
+    assert ulp_distance(result, expected) <= ulp
+    if ulp == 0:
+        numbers = ~np.isnan(expected.astype(np.float64))
+        assert (np.signbit(result) == np.signbit(expected))[numbers].all()
+
+
+def cases() -> list[tuple[str, DType]]:
+    return [(op, d) for op in BUILTINS if op not in (*_RAW, "cast", "bitcast") for d in dtypes.ALL]
+
+
+@pytest.mark.parametrize(("op", "dtype"), cases(), ids=str)
+def test_builtin(op: str, dtype: DType) -> None:
+    entry = BUILTINS[op]
+    try:
+        wanted, result = rules.apply_type(op, [TensorType(dtype, (1,))] * entry.arity)
+    except TileError:
+        return  # the rules refuse this type
+    if any(w != dtype for w in wanted if w != BOOL):
+        return  # converted first: the case of another dtype
+    arrays = grid(list(wanted))
+    with np.errstate(all="ignore"):
+        expected = evaluate_call(op, arrays, list(wanted), result.dtype, "typed")
+    found = compute({"out": Call(op, operands(wanted), result.dtype)}, arrays, wanted)
+    bound = entry.ulp if dtype.bits >= 32 or not entry.ulp else 1
+    for kind in KINDS:
+        compare(found[f"out.{kind}"], np.asarray(expected), result.dtype, bound)
+
+
+@pytest.mark.parametrize("source", dtypes.ALL, ids=str)
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
+def test_cast(source: DType, bits: int) -> None:
+    (values,) = grid([source])
+    targets = [d for d in dtypes.ALL if d.bits == bits]
+    found = compute({t.name: Call("cast", operands([source]), t) for t in targets}, [values], [source])
+    for target in targets:
+        expected = evaluate_call("cast", [values], [source], target, "typed")
+        for kind in KINDS:
+            compare(found[f"{target.name}.{kind}"], expected, target, 0)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.F16, dtypes.BF16], ids=str)
+def test_every_16_bit_float_survives(dtype: DType) -> None:
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    wide = bits.view(dtype.numpy).astype(np.float32)
+    found = compute({"out": Call("cast", operands([dtypes.F32]), dtype)}, [wide], [dtypes.F32])
+    numbers = ~np.isnan(wide)
+    for kind in KINDS:
+        assert (found[f"out.{kind}"].view(np.uint16)[numbers] == bits[numbers]).all()
+
+
+def test_fused_multiply_add_rounds_at_most_twice() -> None:
+    a, b, c = grid([dtypes.F32] * 3)
+    found = compute({"out": Call("fma", operands([dtypes.F32] * 3), dtypes.F32)}, [a, b, c], [dtypes.F32] * 3)
+    with np.errstate(all="ignore"):
+        once = (a.astype(np.float64) * b + c).astype(np.float32)
+        twice = a * b + c
+    for kind in KINDS:
+        result = found[f"out.{kind}"]
+        assert ((result == once) | (result == twice) | (np.isnan(result) & np.isnan(twice))).all()
