@@ -9,12 +9,12 @@ Errors: TILE0401 an index that nothing bounds; TILE0402 an assignment with sever
 symbolic size. Warning TILE0403, collected in `report`: no valid point.
 
 Before:
-    function f(A: f32[10]) -> (O) {
-      O: f32[4] = contraction(i) sum:f32 O[1/2*i : 4] = A[i + 2]
+    graph f(A: f32[10]) -> (O) {
+      O: f32[4] = sum:f32 [i] { [1/2*i] <- A[i + 2] }
     }
 After:
-    function f(A: f32[10]) -> (O) {
-      O: f32[4] = contraction(i_1 : 4) sum:f32 O[i_1 : 4] = A[2*i_1 + 2]
+    graph f(A: f32[10]) -> (O) {
+      O: f32[4] = sum:f32 [i_1 < 4] { [i_1] <- A[2*i_1 + 2] }
     }
 """
 

@@ -149,8 +149,8 @@ class _Fuser:
             at = self._group_of[let.node.args[0]]
             self._groups[at].views.append(name)
             self._group_of[name] = at
-        elif how is not None and isinstance(let.node, Apply) and (at := self._joinable(name, how)) is not None:
-            self._join(at, name, how)
+        elif how is not None and isinstance(let.node, Apply) and (group := self._joinable(name, how)) is not None:
+            self._join(group, name, how)
         else:
             self._open(let, how)
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
+from math import prod
 
 import pytest
 
@@ -15,7 +16,7 @@ from tilec.graph import Constraint
 
 RADIUS = 5
 NAMES = ("i", "j", "k")
-DOMAINS = 1_500
+DOMAINS = 800
 
 
 def random_form(rng: random.Random, names: tuple[str, ...]) -> Affine:
@@ -47,11 +48,8 @@ def holds(c: Constraint, point: dict[str, int]) -> bool:
 
 
 def points(names: tuple[str, ...], given: list[Constraint]) -> list[tuple[int, ...]]:
-    found = []
-    for p in product(range(-RADIUS, RADIUS + 1), repeat=len(names)):
-        if all(holds(c, dict(zip(names, p))) for c in given):
-            found.append(p)
-    return found
+    cube = product(range(-RADIUS, RADIUS + 1), repeat=len(names))
+    return [p for p in cube if all(holds(c, dict(zip(names, p))) for c in given)]
 
 
 def substituted(given: list[Constraint], normal: Normal) -> list[Constraint]:
@@ -124,10 +122,10 @@ def test_unchanged_variables_keep_their_names() -> None:
 
 
 def random_sink(rng: random.Random, normal: Normal) -> tuple[Affine, ...]:
-    forms = []
-    for _ in range(rng.randint(1, 2)):
-        forms.append(Affine.of({n: rng.choice([0, 0, 1, 1, 2, -1, 3]) for n in normal.indices}, rng.randint(0, 1)))
-    return tuple(forms)
+    return tuple(
+        Affine.of({n: rng.choice([0, 0, 1, 1, 2, -1, 3]) for n in normal.indices}, rng.randint(0, 1))
+        for _ in range(rng.randint(1, 2))
+    )
 
 
 def test_several_writers_is_exact() -> None:
@@ -154,25 +152,23 @@ def test_reached_visits_exactly_the_reached_cells() -> None:
         sink = random_sink(rng, normal)
         box = {n: (0, e - 1) for n, e in zip(normal.indices, normal.extents)}
         forms = substituted(given, normal)
-        want = {tuple(f.evaluate(p) for f in sink) for p in box_points(normal) if all(holds(c, p) for c in forms)}
-        shape = tuple(max(max(c[axis] for c in want) + 1, 1) for axis in range(len(sink)))  # type: ignore[type-var]
-        inside = [Constraint(f, s) for f, s in zip(sink, shape) if isinstance(s, int)]
-        needed = guards([*forms, *inside], box)
-        want = {tuple(f.evaluate(p) for f in sink) for p in box_points(normal) if all(g.evaluate(p) >= 0 for g in needed)}
-        visit = reached(sink, shape, box, needed)  # type: ignore[arg-type]
+        shape = tuple(max(1, max(int(f.evaluate(p)) for p in box_points(normal)) + rng.randint(-1, 1)) for f in sink)
+        needed = guards([*forms, *map(Constraint, sink, shape)], box)
+        if any(g.is_constant for g in needed):
+            continue
+        inside = [p for p in box_points(normal) if all(g.evaluate(p) >= 0 for g in needed)]
+        want = {tuple(f.evaluate(p) for f in sink) for p in inside}
+        visit = reached(sink, shape, box, needed)
         ranges = [range(box[n][1] + 1) for n in visit.indices]
         loops = [dict(zip(visit.indices, p)) for p in product(*ranges)]
         got = {tuple(f.evaluate(p) for f in sink) for p in loops if all(g.evaluate(p) >= 0 for g in visit.needed)}
         assert got == want, (normal, sink, forms, visit)
-        cells = 1
-        for s in shape:
-            cells *= s  # type: ignore[operator]
         projected += len(visit.indices) < len(normal.indices)
         everywhere += visit.everywhere
         if visit.everywhere:
-            assert len(want) == cells
-    assert projected > 100
-    assert everywhere > 100
+            assert len(want) == prod(shape)
+    assert projected > 50
+    assert everywhere > 20
 
 
 @pytest.mark.parametrize("size", [2**31, 2**63 - 1, 2**80])

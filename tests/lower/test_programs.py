@@ -1,0 +1,198 @@
+"""Shapes of lowered programs: views, copies, literals, constants, fused kernels; and whole-tensor operations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tilec.errors import TileError
+from tilec.evaluate_graph import evaluate
+from tilec.evaluate_loops import evaluate_program
+from tilec.graph import Graph
+from tilec.loops import Copy, For, Launch, Program, Store, walk
+from tilec.numpy_semantics import Array
+from tilec.passes import bounds, fuse, infer, inline, lower, place
+from tilec.text.graph_text import parse_graph
+from tilec.text.loops_text import print_program
+from tilec.verify_loops import verify_program
+
+
+def bounded(text: str) -> Graph:
+    return bounds.run(inline.run(infer.run(parse_graph(text))))
+
+
+def compiled(text: str, fused: bool = True) -> Program:
+    graph = bounded(text)
+    program = place.run(lower.run(graph, fuse.run(graph) if fused else fuse.trivial(graph)))
+    verify_program(program)
+    return program
+
+
+def agree(text: str, **inputs: Array) -> Program:
+    """Compares with the evaluator, fused and not; returns the fused program."""
+    want = list(evaluate(infer.run(parse_graph(text)), inputs).values())
+    for fused in (False, True):
+        program = compiled(text, fused)
+        got = evaluate_program(program, inputs)
+        for value, name in zip(want, program.results, strict=True):
+            np.testing.assert_array_equal(got[name], value, strict=True, err_msg=print_program(program))
+    return program
+
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
+
+
+def test_bias_and_relu_share_the_kernel_of_the_product() -> None:
+    text = """graph f(A: f32[3, 4], B: f32[4, 5], b: f32[5]) -> (R) {
+      C = sum:f32 [m, n, k] { [m, n: 3, 5] <- mul(A[m, k], B[k, n]) }
+      D = add(C, b)
+      R = relu(D)
+    }"""
+    program = agree(text, A=X, B=X.reshape(4, 3).repeat(2, 1)[:, :5].copy(), b=X[0, [0, 1, 2, 3, 3]].copy())
+    assert len(program.kernels) == 1
+    assert [s.buffer for s in walk(program.kernels[0].body) if isinstance(s, Store)] == ["C", "C", "R"]
+
+
+def test_chain_is_one_kernel_with_one_store() -> None:
+    lines = "".join(f"T{k + 1} = neg(T{k})\n" for k in range(300))
+    program = agree(f"graph f(T0: f32[3, 4]) -> (T300) {{ {lines} }}", T0=X)
+    assert len(program.kernels) == 1
+    assert sum(isinstance(s, Store) for s in walk(program.kernels[0].body)) == 1
+
+
+def test_squaring_chain_does_not_explode() -> None:
+    lines = "".join(f"T{k + 1} = mul(T{k}, T{k})\n" for k in range(100))
+    program = agree(f"graph f(T0: f32[3, 4]) -> (T100) {{ {lines} }}", T0=X / 8)
+    assert len(print_program(program)) < 50_000
+
+
+def test_expensive_values_are_not_recomputed() -> None:
+    text = """graph f(A: f32[3, 4], B: f32[4, 3]) -> (C) {
+      E = exp(A)
+      C = sum:f32 [m, n, k] { [m, n: 3, 3] <- mul(E[m, k], B[k, n]) }
+    }"""
+    assert len(agree(text, A=X, B=X.reshape(4, 3)).kernels) == 2
+    once = "graph f(A: f32[3, 4]) -> (C) { E = exp(A)  C = sum:f32 [m, k] { [m: 3] <- E[m, k] } }"
+    assert len(agree(once, A=X).kernels) == 1
+
+
+def test_kept_result_of_a_fused_kernel() -> None:
+    text = """graph f(A: f32[3, 4]) -> (E, R) {
+      E = exp(A)
+      R = add(E, A)
+    }"""
+    program = agree(text, A=X)
+    assert len(program.kernels) == 1
+
+
+def test_definition_is_one_nest_of_plain_stores() -> None:
+    program = agree("graph f(A: f32[3, 4]) -> (O) { O = assign:f32 [i, j] { [i, j: 4, 3] <- A[j, i] } }", A=X)
+    assert [s.monoid for s in walk(program.kernels[0].body) if isinstance(s, Store)] == [None]
+
+
+def test_guards_stand_where_they_are_determined() -> None:
+    text = """graph f(A: f32[9], B: f32[3]) -> (O) {
+      O = sum:f32 [x, k, i] { [x: 9] <- mul(A[x + k - 1], mul(B[k], A[i])) }
+    }"""
+    program = agree(text, A=np.ones(9, np.float32), B=np.ones(3, np.float32))
+    printed = print_program(program)
+    assert printed.index("for k in 3") < printed.index("if ") < printed.index("for i in 9")
+
+
+def test_reshape_is_a_view() -> None:
+    text = """graph f(A: f32[3, 4]) -> (R) {
+      V = special reshape(A) {shape = (2, 6)}
+      W = special reshape(V) {shape = (12, 1)}
+      R = neg(W)
+    }"""
+    program = agree(text, A=X)
+    assert [b.base for b in program.buffers if b.base] == ["A", "A"]
+    assert len(program.kernels) == 1
+
+
+def test_reshape_of_a_result_is_a_copy() -> None:
+    text = """graph f(A: f32[3, 4]) -> (N, V) {
+      N = neg(A)
+      V = special reshape(N) {shape = (4, 3)}
+    }"""
+    assert any(isinstance(s, Copy) for s in agree(text, A=X).steps)
+
+
+def test_parameter_as_result_and_result_given_twice() -> None:
+    program = compiled("graph f(A: f32[3, 4]) -> (A) { }")
+    assert program.results == ("A.1",)
+    got = evaluate_program(program, {"A": X})
+    np.testing.assert_array_equal(got["A.1"], X)
+
+
+def test_tensor_literals_are_stored_once_by_init() -> None:
+    text = """graph f(A: f32[3, 4]) -> (R) {
+      L = literal f32[4] (1.5, 2.5, -3.0, 0.0)
+      M = exp(L)
+      R = mul(A, M)
+    }"""
+    program = agree(text, A=X)
+    assert len(program.steps) == 1
+    assert program.init
+
+
+def test_literal_result_is_stored_by_every_call() -> None:
+    program = agree("graph f() -> (L) { L = literal f32[2, 2] (1.0, 2.0, 3.0, 4.0) }")
+    assert not program.init
+    assert len(agree("graph f() -> (L) { L = literal i32[2, 2] (7) }").steps) == 1
+
+
+def test_constant_parameters_are_folded_into_init() -> None:
+    text = "graph f(A: f32[3, 4], W: f32[4] const \"abc\") -> (R) { M = exp(W)  R = mul(A, M) }"
+    program = compiled(text, fused=False)
+    assert program.params == ("A",)
+    assert program.constants == (("W", "abc"),)
+    assert [s.kernel for s in program.init if isinstance(s, Launch)] == ["k0_M"]
+    got = evaluate_program(program, {"A": X, "W": X[0]})
+    np.testing.assert_allclose(got["R"], X * np.exp(X[0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["i32", "u8", "i64", "u64", "i8"])
+def test_gather_clamps_and_scatter_drops(dtype: str) -> None:
+    index = np.array([[0, 2, 1, 1], [3, -1, -100, 200]]).astype({"u": "uint", "i": "int"}[dtype[0]] + dtype[1:])
+    gather = f"graph f(A: f32[3, 4], I: {dtype}[2, 4]) -> (G) {{ G = special gather(A, I) }}"
+    agree(gather, A=X, I=index)
+    scatter = f"graph f(U: f32[2, 4, 4], I: {dtype}[2, 4], L: f32[3, 4]) -> (S) {{ S = special scatter(U, I, L) }}"
+    agree(scatter, U=np.arange(32, dtype=np.float32).reshape(2, 4, 4), I=index, L=X)
+
+
+def test_remat_and_custom_are_inlined() -> None:
+    text = """graph f(A: f32[3, 4]) -> (R) {
+      B = remat(A) do graph g(T: f32[3, 4]) -> (R) { A = neg(T)  R = exp(A) }
+      R = add(B, A)
+    }"""
+    agree(text, A=X)
+
+
+def test_refusals_are_diagnosed() -> None:
+    for text in (
+        "graph f(A: f32[3, 4]) -> (S) { S, O = special sort(A) {axis = 1} }",
+        "graph f(A: f32[3], I: i32[2]) -> (O) { O = assign:f32 [i] { [i: 2] <- A[@I[i]] } where 0 <= i < 2 }",
+    ):
+        with pytest.raises(TileError) as caught:
+            compiled(text)
+        assert caught.value.code == "TILE0602"
+
+
+def test_empty_domain_and_empty_tensors() -> None:
+    text = "graph f(A: f32[3, 4], D: f32[3]) -> (O) { O = max:f32 [i, j] { [i: 3] <- A[i, j + 10] } default D }"
+    agree(text, A=X, D=X[:, 0].copy())
+    agree("graph f(A: f32[0, 4]) -> (O) { O = sum:f32 [i, j] { [j: 4] <- A[i, j] } }", A=X[:0])
+    agree("graph f(A: f32[0, 4]) -> (O) { O = neg(A) }", A=X[:0])
+    agree("graph f(A: f32) -> (O) { O = sum:f32 [] { [1: 2] <- A[] } }", A=np.array(3, np.float32))
+
+
+def test_loops_are_serial_and_their_names_differ() -> None:
+    text = """graph f(A: f16[3, 4], B: f16[4, 5]) -> (C) {
+      C: f16[3, 5] = sum:f32 [m, n, k] { [m, n] <- mul(cast.f32(A[m, k]), cast.f32(B[k, n])) }
+    }"""
+    (kernel,) = compiled(text).kernels
+    loops = [s for s in walk(kernel.body) if isinstance(s, For)]
+    assert len({s.index for s in loops}) == len(loops) == 7
+    assert {s.kind for s in loops} == {"serial"}
+    assert [s.index for s in loops[2:5]] == ["m", "n", "k"]
