@@ -21,6 +21,8 @@ _OPERATORS = frozenset(
 )
 _ORDER = ("SEMICOLON", "COMMA", "RPAR", "RSQB", "RBRACE", "COLON", "EQUAL", "ARROW", "LBRACE", "LPAR", "LSQB")
 _WORDS = {"NAME": "a name", "INT": "a number", "FLOAT": "a number", "STRING": 'a "string"', END: "the end"}
+# Tokens that often mean that a bracket in front of them was left open.
+_OUTSIDERS = frozenset({END, "SEMICOLON", "FUNCTION", "EQUAL", "COMMA", "COLON", "ARROW", "LBRACE", *CLOSERS})
 _STATEMENT = frozenset({"NAME", "LPAR", "LSQB"})
 _STATEMENT_START = ("NAME", "FUNCTION", "RBRACE")
 
@@ -180,7 +182,7 @@ def _word(terminal: str, spelling: Mapping[str, str]) -> str:
 def _opened(situation: Situation) -> tuple[str, ...]:
     """A note on the innermost bracket that is still open, where the token cannot stand inside it."""
     token, open_brackets = situation.token, _open_brackets(situation.tokens[: situation.at])
-    if not open_brackets or token.type not in (END, "SEMICOLON", "FUNCTION", "EQUAL", *CLOSERS):
+    if not open_brackets or token.type not in _OUTSIDERS:
         return ()
     opener = open_brackets[-1]
     if opener.type == CLOSERS.get(token.type):
