@@ -102,7 +102,7 @@ class _Memory:
 
     @staticmethod
     def of(pointer: str, buffer: Buffer, offset: str = "0") -> _Memory:
-        return _Memory(pointer, buffer, tuple(number(s) for s in strides_of(buffer)), offset)  # type: ignore[arg-type]
+        return _Memory(pointer, buffer, tuple(number(s) for s in strides_of(buffer)), offset)
 
     @staticmethod
     def parameter(position: int, buffer: Buffer) -> _Memory:
@@ -118,7 +118,7 @@ def _view(buffer: Buffer, memory: dict[str, _Memory]) -> _Memory:
 def span(buffer: Buffer) -> int:
     """Elements from the first to the last one."""
     shape = [number(s) for s in buffer.shape]
-    strides = [number(s) for s in strides_of(buffer)]  # type: ignore[arg-type]
+    strides = [number(s) for s in strides_of(buffer)]
     return 0 if 0 in shape else 1 + sum((n - 1) * max(s, 0) for n, s in zip(shape, strides, strict=True))
 
 

@@ -22,7 +22,6 @@ from tilec.loops import (
     HostCall,
     Kernel,
     KernelParam,
-    Launch,
     Program,
     Repeat,
     Step,
@@ -65,7 +64,7 @@ def _program(program: Program, prefix: str, functions: Functions) -> ProgramText
         raise error("TILE0210", f"the OpenCL backend needs every size; {', '.join(program.sizes)} is not known")
     kernels = {k.name: emit_kernel(k, f"{prefix}_k{i}", functions) for i, k in enumerate(program.kernels)}
     buffers = {b.name: b for b in program.buffers}
-    copies = {}
+    copies: dict[tuple[str, str], KernelText] = {}
     for step in walk_steps((*program.init, *program.steps)):
         if isinstance(step, HostCall):
             raise error("TILE0602", f"the OpenCL backend cannot call the host function '{step.function}'")
@@ -102,5 +101,5 @@ def copy_kernel(source: Buffer, target: Buffer) -> Kernel:
 def elements(buffer: Buffer) -> int:
     """Elements of memory that a buffer without a base takes."""
     shape = [number(s) for s in buffer.shape]
-    steps = [number(s) for s in strides_of(buffer)]  # type: ignore[arg-type]
+    steps = [number(s) for s in strides_of(buffer)]
     return 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) if prod(shape) else 0

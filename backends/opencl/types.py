@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 
-from tilec.dtypes import BF16, BOOL, F16, F32, F64, DType
+from tilec.dtypes import BF16, BOOL, F16, F64, DType
 
 _CARRIED = {
     "bool": "bool",
