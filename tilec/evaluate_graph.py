@@ -35,6 +35,7 @@ from tilec.graph import (
     Special,
     TensorType,
     While,
+    subgraphs,
 )
 from tilec.numpy_semantics import Array, cast
 from tilec.type_graph import infer_graph
@@ -55,7 +56,7 @@ def evaluate(
     graph = typed(graph)
     sizes, arguments = bind(graph, inputs, mode)
     tensors = _Evaluator(mode, sizes, hosts or {}, _ignore).run(graph, arguments)
-    return {name: tensors[name] for name in graph.results}
+    return {name: tensors[name].copy() for name in graph.results}  # never a view of an argument
 
 
 def evaluate_with_bounds(
@@ -74,8 +75,12 @@ def evaluate_with_bounds(
 
 
 def typed(graph: Graph) -> Graph:
-    """The graph itself where every Let has its types, else after inference."""
-    return graph if all(len(let.types) == len(let.names) for let in graph.lets) else infer_graph(graph)
+    """The graph itself where every Let has its types, those of sub-Graphs included, else after inference."""
+    return graph if _is_typed(graph) else infer_graph(graph)
+
+
+def _is_typed(graph: Graph) -> bool:
+    return all(len(let.types) == len(let.names) and all(map(_is_typed, subgraphs(let.node))) for let in graph.lets)
 
 
 def bind(graph: Graph, inputs: Mapping[str, Any], mode: Mode) -> tuple[dict[str, int], list[Array]]:

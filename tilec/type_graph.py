@@ -8,14 +8,12 @@ TILE0213 shape of a default, TILE0304 index not an integer, TILE0305 types diffe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from tilec.affine import Affine
 from tilec.dtypes import BOOL, DType
 from tilec.errors import Span, error
-from tilec.expr import Access, Call, Expr, Read
 from tilec.graph import (
     Apply,
     Cond,
@@ -33,10 +31,10 @@ from tilec.graph import (
     operands,
 )
 from tilec.monoid import STANDARD
-from tilec.rules import Typed, apply_type, builtin, call_typed, cast, shape_text
+from tilec.rules import apply_type, builtin, cast, shape_text
 from tilec.specials import special_type
+from tilec.type_expr import Types, retype, type_of
 
-Types: TypeAlias = Mapping[str, TensorType]
 Fresh: TypeAlias = Callable[[str], str]
 
 
@@ -64,7 +62,7 @@ def infer_graph(graph: Graph) -> Graph:
             types.update(zip(new.names, new.types))
             lets.append(new)
     for name in graph.results:
-        _type(types, name, None)
+        type_of(types, name, None)
     if len(lets) == len(graph.lets) and all(a is b for a, b in zip(lets, graph.lets)):
         return graph
     return replace(graph, lets=tuple(lets))
@@ -77,7 +75,7 @@ def infer_let(let: Let, types: Types, fresh: Fresh) -> tuple[Let, ...]:
     Let already has is kept: it is the declared one.
     """
     for name in operands(let.node):
-        _type(types, name, let.span)
+        type_of(types, name, let.span)
     casts: list[Let] = []
 
     def convert(name: str, dtype: DType) -> str:
@@ -101,6 +99,8 @@ def _declared(let: Let, found: tuple[TensorType, ...]) -> tuple[TensorType, ...]
     """The types that the Let already had, where they agree with those found."""
     if not let.types:
         return found
+    if len(let.types) != len(found):
+        raise error("TILE0602", f"{len(found)} results are declared with {len(let.types)} types", let.span)
     for old, new in zip(let.types, found, strict=True):
         if (old.dtype, old.shape) != (new.dtype, new.shape):
             raise error("TILE0305", f"declared {type_text(old)}, found {type_text(new)}", let.span)
@@ -111,12 +111,6 @@ def type_text(type_: TensorType) -> str:
     return f"{type_.dtype}{shape_text(type_.shape) if type_.shape else ''}"
 
 
-def _type(types: Types, name: str, span: Span | None) -> TensorType:
-    if name not in types:
-        raise error("TILE0602", f"'{name}' is not defined before its use", span)
-    return types[name]
-
-
 Convert: TypeAlias = Callable[[str, DType], str]
 
 
@@ -124,6 +118,7 @@ def _infer_node(let: Let, types: Types, convert: Convert) -> tuple[Node, tuple[T
     node, span = let.node, let.span
     match node:
         case Contraction():
+            _well_formed(let, node)
             return _contraction(let, node, types, convert)
         case Apply():
             return _apply(node, types, convert, span)
@@ -157,6 +152,13 @@ def _apply(node: Apply, types: Types, convert: Convert, span: Span | None) -> tu
     return node if same else Apply(name, args, node.dtype), (result,)
 
 
+def _well_formed(let: Let, node: Contraction) -> None:
+    """One body, sink and default per component of the monoid, and a declared type or none."""
+    counts = {len(node.body), len(node.sinks), len(node.defaults), node.monoid.arity, len(node.monoid.combine)}
+    if counts != {node.monoid.arity} or len(let.types) not in (0, node.monoid.arity):
+        raise error("TILE0602", "bodies, sinks, defaults and components of a contraction differ in number", let.span)
+
+
 def _contraction(
     let: Let, node: Contraction, types: Types, convert: Convert
 ) -> tuple[Contraction, tuple[TensorType, ...]]:
@@ -182,47 +184,6 @@ def _result_dtype(node: Contraction, body: DType, accumulator: DType) -> DType:
     if node.monoid.name not in STANDARD or node.monoid.arity > 1:
         return accumulator
     return accumulator if body == BOOL else body
-
-
-def retype(expr: Expr, types: Types, span: Span | None = None) -> Typed:
-    """A body with the dtypes of its tensors and all casts; the same object where it is homogeneous already."""
-    match expr:
-        case Read():
-            return _retype_read(expr, types, span)
-        case Call():
-            args = [retype(a, types, span) for a in expr.args]
-            entry = builtin(expr.op, len(args), span)
-            same = all(a.expr is b for a, b in zip(args, expr.args))
-            if entry.rule == "raw":
-                return Typed(expr if same else Call(expr.op, tuple(a.expr for a in args), expr.dtype))
-            dtype = expr.dtype if entry.rule in ("cast", "bitcast") else None
-            if same and entry.rule == "cast":
-                return Typed(expr)
-            new = call_typed(expr.op, args, dtype=dtype, span=span)
-            return Typed(expr, new.weak) if new.expr == expr else new
-        case _:
-            return Typed(expr)
-
-
-def _retype_read(expr: Read, types: Types, span: Span | None) -> Typed:
-    access = expr.access
-    type_ = _type(types, access.tensor, span)
-    if len(access.indices) != type_.rank:
-        message = f"'{access.tensor}' has rank {type_.rank} and is read with {len(access.indices)} indices"
-        raise error("TILE0202", message, span)
-    indices = tuple(_retype_index(i, types, access, span) for i in access.indices)
-    if type_.dtype == expr.dtype and all(a is b for a, b in zip(indices, access.indices)):
-        return Typed(expr, type_.weak)
-    return Typed(Read(replace(access, indices=indices), type_.dtype), type_.weak)
-
-
-def _retype_index(index: Affine | Expr, types: Types, access: Access, span: Span | None) -> Affine | Expr:
-    if isinstance(index, Affine):
-        return index
-    new = retype(index, types, span).expr
-    if not new.dtype.is_integer:
-        raise error("TILE0304", f"an index of '{access.tensor}' is of type {new.dtype.long}", span)
-    return new
 
 
 def result_types(graph: Graph) -> tuple[TensorType, ...]:
