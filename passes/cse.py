@@ -40,7 +40,7 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
     lets: list[Let] = []
     for old in graph.lets:
         let = map_subgraphs(rename_uses(old, renamed), lambda g: run(g, options))
-        shared = let.types and not has_effect(let.node)
+        shared = let.types and not (has_effect(let.node) or _is_copy(let.node))
         first = seen.setdefault(_key(let), let) if shared else None
         if first is None or first is let:
             lets.append(let)
@@ -48,6 +48,10 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
         renamed.update(zip(let.names, first.names))
         lets += _copies(let, first, graph.results)
     return with_lets(graph, lets)
+
+
+def _is_copy(node: Node) -> bool:
+    return isinstance(node, Apply) and node.op == "ident"
 
 
 def _copies(let: Let, first: Let, results: tuple[str, ...]) -> list[Let]:

@@ -1,0 +1,62 @@
+"""The passes change no bit of any result: random Graphs under the typed evaluator, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.generators.graphs import Array, arguments, random_graph
+from tests.passes.harness import PASSES, pass_named
+from tilec.evaluate_graph import evaluate
+from tilec.text.graph_text import print_graph
+from tilec.verify_graph import verify
+
+GRAPHS = 150
+
+
+def same_bits(a: Array, b: Array) -> bool:
+    """Equal bits, any NaN for any NaN."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if a.dtype.kind not in "biu":
+        nan = np.isnan(a) & np.isnan(b)
+        a, b = np.where(nan, 0, a), np.where(nan, 0, b)
+    return a.tobytes() == b.tobytes()
+
+
+def check(names: Sequence[str], seed: int) -> bool:
+    """Whether the passes changed the Graph; fails where they changed a value."""
+    graph = random_graph(seed)
+    verify(graph)
+    inputs = arguments(graph, seed)
+    wanted, changed = evaluate(graph, inputs), graph
+    for name in names:
+        changed = pass_named(name)(changed)
+        verify(changed)
+    found = evaluate(changed, inputs)
+    for name, value in wanted.items():
+        assert same_bits(value, found[name]), (
+            f"seed {seed}, {name}\n{print_graph(graph)}{print_graph(changed)}{inputs}\n{value}\n{found[name]}"
+        )
+    return changed is not graph
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_pass_keeps_values(name: str) -> None:
+    changes = sum(check([name], seed) for seed in range(GRAPHS))
+    assert changes > GRAPHS // 3, "the generator gives the pass too little to do"
+
+
+def test_pipeline_keeps_values() -> None:
+    for seed in range(GRAPHS):
+        check(["simplify", "fold", "simplify", "cse", "dce"], 10_000 + seed)
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_same_object_where_nothing_changes(name: str) -> None:
+    run = pass_named(name)
+    for seed in range(40):
+        once = run(random_graph(seed))
+        assert run(once) is once, seed
