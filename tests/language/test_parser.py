@@ -227,10 +227,14 @@ def test_bodies(text: str, tree: str) -> None:
 
 
 def test_attributes() -> None:
-    node, plain = body('[[hello(world, 2, 1.5, "x")]] [[fast]] O[i : N] = +(A[i]); [[here]] B = W[Idx[i]];')
+    node, plain = body('[[hello(world, 2, 1.5, "x")]] [[fast, slow()]] O[i : N] = +(A[i]); [[here]] B = W[Idx[i]];')
     assert isinstance(node, s.Contract)
-    assert [(a.name.text, a.args) for a in node.attributes] == [("hello", ("world", "2", "1.5", '"x"')), ("fast", ())]
-    assert sliced(node.span).startswith("[[hello")
+    assert [(a.name.text, a.args) for a in node.attributes] == [
+        ("hello", ("world", "2", "1.5", '"x"')),
+        ("fast", ()),
+        ("slow", ()),
+    ]
+    assert sliced(node.span).startswith("hello(world")
     assert isinstance(plain, s.Assign)
     assert plain.attributes[0].name.text == "here"
 

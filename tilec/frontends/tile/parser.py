@@ -85,6 +85,32 @@ def _grammar() -> tuple[Lark, Lexicon]:
     return lark, lexicon(lark.terminals)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The parser's stacks at the start of a statement, and the number of open braces."""
+
+    states: list[Any]
+    values: list[Any]
+    lengths: list[int]
+    depth: int
+
+    @staticmethod
+    def of(state: Any, depth: int) -> _Mark:
+        values = list(state.value_stack)
+        return _Mark(list(state.state_stack), values, [len(_items(v)) for v in values], depth)
+
+    def restore(self, state: Any) -> None:
+        """Lark appends to the lists of a repetition in place, so they are cut to what they were."""
+        for value, length in zip(self.values, self.lengths, strict=True):
+            del _items(value)[length:]
+        state.state_stack[:], state.value_stack[:] = self.states, self.values
+
+
+def _items(value: Any) -> list[Any]:
+    """Lark's list of the repeated parts of a rule (`x*`); nothing else on its stack can be changed."""
+    return getattr(value, "children", [])
+
+
 @dataclass
 class _Parse:
     """One parse: the position in the tokens, and the parser state to return to after an error."""
@@ -95,7 +121,7 @@ class _Parse:
     report: Report
     at: int = 0
     depth: int = 0  # open braces
-    mark: tuple[list[Any], list[Any], int] = field(default=([], [], 0))
+    mark: _Mark = field(init=False)
 
     def __post_init__(self) -> None:
         # Any: Lark is typed for its own tokens only, but asks no more of one than its `type`.
@@ -110,7 +136,7 @@ class _Parse:
         while True:
             token = self.tokens[self.at]
             if boundary:
-                self.mark = (list(self.state.state_stack), list(self.state.value_stack), self.depth)
+                self.mark = _Mark.of(self.state, self.depth)
             try:
                 result = self._feed(token)
             except UnexpectedToken:
@@ -165,7 +191,8 @@ class _Parse:
         if is_missing_semicolon(situation):
             self._insert("SEMICOLON")
             return True
-        self.state.state_stack[:], self.state.value_stack[:], self.depth = self.mark
+        self.mark.restore(self.state)
+        self.depth = self.mark.depth
         return self._skip_statement() if self.depth else self._skip_function()
 
     def _insert(self, *types: str) -> None:

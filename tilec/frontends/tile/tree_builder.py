@@ -7,15 +7,14 @@ earlier reductions returned. The builder keeps no state, so one instance serves 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any
 
 from lark import Transformer, v_args
 
 from tilec.errors import Span
 from tilec.frontends.tile import syntax as s
 from tilec.frontends.tile.scanner import Token
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +48,6 @@ def ident(token: Token) -> s.Ident:
 
 def _span(node: s.Expression) -> Span:
     return node.span
-
-
-def _given(parts: tuple[T | None, ...]) -> tuple[T, ...]:
-    """The parts without the None of an empty optional list."""
-    return tuple(p for p in parts if p is not None)
 
 
 @v_args(inline=True)
@@ -126,20 +120,25 @@ class TreeBuilder(Transformer[Token, s.Program]):
         return statements
 
     def statement(self, *parts: Any) -> s.Statement:
-        *attributes, node = parts
+        *lists, node = parts
+        attributes = tuple(chain.from_iterable(lists))
         if not attributes:
             return node  # type: ignore[no-any-return]
-        span = attributes[0].span.to(node.span)
         if isinstance(node, s.Check):
-            return replace(node, span=span)
-        return replace(node, attributes=tuple(attributes), span=span)  # type: ignore[no-any-return]
+            return replace(node, span=attributes[0].span.to(node.span))
+        return replace(node, attributes=attributes, span=attributes[0].span.to(node.span))  # type: ignore[no-any-return]
 
-    def attribute(self, *parts: Any) -> s.Attribute:
-        first, _, name, args, _, last = parts
-        return s.Attribute(ident(name), args or (), first.span.to(last.span))
+    def attributes(self, *items: s.Attribute) -> tuple[s.Attribute, ...]:
+        return items
 
-    def attribute_args(self, *args: Token | None) -> tuple[str, ...]:
-        return tuple(token.text for token in _given(args))
+    def attribute(self, name: Token, args: tuple[Token, ...] | None) -> s.Attribute:
+        if args is None:
+            return s.Attribute(ident(name), (), name.span)
+        texts = tuple(token.text for token in args[1:-1] if token.type != "COMMA")
+        return s.Attribute(ident(name), texts, name.span.to(args[-1].span))
+
+    def attribute_args(self, *parts: Token | None) -> tuple[Token, ...]:
+        return tuple(token for token in parts if token is not None)
 
     def assign(self, name: Token, value: s.Expression) -> s.Assign:
         return s.Assign((ident(name),), value, (), name.span.to(_span(value)))
