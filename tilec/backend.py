@@ -20,7 +20,7 @@ class Built(Protocol):
         """Runs the whole program.
 
         `params` and `results` follow `Program.params` and `Program.results`: C-contiguous arrays of the buffers' shapes
-        and dtypes, aligned to their element size; results overlap neither one another nor any param. Constants are bound.
+        and dtypes, aligned to their element size; results overlap neither one another nor a param. Constants are bound.
         """
 
 

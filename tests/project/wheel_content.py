@@ -17,9 +17,9 @@ def expected() -> set[str]:
         for path in (ROOT / folder).rglob("*"):
             relative = path.relative_to(ROOT / folder)
             through_link = folder == "tilec" and relative.parts[0] in ("passes", "backends", "grammar")
-            if path.suffix in (".py", ".lark") or path.name == "py.typed":
-                if not through_link:
-                    found.add(f"{inside}/{relative.as_posix()}")
+            packaged = path.suffix in (".py", ".lark") or path.name == "py.typed"
+            if packaged and not through_link:
+                found.add(f"{inside}/{relative.as_posix()}")
     return found
 
 
