@@ -100,6 +100,7 @@ class Scope:
 
     loops: tuple[For, ...] = ()
     conditions: tuple[Affine, ...] = ()
+    buffers: tuple[Buffer, ...] = ()  # in sight; copies of a nest hold buffers of one name and different shapes
 
     def enter(self, stmt: Stmt) -> Scope:
         match stmt:
@@ -107,8 +108,14 @@ class Scope:
                 return replace(self, loops=(*self.loops, stmt))
             case If():
                 return replace(self, conditions=(*self.conditions, *stmt.conditions))
+            case Alloc():
+                return replace(self, buffers=(*self.buffers, stmt.buffer))
             case _:
                 return self
+
+    def buffer(self, name: str) -> Buffer | None:
+        """The innermost buffer of that name."""
+        return next((b for b in reversed(self.buffers) if b.name == name), None)
 
     def ranges(self) -> dict[str, int]:
         return {loop.index: static(loop.extent) for loop in self.loops}
@@ -126,12 +133,13 @@ def rewrite_loops(kernel: Kernel, name: str, change: Callable[[For, Scope], Bloc
                 found += 1
                 result.extend(change(stmt, scope))
             else:
+                scope = scope.enter(stmt) if isinstance(stmt, Alloc) else scope
                 inner = children(stmt)
                 new = block(inner, scope.enter(stmt)) if inner else inner
                 result.append(stmt if new is inner else with_children(stmt, new))
         return stmts if len(result) == len(stmts) and all(a is b for a, b in zip(result, stmts)) else tuple(result)
 
-    body = block(kernel.body, Scope())
+    body = block(kernel.body, Scope(buffers=tuple(p.buffer for p in kernel.params)))
     if not found:
         raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
     return kernel if body is kernel.body else replace(kernel, body=body)

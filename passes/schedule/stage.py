@@ -63,7 +63,7 @@ class Layout:
         return tuple(sizes)
 
     def strides(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        if not self.pad:
+        if not self.pad or len(shape) < 2:
             return None
         steps = [1]
         for i, size in enumerate(reversed(shape[1:])):
@@ -105,13 +105,13 @@ def stage(
     """
     if space not in SPACES or space == "param" or start not in ("copy", "init") or pad < 0:
         raise malformed(f"stage: bad space '{space}', start '{start}' or pad {pad}")
-    source = _source(kernel, buffer, "stage")
+    _check_source(kernel, buffer, "stage")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
     initial = initialise(kernel, buffer, loop) if start == "init" else None
 
     def change(found: For, scope: Scope) -> Block:
-        body = _staged(found, scope, source, new, space, pad, initial)
+        body = _staged(found, scope, buffer, new, space, pad, initial)
         return (For(found.index, found.extent, found.kind, body, found.depth),)
 
     kernel = rewrite_loops(kernel, loop, change)
@@ -139,7 +139,7 @@ def pack(
         }
     Raises TILE0604 where the buffer is also stored, or an index does not fall into panels: tile the loops first.
     """
-    source = _source(kernel, buffer, "pack")
+    source = _check_source(kernel, buffer, "pack")
     rank = len(source.shape)
     if not 0 <= axis < rank or size < 1 or space not in SPACES or space in ("param", "register") or pad < 0:
         raise malformed(f"pack: bad axis {axis}, size {size}, space '{space}' or pad {pad}")
@@ -149,13 +149,13 @@ def pack(
     layout = Layout({axis: size}, order, pad)
 
     def change(found: For, scope: Scope) -> Block:
-        body = _packed(found, scope, source, new, space, layout)
+        body = _packed(found, scope, buffer, new, space, layout)
         return (For(found.index, found.extent, found.kind, body, found.depth),)
 
     return rewrite_loops(kernel, loop, change)
 
 
-def _source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
+def _check_source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
     known = buffers(kernel)
     if buffer not in known:
         raise malformed(f"{primitive}: there is no buffer '{buffer}' in kernel '{kernel.name}'")
@@ -177,16 +177,18 @@ def _touching(loop: For, buffer: str, primitive: str) -> list[Use]:
 
 
 def _staged(
-    loop: For, scope: Scope, source: Buffer, new: str, space: Space, pad: int, initial: Initial | None
+    loop: For, scope: Scope, buffer: str, new: str, space: Space, pad: int, initial: Initial | None
 ) -> Block:
-    found = _touching(loop, source.name, "stage")
-    if not found:
+    source, found = scope.buffer(buffer), _touching(loop, buffer, "stage")
+    if source is None or not found:
         return loop.body
     _check_nesting(loop, scope, space)
     shape = tuple(static(s) for s in source.shape)
     box = region(found, "stage")
     if space != "register":
         box = clip(box, shape)
+    if space == "register":
+        _check_expanded(loop, found)
     layout = _layout(found, box, space, pad, loop)
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
     lanes = {axis for axis, which in layout.order if which == 2} | _lane_axes(found, box, loop, space)
@@ -202,9 +204,9 @@ def _staged(
     return tuple(body)
 
 
-def _packed(loop: For, scope: Scope, source: Buffer, new: str, space: Space, layout: Layout) -> Block:
-    found = _touching(loop, source.name, "pack")
-    if not found:
+def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout: Layout) -> Block:
+    source, found = scope.buffer(buffer), _touching(loop, buffer, "pack")
+    if source is None or not found:
         return loop.body
     if any(u.store for u in found):
         raise refuse(f"pack: '{source.name}' is stored in the loop '{loop.index}'")
@@ -218,6 +220,14 @@ def _packed(loop: For, scope: Scope, source: Buffer, new: str, space: Space, lay
         *copy.inward(),
         *_redirected(loop.body, source.name, new, box, layout, "pack"),
     )
+
+
+def _check_expanded(loop: For, found: Sequence[Use]) -> None:
+    """Registers are not indexed at run time: every loop that moves the accesses must be unrolled or in lanes."""
+    moving = {name for use in found for axis in range(len(use.indices or ())) for name in _variables(use, axis)}
+    for inner in walk(loop.body):
+        if isinstance(inner, For) and inner.index in moving and inner.kind not in ("unroll", "vector"):
+            raise refuse(f"stage: loop '{inner.index}' indexes the registers and is {inner.kind}", "unroll it first")
 
 
 def _check_nesting(loop: For, scope: Scope, space: Space) -> None:

@@ -1,0 +1,112 @@
+"""Directives that are malformed or unsafe are refused, with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilec.errors import TileError
+from tilec.passes.schedule import apply
+from tilec.schedule import parse_schedule
+from tilec.text.loops_text import parse_kernel, print_kernel
+
+MATMUL = """kernel f(in A: f32[4, 6], in B: f32[6, 8], out C: f32[4, 8]) {
+  for i in 4 { for j in 8 { C[i, j] = 0.0 } }
+  for m in 4 { for n in 8 { for k in 6 { C[m, n] sum= mul(A[m, k], B[k, n]) } } }
+}
+"""
+CHAIN = "kernel f(inout A: f32[9]) { for i in 8 { A[i + 1] = A[i] } }\n"
+STENCIL = "kernel f(in A: f32[9], out C: f32[8]) { for i in 8 { C[i] = add(A[i], A[i + 1]) } }\n"
+OVERLAP = "kernel f(in A: f32[4], in B: f32[4], inout C: f32[7]) { for i in 4 { for j in 4 { C[i + j] sum= A[i] } } }\n"
+TWO = "kernel f(inout A: f32[4], out B: f32[4]) { for i in 4 { B[i] = 0.0 for k in 4 { B[i] sum= A[k] } } }\n"
+LOCAL = """kernel f(in A: f32[8], inout D: f32[8], out C: f32[8]) {
+  alloc t: heap f32[8]
+  for i in 8 { t[i] = D[i] }
+  for j in 8 { D[j] = A[j] }
+  for l in 8 { C[l] = t[l] }
+}
+"""
+GATHER = "kernel f(in A: f32[8], in I: i32[8], out C: f32[8]) { for i in 8 { C[i] = A[@I[i]] } }\n"
+
+MALFORMED = [
+    (MATMUL, "rotate(m)", "no schedule primitive"),
+    (MATMUL, "tile(m)", "missing"),
+    (MATMUL, "tile(m, m.0, 4, m.1)", "must be an integer"),
+    (MATMUL, "vectorize(4)", "must be a word"),
+    (MATMUL, "tile(q, 4, q.0, q.1)", "there is no loop 'q'"),
+    (MATMUL, "tile(m, 0, m.0, m.1)", "bad size"),
+    (MATMUL, "tile(m, 2, m.0, m.1, slice)", "tail"),
+    (MATMUL, "tile(m, 2, k, m.1)", "'k' is already taken"),
+    (MATMUL, "tile(m, 2, x, x)", "'x' is already taken"),
+    (MATMUL, "reorder(m, m)", "once each"),
+    (MATMUL, "reorder(m, q)", "there is no loop 'q'"),
+    (MATMUL, "stage(Q, m, q)", "there is no buffer 'Q'"),
+    (MATMUL, "stage(C, m, A)", "'A' is already taken"),
+    (MATMUL, "stage(C, m, c, param)", "bad space"),
+    (MATMUL, "pack(B, m, p, 2, 4)", "bad axis"),
+    (MATMUL, "compute_at(q, m)", "there is no buffer 'q'"),
+]
+
+UNSAFE = [
+    (MATMUL, "reorder(i, m)", "not a perfect nest"),
+    (MATMUL, "vectorize(k) ", "not independent"),
+    (MATMUL, "vectorize(m)", "must be innermost"),
+    (MATMUL, "parallel(k)", "not independent"),
+    (MATMUL, "parallel(m) parallel(n)", "nested"),
+    (MATMUL, "unroll(m) vectorize(k)", "not independent"),
+    (MATMUL, "vectorize(j) tile(j, 2, j.0, j.1)", "only serial loops"),
+    (MATMUL, "tile(k, 2, k.0, k.1) reorder(k.1, k.0)", "order of the loops matters"),
+    (MATMUL, "stage(C, n, c, register, init) stage(C, k, d, register, init)", "no plain initialising nest"),
+    (MATMUL, "reorder(k, m, n) stage(C, m, c, thread, init)", "initialised more than once"),
+    (MATMUL, "stage(C, m, c, register)", "unroll it first"),
+    (MATMUL, "reorder(k, n, m) parallel(n) stage(C, k, c)", "stored in a parallel loop"),
+    (MATMUL, "parallel(m) stage(B, n, b, heap)", "would share it"),
+    (MATMUL, "stage(B, n, b, heap) parallel(m)", "would share the buffer 'b'"),
+    (MATMUL, "pack(C, m, c, 1, 4)", "is stored"),
+    (MATMUL, "tile(n, 4, n.0, n.1) pack(B, m, p, 1, 3)", "does not fall into tiles"),
+    (MATMUL, "compute_at(A, m)", "not allocated"),
+    (CHAIN, "vectorize(i)", "not independent"),
+    (CHAIN, "parallel(i)", "not independent"),
+    (OVERLAP, "reorder(j, i)", "order of the loops matters"),
+    (OVERLAP, "vectorize(j) ", None),
+    (TWO, "reorder(k, i)", "not a perfect nest"),
+    (LOCAL, "compute_at(t, l)", "stored before the last use"),
+    (LOCAL, "inline(t)", "stored before the last use"),
+    (GATHER, "stage(A, i, a)", "depends on data"),
+]
+
+
+@pytest.mark.parametrize("text, schedule, reason", MALFORMED)
+def test_malformed(text: str, schedule: str, reason: str) -> None:
+    with pytest.raises(TileError) as caught:
+        apply(parse_kernel(text), parse_schedule(schedule))
+    assert caught.value.code == "TILE0603"
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("text, schedule, reason", UNSAFE)
+def test_unsafe(text: str, schedule: str, reason: str | None) -> None:
+    if reason is None:  # the counterpart that is safe
+        assert apply(parse_kernel(text), parse_schedule(schedule)) != parse_kernel(text)
+        return
+    with pytest.raises(TileError) as caught:
+        apply(parse_kernel(text), parse_schedule(schedule))
+    assert caught.value.code == "TILE0604"
+    assert reason in str(caught.value)
+
+
+def test_integer_sums_may_be_reordered() -> None:
+    text = MATMUL.replace("f32", "i32").replace("0.0", "0")
+    schedule = parse_schedule("tile(k, 2, k.0, k.1) reorder(k.1, m, k.0)")
+    assert apply(parse_kernel(text), schedule) != parse_kernel(text)
+
+
+def test_stencil_stages_its_halo() -> None:
+    kernel = apply(parse_kernel(STENCIL), parse_schedule("tile(i, 4, i.0, i.1) stage(A, i.0, a)"))
+    assert "f32[5]" in print_kernel(kernel)
+
+
+def test_symbolic_sizes_are_refused() -> None:
+    kernel = parse_kernel("kernel f(in A: f32[N], out C: f32[N]) { for i in N { C[i] = A[i] } }")
+    with pytest.raises(TileError) as caught:
+        apply(kernel, parse_schedule("tile(i, 4, a, b)"))
+    assert caught.value.code == "TILE0210"
