@@ -319,3 +319,21 @@ def test_to_graph_gives_a_typed_graph() -> None:
     types = {"A": TensorType(elaborated("function (A) -> (B) { B = A; }", A=V).graph.params[0].type.dtype, (5,))}
     graph = to_graph(parse("function (A) -> (B) { B = A + 1; }"), None, types)
     assert all(len(let.types) == len(let.names) for let in graph.lets)
+
+
+def test_sums_of_narrow_products_are_wide() -> None:
+    x = np.full(3, 100, np.int8)
+    same(result("function (A[N], B[N]) -> (O) { O[]: i32 += A[i] * B[i]; }", A=x, B=x), 30_000, "int32")
+    same(result("function (A[N], B[N]) -> (O) { O[]: i32 += as_int(A[i] * B[i], 8); }", A=x, B=x), 3 * 16, "int32")
+    small = np.array([2049, 1], np.float16)
+    text = "function (A[N], B[N]) -> (O) { O[]: f32 += A[i] * B[i]; }"
+    same(result(text, A=small, B=np.array([2047, 3], np.float16)), 2048 * 2047 + 3, "float32")  # 2049 is 2048 in f16
+
+
+def test_generic_type_inside_a_body() -> None:
+    text = "function <T: float>(A[K]: T) -> (C: T) { S[]: T = +:f64(A[k]); C = S * 2; }"
+    same(result(text, A=V), 30, "float32")
+
+
+def test_scalar_beyond_64_bits() -> None:
+    assert codes("function (A, S) -> (O) { O = A * S; }", A=V, S=1 << 70) == ["TILE0415"]

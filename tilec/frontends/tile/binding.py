@@ -26,7 +26,6 @@ class Binder:
     builder: Builder
     function: Function
     scope: Scope = field(default_factory=Scope)
-    generics: dict[str, DType] = field(default_factory=dict)
     _owners: dict[str, str] = field(default_factory=dict)
     _declared: dict[str, tuple[DType, Span]] = field(default_factory=dict)
 
@@ -107,7 +106,7 @@ class Binder:
         _check_category(item, generic, dtype)
         if bound is None:
             self._declared[name.text] = dtype, item.span
-            self.generics[name.text] = dtype
+            self.scope.generics[name.text] = dtype
         elif bound[0] != dtype:
             text = f"type '{name.text}' is {bound[0].long} and {dtype.long}"
             note = f"{bound[0].long} by the input at {bound[1]}"
@@ -121,7 +120,7 @@ class Binder:
         value = self.scope.values.get(output.name.text, Poison())
         if output.dtype is None or isinstance(value, Poison | Tuple):
             return value
-        wanted = self.generics.get(output.dtype.text) or type_named(output.dtype, self.generics)
+        wanted = self.scope.generics.get(output.dtype.text) or type_named(output.dtype, self.scope.generics)
         if isinstance(value, Scalar) or value.type.weak:
             return cast(self.builder, value, wanted, output.span)
         if value.type.dtype != wanted:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from tilec.affine import Affine
 from tilec.dtypes import BOOL, I32, DType, accumulator, promote
 from tilec.errors import Span, TileError, error
+from tilec.expr import Call, Expr
 from tilec.frontends.tile.body import Body, Reading
 from tilec.frontends.tile.builder import Builder, check_type
 from tilec.frontends.tile.calls import cast, lookup, size
@@ -17,6 +18,7 @@ from tilec.frontends.tile.syntax import Binary, Contract, Expression, Ident
 from tilec.frontends.tile.trees import index_names
 from tilec.frontends.tile.values import Scope, Tensor
 from tilec.graph import Constraint, TensorType
+from tilec.rules import cast as cast_expr
 from tilec.rules import shape_text
 
 _MONOIDS: Mapping[str, str] = {"+": "sum", "*": "prod", ">": "max", "<": "min", "=": "assign", "plain": "assign"}
@@ -29,13 +31,14 @@ def contraction(b: Builder, scope: Scope, statement: Contract, name: str) -> Ten
     forms = tuple(affine(b, scope, i) for i in statement.indices)
     shape = _shape(b, scope, statement, forms, body.readings)
     monoid = _MONOIDS[statement.aggregation]
-    result, wide = _types(statement, monoid, element.expr.dtype)
+    result, wide = _types(scope, statement, monoid, element.expr.dtype)
+    expr = widen(element.expr, wide) if monoid in ("sum", "prod") else element.expr
     type = TensorType(result, shape)
     check_type(type, statement.target.span)
     constraints = tuple(_constraint(b, scope, c) for c in statement.constraints)
     default = _default(b, scope, statement.default, type) if statement.default else None
     extras = Extras(constraints, default, wide)
-    return emit_contraction(b, monoid, _indices(statement), element.expr, forms, type, statement.span, name, extras)
+    return emit_contraction(b, monoid, _indices(statement), expr, forms, type, statement.span, name, extras)
 
 
 def _indices(statement: Contract) -> tuple[str, ...]:
@@ -44,17 +47,46 @@ def _indices(statement: Contract) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ident.text for part in parts for ident in index_names(part)))
 
 
-def _types(statement: Contract, monoid: str, dtype: DType) -> tuple[DType, DType]:
+def _types(scope: Scope, statement: Contract, monoid: str, dtype: DType) -> tuple[DType, DType]:
     """Types of the result and of the aggregation.
 
     A sum keeps its operands' type, but counts bools in int32; a declared result type widens the aggregation, and a
     declared accumulator says it outright.
     """
     counted = I32 if dtype == BOOL and monoid == "sum" else dtype
-    result = type_named(statement.dtype) if statement.dtype else counted
+    result = _type(scope, statement.dtype) if statement.dtype else counted
     if statement.accumulator:
-        return result, type_named(statement.accumulator)
+        return result, _type(scope, statement.accumulator)
     return result, accumulator(promote(dtype, result) if statement.dtype else dtype, monoid)
+
+
+def _type(scope: Scope, name: Ident) -> DType:
+    return scope.generics.get(name.text) or type_named(name, scope.generics)
+
+
+_LINEAR = frozenset({"add", "sub", "mul", "neg", "ident"})
+
+
+def widen(expr: Expr, dtype: DType) -> Expr:
+    """The body in the accumulator's wider type: products of narrow operands are neither rounded nor wrapped first.
+
+    Only sums, differences and products (and choices between them) are carried out wide; every other operation, a
+    conversion that the program wrote above all, keeps its type.
+    """
+    if (
+        expr.dtype == dtype
+        or expr.dtype == BOOL
+        or dtype.is_float != expr.dtype.is_float
+        or dtype.bits < expr.dtype.bits
+    ):
+        return expr
+    match expr:
+        case Call(op, args) if op in _LINEAR:
+            return Call(op, tuple(widen(a, dtype) for a in args), dtype)
+        case Call("cond", (condition, then, orelse)):
+            return Call("cond", (condition, widen(then, dtype), widen(orelse, dtype)), dtype)
+        case _:
+            return cast_expr(expr, dtype)
 
 
 def _constraint(b: Builder, scope: Scope, expression: Expression) -> Constraint:

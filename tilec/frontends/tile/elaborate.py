@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tilec.dtypes import BOOL
+from tilec.dtypes import BOOL, I64
 from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
 from tilec.frontends.tile.binding import Binder
@@ -110,13 +110,16 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
 
 def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str]) -> Value:
     """The parameter of an input; a Python number keeps its value in mind."""
-    if isinstance(given, TensorType):
-        try:
-            return _tensor_argument(b, name, given)
-        except TileError as found:
-            b.complain(found)
-            return Poison()
-    number = given
+    try:
+        return _tensor_argument(b, name, given) if isinstance(given, TensorType) else _number(b, name, given, constants)
+    except TileError as found:
+        b.complain(found)
+        return Poison()
+
+
+def _number(b: Builder, name: Ident, number: int | float, constants: frozenset[str]) -> Value:
+    if isinstance(number, int) and not I64.min <= number <= I64.max:
+        raise error("TILE0415", f"the argument of '{name.text}', {number}, exceeds 64 bits", name.span)
     type = TensorType(BOOL if isinstance(number, bool) else weak_dtype(number), (), weak=True)
     b.params.append(Param(name.text, type))
     if name.text in constants:

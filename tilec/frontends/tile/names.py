@@ -108,7 +108,14 @@ def _check_function(function: Function, functions: Mapping[str, Function], repor
     if len(names) > MAX_NAMES:
         report.error("TILE0417", f"a function may have {MAX_NAMES} inputs and sizes", function.span)
     outputs = _check_outputs(function, inputs, generics, report)
-    body = _Body(names, functions, report, reported=inputs & outputs.keys(), sizes=frozenset(names) - inputs)
+    body = _Body(
+        names,
+        functions,
+        report,
+        reported=inputs & outputs.keys(),
+        sizes=frozenset(names) - inputs,
+        generics=generics,
+    )
     body.statements(function.body)
     for name, span in outputs.items():
         if name not in names:
@@ -180,6 +187,7 @@ class _Body:
     report: Report
     reported: frozenset[str] = frozenset()  # outputs that are inputs too
     sizes: frozenset[str] = frozenset()
+    generics: frozenset[str] = frozenset()
     testing: bool = False
     later: dict[str, Span] = field(default_factory=dict)
 
@@ -205,8 +213,8 @@ class _Body:
             case Assign():
                 checker.assignment(statement)
             case Contract():
-                _check_type(statement.dtype, (), self.report)
-                _check_type(statement.accumulator, (), self.report)
+                _check_type(statement.dtype, self.generics, self.report)
+                _check_type(statement.accumulator, self.generics, self.report)
                 checker.contraction(statement)
             case Check():
                 checker.check(statement)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tilec.dtypes import DType
 from tilec.errors import Span
 from tilec.graph import TensorType
 from tilec.rules import shape_text
@@ -60,10 +61,11 @@ class Poisoned(Exception):
 
 @dataclass(slots=True)
 class Scope:
-    """Names of one function body; `where` says where each was bound (for notes)."""
+    """Names of one function body: its values, where each was bound, and the types its generics stand for."""
 
     values: dict[str, Value] = field(default_factory=dict)
     where: dict[str, Span] = field(default_factory=dict)
+    generics: dict[str, DType] = field(default_factory=dict)
 
     def bind(self, name: str, value: Value, span: Span) -> None:
         self.values[name] = value
