@@ -129,8 +129,9 @@ class _Builder:
 
     def _reshape(self) -> None:
         name = self._name()
-        count = math.prod(s for s in self.types[name].shape if isinstance(s, int))
-        shape = self.random.choice([(count,), (1, count), (count, 1), self.types[name].shape])
+        own = tuple(s for s in self.types[name].shape if isinstance(s, int))
+        count = math.prod(own)
+        shape = self.random.choice([(count,), (1, count), (count, 1), own])
         self._bind(Special("reshape", (name,), (("shape", shape),)), TensorType(self.types[name].dtype, shape))
 
     def _again(self) -> None:

@@ -58,7 +58,8 @@ from tilec.loops import While as WhileLoop
 from tilec.monoid import STANDARD, Monoid, standard
 
 T = TypeVar("T")
-NAMES = ("A", "B2", "x", "m.0", "m.1", "Y'", "_t", "if", "nan", "for", "_", "3d", "a b", 'q"\\', "é", "sum", "f32", "a.f32")
+PLAIN = ("A", "B2", "x", "m.0", "m.1", "Y'", "_t", "sum", "f32", "a.f32")
+NAMES = (*PLAIN, "if", "nan", "for", "_", "3d", "a b", 'q"\\', "é")  # the rest is written quoted
 OPS = ("add", "mul", "cmp_lt", "cond", "select", "cast", "bitcast", "neg", "while", "max")
 FLOATS = (0.0, -0.0, 1.0, 0.1, -2.5, 1e-45, 1.7976931348623157e308, 1e22, math.inf, -math.inf, math.nan)
 
@@ -92,7 +93,8 @@ class Generator:
         value: Coef = self.rational()
         for name in ("N", "for", "M"):
             if self.chance(0.15):
-                value = value + named_size(name) * self.rational() * self.random.choice([1, named_size("N")])
+                power: Coef = named_size(name) * self.rational()
+                value = value + (power * named_size("N") if self.chance(0.5) else power)
         return value
 
     def size(self) -> Size:
@@ -122,7 +124,7 @@ class Generator:
         return self.expr(depth - 1) if depth and self.chance(0.2) else self.affine()
 
     def access(self, depth: int) -> Access:
-        boundary = self.random.choice(get_args(Boundary)) if self.chance(0.3) else "skip"
+        boundary: Boundary = self.random.choice(get_args(Boundary)) if self.chance(0.3) else "skip"
         fill = self.const() if boundary == "value" else None
         return Access(self.name(), self.many(lambda: self.index(depth)), boundary, fill)
 
