@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tilec.api import run
 from tilec.evaluate_graph import evaluate
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import run_tests
@@ -33,6 +34,11 @@ def optimised(graph: Graph, data: Mapping[str, Any]) -> Mapping[str, Any]:
     return evaluate(optimise(graph), data)
 
 
+def compiled(graph: Graph, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Machine code."""
+    return run(graph, data, target="llvm")
+
+
 @examples
 def test_example_has_a_test(block: str) -> None:
     program = parse(block)
@@ -41,9 +47,9 @@ def test_example_has_a_test(block: str) -> None:
 
 
 @examples
-@pytest.mark.parametrize("run", [reference, optimised])
-def test_example_is_right(block: str, run: Any) -> None:
-    results = run_tests(parse(block), run)
+@pytest.mark.parametrize("execute", [reference, optimised, compiled])
+def test_example_is_right(block: str, execute: Any) -> None:
+    results = run_tests(parse(block), execute)
     assert results
     assert [d.render() for r in results for d in r.diagnostics] == []
     assert all(r.checks for r in results)
