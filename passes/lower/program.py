@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from math import prod
 
 from tilec.affine import Affine
 from tilec.domain import integer
@@ -15,6 +16,7 @@ from tilec.loops import (
     Block,
     Buffer,
     Copy,
+    HostCall,
     Kernel,
     KernelParam,
     Launch,
@@ -65,6 +67,9 @@ class Builder:
         if isinstance(node, Special) and node.op == "reshape":
             self._reshape(lets[0], node)
             return
+        if isinstance(node, Special) and node.op == "host_call":
+            self._host_call(lets[0], node)
+            return
         produced = [n for let in lets for n in let.names]
         stored = [n for n in produced if n in self._outside]
         if not stored:
@@ -87,11 +92,18 @@ class Builder:
             case Literal():
                 block = literal(first, names)
             case _:
-                block = special(first, self._values, names)
+                block = special(first, self._values, names, self._flat)
         if rest:
             block += elementwise(rest, stored, self._values, names)
-        kept = [n for n in first.names if n in local]
+        kept = [n for n in first.names if n in local and n not in self._buffers]
         return (*(Alloc(self._local(n)) for n in kept), *block)
+
+    def _flat(self, name: str) -> str:
+        """Declares a rank-1 view of a value of the group being lowered; gives its name."""
+        type = self._values.types[name]
+        if name not in self._buffers:
+            self._declare(name, type)
+        return self._view(self._fresh(name), name, TensorType(type.dtype, (prod(self._values.shape(name)),)))
 
     def _local(self, name: str) -> Buffer:
         type = self._values.types[name]
@@ -118,6 +130,11 @@ class Builder:
         self._view(name, source, let.types[0])
         if source in self._constant:
             self._constant.add(name)
+
+    def _host_call(self, let: Let, node: Special) -> None:
+        for n in let.names:
+            self._declare(n, self._values.types[n], param=n in self._graph.results)
+        self._steps.append(HostCall(str(node.attribute("function")), node.args, let.names))
 
     def _view(self, name: str, source: str, type: TensorType) -> str:
         """Declares a buffer that shows the elements of `source` in another shape."""

@@ -1,7 +1,8 @@
-"""Whole-tensor operations as loop nests: gather, scatter, tensor literals."""
+"""Whole-tensor operations as loop nests: gather, scatter, random numbers, tensor literals."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 from tilec.affine import Affine
@@ -15,14 +16,23 @@ from tilec.monoid import standard
 from tilec.rules import call, cast, constant
 
 from .nests import Names, nest, over
+from .random import prng_step, random_bits
 from .values import Scope, Values
 
 MAX_LITERAL = 1 << 16
 
 
-def special(let: Let, values: Values, names: Names) -> Block:
-    """Statements that compute a Special into the buffers called by its names. Raises TileError TILE0602."""
+def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) -> Block:
+    """Statements that compute a Special into the buffers called by its names. Raises TileError TILE0602.
+
+    `flat` declares a rank-1 view of a result and gives its name.
+    """
     match let.node:
+        case Special(op="prng_step", args=(state,)):
+            after, result = let.names
+            return prng_step(state, after, flat(result), values.shape(result), values, names)
+        case Special(op="random_bits", args=(key,)):
+            return random_bits(key, flat(let.names[0]), prod(values.shape(let.names[0])), names)
         case Special(op="gather", args=(data, where)):
             return _gather(let.names[0], data, where, values, names)
         case Special(op="scatter", args=(updates, where, *_)):

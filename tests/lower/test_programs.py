@@ -161,6 +161,36 @@ def test_gather_clamps_and_scatter_drops(dtype: str) -> None:
     agree(scatter, U=np.arange(32, dtype=np.float32).reshape(2, 4, 4), I=index, L=X)
 
 
+@pytest.mark.parametrize("shape", ["5, 3", "4, 2", "1, 1", "20, 3"])
+def test_random_numbers(shape: str) -> None:
+    step = f"graph f(S: u32[3, 7]) -> (T, V) {{ T, V = special prng_step(S) {{shape = ({shape})}} }}"
+    state = np.random.default_rng(1).integers(128, 1 << 32, (3, 7), np.uint32)
+    agree(step, S=state)
+    agree(step.replace("(T, V) {", "(V) {", 1), S=state)
+    bits = f"graph f(K: u32[2]) -> (R) {{ B = special random_bits(K) {{shape = ({shape})}} R = bit_not(B) }}"
+    agree(bits, K=np.array([12345, 0xFFFFFFFF], np.uint32))
+
+
+def test_host_calls_are_steps() -> None:
+    text = """graph f(A: f32[3]) -> (R) {
+      H = special host_call(A) {function = "twice", types = ((f32, 3),)}
+      R = neg(H)
+    }"""
+    program = compiled(text)
+    got = evaluate_program(program, {"A": X[0, :3]}, {"twice": lambda a: (a * 2,)})
+    np.testing.assert_array_equal(got["R"], X[0, :3] * -2)
+
+
+def test_arg_max_has_two_components() -> None:
+    """A monoid over (value, place): ties go to the smallest place."""
+    text = """graph f(A: f32[3, 4]) -> (V, P) {
+      V: f32[3], P: i32[3] = monoid argmax(-inf:f32, 0:i32) (
+        max(a0, b0), cond(cmp_ge(a0, b0), a1, b1)) [i, j] {
+        [i] <- A[i, j]; [i] <- $(j):i32 }
+    }"""
+    agree(text, A=np.array([[1, 5, 5, 2], [-3, -4, -3, -9], [0, 0, 0, 0]], np.float32))
+
+
 def test_remat_and_custom_are_inlined() -> None:
     text = """graph f(A: f32[3, 4]) -> (R) {
       B = remat(A) do graph g(T: f32[3, 4]) -> (R) { A = neg(T)  R = exp(A) }
