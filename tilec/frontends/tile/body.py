@@ -9,6 +9,7 @@ from typing import TypeAlias
 from tilec.affine import Affine
 from tilec.dtypes import F32, I32
 from tilec.errors import Span, error
+from tilec.expr import Call as ExprCall
 from tilec.expr import IndexValue, read
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
@@ -124,7 +125,10 @@ class Body:
         inner = self.operand(call.args[0])
         if isinstance(inner, int | float):
             inner = convert(inner, dtype)
-        return Typed(cast_expr(operand(inner).expr, dtype))
+        expr = operand(inner).expr
+        if expr.dtype == dtype:
+            return Typed(ExprCall("ident", (expr,), dtype))  # keeps the sum around it from widening what is inside
+        return Typed(cast_expr(expr, dtype))
 
     def _apply(self, op: str, args: list[Operand], at: Expression) -> Operand:
         constants = [a for a in args if isinstance(a, int | float)]

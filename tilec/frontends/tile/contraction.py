@@ -64,7 +64,7 @@ def _type(scope: Scope, name: Ident) -> DType:
     return scope.generics.get(name.text) or type_named(name, scope.generics)
 
 
-_LINEAR = frozenset({"add", "sub", "mul", "neg", "ident"})
+_LINEAR = frozenset({"add", "sub", "mul", "neg"})
 
 
 def widen(expr: Expr, dtype: DType) -> Expr:
@@ -73,12 +73,8 @@ def widen(expr: Expr, dtype: DType) -> Expr:
     Only sums, differences and products (and choices between them) are carried out wide; every other operation, a
     conversion that the program wrote above all, keeps its type.
     """
-    if (
-        expr.dtype == dtype
-        or expr.dtype == BOOL
-        or dtype.is_float != expr.dtype.is_float
-        or dtype.bits < expr.dtype.bits
-    ):
+    narrow = expr.dtype
+    if narrow == BOOL or narrow.is_float != dtype.is_float or narrow.bits >= dtype.bits:
         return expr
     match expr:
         case Call(op, args) if op in _LINEAR:
