@@ -250,8 +250,6 @@ def _row_loop(nest: _Nest, lane: str) -> str | None:
 
 def _contraction(plan: _Plan, nest: _Nest, lane: str, target: Target) -> None:
     row = _row_loop(nest, lane)
-    if row is not None and row in nest.guarded:
-        plan.attempt(_step("interior", row))
     tiling = _tiling(nest, lane, row, target)
     before = plan.kernel, list(plan.directives)
     if tiling.packed is not None and _blocked(plan, nest, lane, row, tiling, target):
@@ -287,6 +285,7 @@ def _micro_kernel(
     at = f"{row}.0" if row else f"{lane}.0"
     if row and not plan.attempt(
         _step("reorder", row, f"{lane}.1", *inner),
+        *_interior(nest, row),
         _step("tile", row, tiling.rows, f"{row}.0", f"{row}.1", "cut", "balanced"),
     ):
         return False
@@ -330,6 +329,7 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
         _step("reorder", *far, *split, *shared, row, f"{lane}.p", *after),
         *([_step("tile", cut, block, f"{cut}.0", f"{cut}.1", "cut", "balanced")] if cut else []),
         _step("reorder", *shared, row, f"{lane}.p", *near),
+        *_interior(nest, row),
         _step("tile", row, _row_block(nest, row, tiling, target), f"{row}.b", f"{row}.p"),
         _step("reorder", f"{lane}.p", f"{row}.p", *near),
         _step("tile", f"{lane}.p", column, f"{lane}.0", f"{lane}.1"),
@@ -353,6 +353,11 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
         _threads(plan, nest, [*shared, f"{row}.b", f"{row}.p"], target)
         _vectorize_pack(plan, nest, use, new, tiling)
     return done
+
+
+def _interior(nest: _Nest, row: str) -> list[Directive]:
+    """Rows that need no guard apart from those at the edges."""
+    return [_step("interior", row)] if row in nest.guarded else []
 
 
 def _vectorize_pack(plan: _Plan, nest: _Nest, use: Use, new: str, tiling: _Tiling) -> None:
