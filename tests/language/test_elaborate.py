@@ -10,7 +10,7 @@ import pytest
 from tests.language.elaborated import codes, elaborated, f32, result, results, signature
 from tilec.frontends.tile.elaborate import elaborate, to_graph
 from tilec.frontends.tile.parser import parse
-from tilec.graph import Contraction, TensorType
+from tilec.graph import Apply, Contraction, TensorType
 
 
 def same(found: Any, wanted: Any, dtype: str | None = None) -> None:
@@ -337,3 +337,14 @@ def test_generic_type_inside_a_body() -> None:
 
 def test_scalar_beyond_64_bits() -> None:
     assert codes("function (A, S) -> (O) { O = A * S; }", A=V, S=1 << 70) == ["TILE0415"]
+
+
+def test_constants_are_written_in_the_type_they_take() -> None:
+    """No casts of literals: beside a strong operand a constant is made in that operand's type at once."""
+    graph = elaborated("function (A, C) -> (O) { O = C ? A * 2 + 1 : 0; }", A=V.astype(np.float16), C=V > 2).graph
+    assert [let.node.op for let in graph.lets if isinstance(let.node, Apply)] == ["mul", "add", "cond"]
+
+
+def test_weak_constants_stay_weak_among_themselves() -> None:
+    text = "function (A, C, S) -> (O) { W = C ? S : 1.5; O = A + W * 2; }"
+    same(result(text, A=V.astype(np.float16), C=V > 2, S=3), [4, 5, 9, 10, 11], "float16")

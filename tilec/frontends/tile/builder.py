@@ -26,7 +26,7 @@ from tilec.graph import Attribute, Let, Literal, Node, Param, TensorType
 from tilec.rules import shape_text, weak_dtype
 
 MAX_RANK = 16
-MAX_LETS = 50_000
+MAX_LETS = 20_000
 MAX_STEPS = 100_000
 MAX_DEPTH = 220
 _HUGE = 1 << 63

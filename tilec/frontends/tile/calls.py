@@ -15,8 +15,8 @@ from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, 
 from tilec.frontends.tile.testdata import list_data, random_data
 from tilec.frontends.tile.trees import has_index
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
-from tilec.graph import Apply
-from tilec.rules import apply_type
+from tilec.graph import Apply, TensorType
+from tilec.rules import apply_type, weak_dtype
 
 
 def value(b: Builder, scope: Scope, expression: Expression, name: str | None = None) -> Value:
@@ -83,9 +83,21 @@ def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str 
     """An elementwise builtin: folded where every operand is a constant, else a Let."""
     if all(isinstance(a, Scalar) for a in args):
         return Scalar(fold(op, [a.value for a in args if isinstance(a, Scalar)], at.span))
-    tensors = [b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
-    _, type = apply_type(op, [t.type for t in tensors], None, at.span)
+    operands = [a if isinstance(a, Scalar) else b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
+    wanted, type = apply_type(op, [_type(o) for o in operands], None, at.span)
+    tensors = [_in_type(b, o, None if type.weak else d, at.span) for o, d in zip(operands, wanted)]
     return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(op, tensors, at.span))
+
+
+def _type(operand: Scalar | Tensor) -> TensorType:
+    return operand.type if isinstance(operand, Tensor) else TensorType(weak_dtype(operand.value), (), weak=True)
+
+
+def _in_type(b: Builder, operand: Scalar | Tensor, dtype: DType | None, span: Span) -> Tensor:
+    """A constant beside a strong operand is written in the type that it takes there: no cast is needed later."""
+    if isinstance(operand, Tensor):
+        return operand
+    return b.literal(operand.value if dtype is None else convert(operand.value, dtype), span, dtype)
 
 
 def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:

@@ -25,7 +25,6 @@ from tilec.frontends.tile.syntax import (
 )
 from tilec.frontends.tile.trees import expressions, targets, walk
 
-MAX_STATEMENTS = 20_000
 MAX_NAMES = 4_000
 CATEGORIES = frozenset({"float", "int", "uint", "integer", "bool", "number", "any"})
 
@@ -192,10 +191,6 @@ class _Body:
     later: dict[str, Span] = field(default_factory=dict)
 
     def statements(self, body: tuple[Statement, ...]) -> None:
-        if len(body) > MAX_STATEMENTS:
-            span = body[MAX_STATEMENTS].span
-            self.report.error("TILE0417", f"more than {MAX_STATEMENTS} statements in one function", span)
-            return
         for statement in body:
             for target in targets(statement):
                 self.later.setdefault(target.text, target.span)
