@@ -39,9 +39,9 @@ from tilec.graph import (
     subgraphs,
     with_subgraphs,
 )
+from tilec.specials import SPECIALS
 from tilec.text.expr_text import Scope, parse_expr
 
-EFFECTS = frozenset(("assert", "host_call"))  # specials that do something besides computing their results
 _LIMIT = 1000  # replacements of one Let or one expression node: far more than any terminating rule set needs
 
 
@@ -138,7 +138,8 @@ def names(graph: Graph) -> set[str]:
 def has_effect(node: Node) -> bool:
     """Whether a node does something besides computing its results, perhaps in a sub-Graph."""
     if isinstance(node, Special):
-        return node.op in EFFECTS
+        entry = SPECIALS.get(node.op)
+        return entry is None or entry.effect
     return any(has_effect(let.node) for graph in subgraphs(node) for let in graph.lets)
 
 

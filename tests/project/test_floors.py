@@ -101,7 +101,8 @@ def test_imports_go_down(module: str) -> None:
 @pytest.mark.parametrize("module", [m for m in FILES if part(m) in APART])
 def test_parts_of_floor_four_stay_apart(module: str) -> None:
     for target, _ in imports(module):
-        same = target.split(".")[:3] == module.split(".")[:3]  # tilec.passes.lower is one part, tilec.passes.fuse another
+        # tilec.passes.lower is one part, tilec.passes.fuse another
+        same = target.split(".")[:3] == module.split(".")[:3]
         assert same or part(target) not in APART, f"{module} imports {target}"
 
 

@@ -90,7 +90,7 @@ def test_guards_that_intervals_cannot_use() -> None:
     """i + j < 10 and i - j >= 0 together bound j by 4: only exact reasoning sees it."""
     text = "kernel k(out A: f32[5]) { for i in 10 { for j in 10 { if 9 - i - j >= 0, i - j >= 0 { A[j] = 0.0 } } } }"
     verify_kernel(parse_kernel(text))
-    with pytest.raises(TileError, match="outside of 0 .. 3"):
+    with pytest.raises(TileError, match=r"outside of 0 \.\. 3"):
         verify_kernel(parse_kernel(text.replace("f32[5]", "f32[4]")))
 
 

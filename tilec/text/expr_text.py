@@ -83,9 +83,11 @@ def operation_text(op: str, dtype: DType | None) -> str:
 
 
 def _arguments(call: Call, args: Sequence[Expr], scope: Scope) -> str:
-    first = args[0].dtype if args else None
-    wanted = (_argument_dtype(call.op, call.dtype, i, first if i else None) for i in range(len(args)))
-    return ", ".join(print_expr(a, scope, w) for a, w in zip(args, wanted))
+    texts: list[str] = []
+    for arg in args:  # a plain loop: a generator would cost a frame for every level of nesting
+        wanted = _argument_dtype(call.op, call.dtype, len(texts), args[0].dtype if texts else None)
+        texts.append(print_expr(arg, scope, wanted))
+    return ", ".join(texts)
 
 
 def _suffix(dtype: DType, expected: DType | None) -> str:
