@@ -117,7 +117,12 @@ def prelude(fp64: bool) -> str:
 _PRELUDE = """#pragma OPENCL FP_CONTRACT OFF
 
 float tilec_f16_from_bits(ushort bits) { return vload_half(0, (const half *)&bits); }
-ushort tilec_f16_to_bits(float x) { ushort bits; vstore_half_rte(x, 0, (half *)&bits); return bits; }
+ushort tilec_f16_to_bits(float x) {
+  const uint wide = as_uint(x);
+  ushort bits;
+  vstore_half_rte(x, 0, (half *)&bits);
+  return isnan(x) ? (ushort)(((wide >> 16) & 0x8000u) | 0x7e00u | ((wide >> 13) & 0x1ffu)) : bits;
+}
 float tilec_bf16_from_bits(ushort bits) { return as_float((uint)bits << 16); }
 ushort tilec_bf16_to_bits(float x) {
   const uint bits = as_uint(x);
