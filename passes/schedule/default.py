@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import ceil, prod
+from math import prod
 
 from tilec.affine import Affine
 from tilec.errors import TileError
@@ -24,7 +24,8 @@ from tilec.schedule import Argument, Directive, Schedule, directive
 from tilec.target import Target
 
 SMALL = 512  # points: below, a nest keeps its plain loops
-MANY = 1 << 16  # points: from here on it pays to use threads
+MANY = 1 << 16  # points of an elementwise nest: from here on it pays to use threads
+MANY_TERMS = 1 << 19  # the same for a contraction in registers
 REDUCTION_BLOCK = 384
 COLUMN_BLOCK = 1024
 ROW_BLOCK = 168
@@ -184,7 +185,7 @@ def _lanes(plan: _Plan, loop: str, name: str, extent: int, nest: _Nest, target: 
 
 def _threads(plan: _Plan, nest: _Nest, loops: Iterable[str], target: Target) -> None:
     """Runs the outermost suitable loop in threads, where there is much to do."""
-    if nest.points < MANY or target.threads < 2:
+    if nest.points < (MANY_TERMS if nest.reductions else MANY) or target.threads < 2:
         return
     for loop in loops:
         if nest.extents.get(loop, 2) >= 2 and plan.has(loop) and plan.attempt(_step("parallel", loop)):
@@ -330,7 +331,7 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
         *([_step("tile", cut, block, f"{cut}.0", f"{cut}.1", "cut", "balanced")] if cut else []),
         _step("reorder", *shared, row, f"{lane}.p", *near),
         *_interior(nest, row),
-        _step("tile", row, _row_block(nest, row, tiling, target), f"{row}.b", f"{row}.p"),
+        _step("tile", row, _row_block(nest, row, tiling, 1 if shared else target.threads), f"{row}.b", f"{row}.p"),
         _step("reorder", f"{lane}.p", f"{row}.p", *near),
         _step("tile", f"{lane}.p", column, f"{lane}.0", f"{lane}.1"),
         _step("reorder", f"{row}.p", f"{lane}.1", *near),
@@ -390,11 +391,22 @@ def _split_reductions(nest: _Nest) -> tuple[list[str], str | None, int, list[str
     return loops, cut, max(1, REDUCTION_BLOCK // size), near
 
 
-def _row_block(nest: _Nest, row: str, tiling: _Tiling, target: Target) -> int:
-    extent = nest.extents[row]
-    share = ceil(extent / max(1, target.threads)) if nest.points >= MANY else extent
-    rows = max(1, tiling.rows)
-    return max(rows, -(-min(ROW_BLOCK, share) // rows) * rows)
+def _row_block(nest: _Nest, row: str, tiling: _Tiling, threads: int) -> int:
+    """Rows per block: about ROW_BLOCK, so that `threads` have equally much to do."""
+    extent, threads = nest.extents[row], threads if nest.points >= MANY_TERMS else 1
+    least = -(-extent // ROW_BLOCK)
+
+    def cost(block: int) -> int:
+        blocks, rest = divmod(extent, block)
+        return -(-blocks // threads) * _row_cost(block, tiling.rows) + _row_cost(rest, tiling.rows)
+
+    counts = [n for n in range(least, 2 * least + threads + 1) if n % threads == 0] or [least]
+    return min((max(1, -(-extent // n)) for n in counts), key=cost)
+
+
+def _row_cost(rows: int, tile: int) -> int:
+    """Rows, and some more for a tile that is not full."""
+    return rows + (2 if rows % tile else 0)
 
 
 def _variables(form: object) -> frozenset[str]:
