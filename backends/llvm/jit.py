@@ -61,7 +61,7 @@ def machine(target: Target) -> Any:
     features = ",".join(target.features)
     if own:
         return found.create_target_machine(target.cpu, features, opt=2, jit=True, codemodel="jitdefault")
-    return found.create_target_machine(target.cpu, features, opt=2, reloc="pic")
+    return found.create_target_machine(target.cpu, features, opt=2, reloc="pic", codemodel="default")
 
 
 def _parse(text: str, target: Target) -> Any:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from tilec.dtypes import BF16, BOOL, F16, F32, F64, DType
+import numpy as np
+
+from tilec.dtypes import BF16, BOOL, F16, F64, DType
 
 NARROW = (F16, BF16)
 
@@ -68,16 +70,9 @@ def mangled(type_text: str) -> str:
 
 def float_text(value: float, dtype: DType) -> str:
     """A float constant, exactly, in LLVM's hexadecimal form (the bits of a double also for `float`)."""
-    if dtype in NARROW:
+    with np.errstate(over="ignore"):
         value = float(dtype.numpy.type(value))
-    if dtype != F64:
-        value = _single(value)
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
-
-
-def _single(value: float) -> float:
-    """The nearest float32, infinite beyond its range."""
-    return float(F32.numpy.type(value))
 
 
 def scalar_text(value: int | float, dtype: DType) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -86,3 +87,20 @@ def ulp_distance(a: Array, b: Array) -> int:
     keep = ~nan_a
     distance = np.abs(ordered_bits(a[keep]) - ordered_bits(b[keep]))
     return int(max(distance, default=0))
+
+
+def undefined_symbols(elf: bytes) -> set[str]:
+    """Names that an ELF64 little-endian object imports."""
+    (section_offset,) = struct.unpack_from("<Q", elf, 40)
+    size, count = struct.unpack_from("<HH", elf, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", elf, section_offset + i * size) for i in range(count)]
+    found = set()
+    for _, kind, _, _, offset, length, link, _, _, entry in sections:
+        if kind != 2:  # SHT_SYMTAB
+            continue
+        strings = sections[link][4]
+        for at in range(offset, offset + length, entry):
+            name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", elf, at)
+            if section == 0 and name:
+                found.add(elf[strings + name : elf.index(b"\0", strings + name)].decode())
+    return found
