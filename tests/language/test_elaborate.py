@@ -348,3 +348,10 @@ def test_constants_are_written_in_the_type_they_take() -> None:
 def test_weak_constants_stay_weak_among_themselves() -> None:
     text = "function (A, C, S) -> (O) { W = C ? S : 1.5; O = A + W * 2; }"
     same(result(text, A=V.astype(np.float16), C=V > 2, S=3), [4, 5, 9, 10, 11], "float16")
+
+
+def test_fractional_index_values_are_as_precise_as_what_is_beside_them() -> None:
+    found = result("function (A[N]) -> (O) { O[i] = A[i] * (i / 3); }", A=np.ones(5))
+    np.testing.assert_array_equal(found, np.arange(5) / 3)
+    found = result("function (A[N]) -> (O) { O[i] = A[i] * (i / 4 + 1/2); }", A=np.ones(5, np.float16))
+    same(found, np.arange(5) / 4, "float16")  # 1/2 stands alone: integers, 0

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 from tilec.affine import Affine
-from tilec.dtypes import F32, I32
+from tilec.dtypes import F32, F64, I32, DType
 from tilec.errors import Span, error
 from tilec.expr import Call as ExprCall
 from tilec.expr import IndexValue, read
@@ -134,11 +134,12 @@ class Body:
         constants = [a for a in args if isinstance(a, int | float)]
         if len(constants) == len(args):
             return fold(op, constants, at.span)
-        return call_typed(op, [operand(a) for a in args], span=at.span)
+        wide = any(isinstance(a, Typed) and not a.weak and a.expr.dtype == F64 for a in args)
+        return call_typed(op, [operand(a, F64 if wide else F32) for a in args], span=at.span)
 
 
-def operand(value: Operand) -> Typed:
-    """A typed, possibly weak expression. An index form with fractions is its exact value, as a float."""
+def operand(value: Operand, real: DType = F32) -> Typed:
+    """A typed, possibly weak expression. An index form with fractions is its value, divided out in the type `real`."""
     if isinstance(value, Typed):
         return value
     if not isinstance(value, Affine):
@@ -147,7 +148,8 @@ def operand(value: Operand) -> Typed:
     whole = Typed(IndexValue(value * scale, I32), weak=True)
     if scale == 1:
         return whole
-    return call_typed("div", [Typed(cast_expr(whole.expr, F32), weak=True), literal(float(scale))])
+    quotient = call_typed("div", [Typed(cast_expr(whole.expr, real)), literal(float(scale))])
+    return Typed(quotient.expr, weak=True)
 
 
 def _affine(at: Binary, left: Operand, right: Operand) -> Affine | None:
