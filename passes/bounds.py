@@ -2,7 +2,8 @@
 
 Index variables are substituted so that all forms are integer and index i runs over 0 <= i < extent, the tightest box
 that holds all points (exact up to the limits of `tilec.polyhedron`). Lexicographic order, hence the order of a float
-sum, is kept. A variable that keeps its meaning keeps its name. Accesses and sinks stay: the points of the box at which
+sum, is kept. A contraction that scatters is made to gather where that is possible (see `tilec.gather_form`). A variable
+that keeps its meaning keeps its name. Accesses and sinks stay: the points of the box at which
 they are in range are the points of the contraction. A contraction without points gets a box of extents 0.
 
 Errors: TILE0401 an index that nothing bounds; TILE0402 an assignment with several writers of one cell; TILE0210 a
@@ -26,6 +27,7 @@ from math import floor
 
 from tilec.affine import Affine, Size
 from tilec.domain import (
+    Box,
     Unbounded,
     box_of,
     conditions,
@@ -37,6 +39,7 @@ from tilec.domain import (
 )
 from tilec.errors import Report, Span, error
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
+from tilec.gather_form import gather_form
 from tilec.graph import Constraint, Contraction, Graph, Let, Sink, subgraphs, with_subgraphs
 from tilec.polyhedron import Undecided
 
@@ -89,10 +92,19 @@ def contraction(
         node = _substitute(node, normal.values)
     node = replace(node, indices=normal.indices, extents=normal.extents)
     box = box_of(node)
-    node = replace(node, constraints=tuple(c for c in node.constraints if not implied(c, box)))
+    node = replace(node, constraints=_needed(node, shapes, box))
+    gathering = gather_form(node)
+    if gathering is not None:
+        return contraction(gathering, shapes, span, report)
     if node.monoid.name == "assign":
         _check_writers(node, conditions(node, shapes), span)
     return node
+
+
+def _needed(node: Contraction, shapes: Shapes, box: Box) -> tuple[Constraint, ...]:
+    """Constraints that neither the box nor an access or sink implies."""
+    accesses = frozenset(conditions(replace(node, constraints=()), shapes))
+    return tuple(c for c in dict.fromkeys(node.constraints) if c not in accesses and not implied(c, box))
 
 
 def _substitute(node: Contraction, values: Mapping[str, Affine]) -> Contraction:

@@ -6,7 +6,7 @@ all accesses, sinks and constraints. `normalise` gives it variables that run fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -106,10 +106,10 @@ def _is_fractional(form: Affine) -> bool:
 def _shifted(indices: tuple[str, ...], values: dict[str, Affine], box: Box) -> Normal:
     """Moves every variable's range to start at 0; a variable that is no longer the user's gets a name of its own."""
     scaled = {name for v in values.values() for name in v.variables()} | values.keys()
-    taken = set(indices)
     names: dict[str, str] = {}
     for i in indices:
-        names[i] = i if i not in scaled and box[i][0] == 0 else _fresh(i, taken)
+        kept = i not in scaled and box[i][0] == 0
+        names[i] = i if kept else fresh(i, {*indices, *names.values()})
     moves = {i: Affine.var(names[i]) + box[i][0] for i in indices}
     return Normal(
         tuple(names[i] for i in indices),
@@ -118,12 +118,12 @@ def _shifted(indices: tuple[str, ...], values: dict[str, Affine], box: Box) -> N
     )
 
 
-def _fresh(name: str, taken: set[str]) -> str:
-    n = 1
-    while f"{name}_{n}" in taken:
-        n += 1
-    taken.add(f"{name}_{n}")
-    return f"{name}_{n}"
+def fresh(name: str, taken: Collection[str]) -> str:
+    """`name`, numbered so that it differs from all that are taken."""
+    found, n = name, 1
+    while found in taken:
+        found, n = f"{name}_{n}", n + 1
+    return found
 
 
 # --- boxes ------------------------------------------------------------------------------------------------------------
@@ -380,6 +380,17 @@ def _leading(n: int, m: int, k: int) -> Iterable[Row]:
         yield (*unit, 0)
         yield (*(-u for u in unit), 0)
     yield (*(0,) * n, *(int(i == k) for i in range(m)), -1)
+
+
+def injective(form: Affine, box: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether a form tells all points of its variables apart for certain, like the digits of a number."""
+    reach = 0  # largest difference that the terms so far make
+    for a, name in sorted((abs(_int(c)), n) for n, c in form.terms):
+        low, high = box[name]
+        if high > low and a <= reach:
+            return False
+        reach += a * (high - low)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@
 Cells that no point reaches hold the default (or 0), which is nobody's identity in general: they are told apart by
 visiting the reached ones, exactly, with the sink at the points of a projection of the domain (`domain.reached`).
 
-Loop order: variables that alone determine an axis of the output first, then the others as in `indices`, so that the
+Loop order: variables that an output index determines first, then the others as in `indices`, so that the
 terms of one cell are aggregated in lexicographic order.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tilec.affine import Affine, Coef
-from tilec.domain import Reached, box_of, conditions, guards, integer, reached
+from tilec.domain import Reached, box_of, conditions, guards, injective, integer, reached
 from tilec.dtypes import DType
 from tilec.expr import Expr, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let
@@ -114,10 +114,21 @@ def _components(
 
 
 def _order(space: Space) -> Loops:
-    """Variables that alone determine an output axis first, in the order of the first sink; then the others."""
-    own = [f.terms[0][0] for f in space.sinks[0] if len(f.terms) == 1] if len(space.sinks) == 1 else []
+    """Variables that an output index determines first, in the order of the output's axes; then the others."""
+    box = {i: (0, e - 1) for i, e in space.extents.items()}
+    known = [f for f in space.sinks[0] if injective(f, box)] if len(space.sinks) == 1 else []
+    own = [i for f in known for i in sorted(f.variables(), key=_descending(f))]
     ordered = dict.fromkeys([*own, *space.extents])
     return [(i, space.extents[i]) for i in ordered]
+
+
+def _descending(form: Affine) -> Callable[[str], int]:
+    def key(variable: str) -> int:
+        c = form.coefficient(variable)
+        assert isinstance(c, int)
+        return -abs(c)
+
+    return key
 
 
 def _is_definition(node: Contraction, space: Space) -> bool:
