@@ -1,9 +1,9 @@
 """Floor 3: the integer points of a contraction's domain, found the plain way, for the evaluator only.
 
 A condition says that a rational affine form is an integer in [0, bound). All points lie in a box found by rational
-interval propagation and, where that leaves an index unbounded, by Fourier-Motzkin elimination (Schrijver, Theory of
-Linear and Integer Programming, 12.2). The box is enumerated and filtered with exact integer arithmetic. This is on
-purpose independent of `tilec.domain`, which it checks.
+interval propagation and, where that leaves an index unbounded, from the linear combinations of the forms that give the
+index. The box is enumerated and filtered with exact integer arithmetic. This is on purpose independent of
+`tilec.domain`, which it checks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from tilec.affine import Affine, Poly
 from tilec.errors import Span, error
 from tilec.numpy_semantics import Array
 
-Row: TypeAlias = tuple[tuple[Fraction, ...], Fraction]  # coefficients . indices + constant >= 0
-Interval: TypeAlias = tuple[int | None, int | None]
+Interval: TypeAlias = tuple[Fraction | None, Fraction | None]
 
 CHUNK = 1 << 18
 
@@ -54,12 +53,14 @@ def rational(value: int | Fraction | Poly) -> Fraction:
 def points(indices: Sequence[str], conditions: Sequence[Condition], span: Span | None = None) -> Iterator[Points]:
     """Chunks of the points that satisfy all conditions, in lexicographic order of `indices`.
 
-    Raises TILE0401 where an index is unbounded.
+    Raises TILE0401 where an index is unbounded, TILE0414 where the points cannot be numbered.
     """
     box = bounding_box(indices, conditions, span)
     if box is None:
         return
     shape = [high - low + 1 for low, high in box]
+    if prod(shape) >= 1 << 62:
+        raise error("TILE0414", f"a box of {prod(shape)} points holds the contraction's domain", span)
     for start in range(0, prod(shape), CHUNK):
         numbers = np.arange(start, min(start + CHUNK, prod(shape)), dtype=np.int64)
         grid = np.unravel_index(numbers, shape) if shape else ()
@@ -102,116 +103,143 @@ def bounding_box(
     indices: Sequence[str], conditions: Sequence[Condition], span: Span | None = None
 ) -> list[tuple[int, int]] | None:
     """An inclusive range per index that holds all points; None where there is none."""
-    rows = _rows(indices, conditions)
+    rows = [_row(indices, c, c.bound) for c in conditions if c.bound is not None]
+    if any(r.high < 0 for r in rows):
+        return None
     box = _propagate(rows, [(None, None)] * len(indices))
     if box is not None and any(None in interval for interval in box):
-        exact = [_eliminate(rows, axis) for axis in range(len(indices))]
-        if any(interval is None for interval in exact):
-            return None
-        box = _propagate(rows, [interval for interval in exact if interval is not None])
+        start = _combine(rows, len(indices))
+        box = None if start is None else _propagate(rows, start)
     if box is None:
         return None
     result = []
     for name, (low, high) in zip(indices, box):
         if low is None or high is None:
             raise error("TILE0401", f"index '{name}' is unbounded", span, help="add a constraint, such as 'i < 10'")
-        result.append((low, high))
+        result.append((ceil(low), floor(high)))
     return result
 
 
-def _rows(indices: Sequence[str], conditions: Sequence[Condition]) -> list[Row]:
-    rows: list[Row] = []
-    for c in conditions:
-        if c.bound is None:
-            continue
-        coefficients = tuple(rational(c.form.coefficient(i)) for i in indices)
-        constant = rational(c.form.const)
-        rows.append((coefficients, constant))
-        rows.append((tuple(-x for x in coefficients), c.bound - 1 - constant))
-    return rows
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """0 <= coefficients . indices + constant <= high."""
+
+    coefficients: tuple[Fraction, ...]
+    constant: Fraction
+    high: Fraction
+
+
+def _row(indices: Sequence[str], condition: Condition, bound: int) -> _Row:
+    form = condition.form
+    coefficients = tuple(rational(form.coefficient(i)) for i in indices)
+    return _Row(coefficients, rational(form.const), Fraction(bound - 1))
 
 
 _ROUNDS = 50  # a box is sound after any number of rounds
 
 
-def _propagate(rows: Sequence[Row], box: list[Interval]) -> list[Interval] | None:
-    """Tightens each index's interval by each row, given the intervals of the others."""
+def _propagate(rows: Sequence[_Row], box: Sequence[Interval], whole: bool = True) -> list[Interval] | None:
+    """Tightens each variable's interval by each row, given those of the others; None where the rows contradict.
+
+    whole: the variables are integers.
+    """
+    found = list(box)
     for _ in range(_ROUNDS):
-        before = list(box)
-        for coefficients, constant in rows:
-            for axis, c in enumerate(coefficients):
-                if c == 0:
-                    continue
-                rest = _upper(coefficients, constant, box, axis)
-                if rest is None:
-                    continue
-                low, high = box[axis]
-                if c > 0:  # axis >= -rest / c
-                    edge = ceil(-rest / c)
-                    low = edge if low is None else max(low, edge)
-                else:
-                    edge = floor(rest / -c)
-                    high = edge if high is None else min(high, edge)
-                if low is not None and high is not None and low > high:
-                    return None
-                box[axis] = (low, high)
-            if not any(coefficients) and constant < 0:
+        before = list(found)
+        for row in rows:
+            if not any(row.coefficients) and not 0 <= row.constant <= row.high:
                 return None
-        if box == before:
+            for axis, c in enumerate(row.coefficients):
+                if c:
+                    found[axis] = interval = _tighten(row, axis, found, whole)
+                    if interval[0] is not None and interval[1] is not None and interval[0] > interval[1]:
+                        return None
+        if found == before:
             break
-    return box
+    return found
 
 
-def _upper(coefficients: Sequence[Fraction], constant: Fraction, box: list[Interval], skip: int) -> Fraction | None:
-    """Greatest value of the row without its term `skip`, None if unbounded."""
-    total = constant
-    for axis, c in enumerate(coefficients):
-        if axis == skip or c == 0:
+def _tighten(row: _Row, axis: int, box: Sequence[Interval], whole: bool) -> Interval:
+    """The interval of one variable, cut to what one row allows."""
+    c = row.coefficients[axis]
+    rest = _range(row, axis, box)
+    ends = [None if rest[1] is None else -rest[1] / c, None if rest[0] is None else (row.high - rest[0]) / c]
+    low, high = ends if c > 0 else reversed(ends)
+    if whole:
+        low, high = low if low is None else Fraction(ceil(low)), high if high is None else Fraction(floor(high))
+    old_low, old_high = box[axis]
+    low = old_low if low is None else low if old_low is None else max(low, old_low)
+    high = old_high if high is None else high if old_high is None else min(high, old_high)
+    return low, high
+
+
+def _range(row: _Row, skip: int, box: Sequence[Interval]) -> Interval:
+    """Least and greatest value of a row without its term `skip`."""
+    low: Fraction | None = row.constant
+    high: Fraction | None = row.constant
+    for axis, c in enumerate(row.coefficients):
+        if axis != skip and c:
+            ends = box[axis] if c > 0 else box[axis][::-1]
+            low = None if low is None or ends[0] is None else low + c * ends[0]
+            high = None if high is None or ends[1] is None else high + c * ends[1]
+    return low, high
+
+
+def _combine(rows: Sequence[_Row], count: int) -> list[Interval] | None:
+    """Intervals of the indices that are linear combinations of the rows; None where the rows contradict.
+
+    Every row has a lower and an upper end, so the domain of the rows is bounded in exactly those directions. The
+    reduced echelon form gives, per row, a combination y of the rows whose leading index has coefficient 1; if nothing
+    else is left in it, y is that index. Contradictions are looked for in terms of the y's, of which all rows consist.
+    """
+    reduced = _echelon([list(r.coefficients) for r in rows], count)
+    values = [_value(rows, weights) for _, _, weights in reduced]
+    pivots = [pivot for pivot, _, _ in reduced]
+    in_terms = [_Row(tuple(r.coefficients[p] for p in pivots), r.constant, r.high) for r in rows]
+    tight = _propagate(in_terms, values, whole=False)
+    if tight is None:
+        return None
+    result: list[Interval] = [(None, None)] * count
+    for (pivot, left, _), interval in zip(reduced, tight):
+        if sum(x != 0 for x in left) == 1:
+            result[pivot] = interval
+    return result
+
+
+def _value(rows: Sequence[_Row], weights: Sequence[Fraction]) -> Interval:
+    """Range of a combination of the rows' linear parts."""
+    low = sum((min(w * -r.constant, w * (r.high - r.constant)) for r, w in zip(rows, weights)), Fraction(0))
+    high = sum((max(w * -r.constant, w * (r.high - r.constant)) for r, w in zip(rows, weights)), Fraction(0))
+    return low, high
+
+
+Reduced: TypeAlias = tuple[int, list[Fraction], list[Fraction]]
+
+
+def _echelon(matrix: list[list[Fraction]], count: int) -> list[Reduced]:
+    """Reduced row echelon form: (pivot column, row, the combination of the matrix' rows that gives it)."""
+    work = [(row, [Fraction(i == k) for k in range(len(matrix))]) for i, row in enumerate(matrix)]
+    done: list[Reduced] = []
+    for column in range(count):
+        found = next((w for w in work if w[0][column]), None)
+        if found is None:
             continue
-        edge = box[axis][1] if c > 0 else box[axis][0]
-        if edge is None:
-            return None
-        total += c * edge
-    return total
+        work.remove(found)
+        scale = found[0][column]
+        pivot = [x / scale for x in found[0]], [x / scale for x in found[1]]
+        work = [_minus(w, pivot, column) for w in work]
+        done = [(p, *_minus((row, weights), pivot, column)) for p, row, weights in done]
+        done.append((column, *pivot))
+    return done
 
 
-def _eliminate(rows: Sequence[Row], keep: int) -> Interval | None:
-    """Range of one index after Fourier-Motzkin elimination of all others; None where the rows contradict."""
-    current = _distinct(rows)
-    for axis in range(len(rows[0][0]) if rows else 0):
-        if axis == keep:
-            continue
-        positive = [r for r in current if r[0][axis] > 0]
-        negative = [r for r in current if r[0][axis] < 0]
-        neutral = [r for r in current if r[0][axis] == 0]
-        current = _distinct([*neutral, *(_combine(p, n, axis) for p in positive for n in negative)])
-    low: int | None = None
-    high: int | None = None
-    for coefficients, constant in current:
-        c = coefficients[keep]
-        if c > 0:
-            low = ceil(-constant / c) if low is None else max(low, ceil(-constant / c))
-        elif c < 0:
-            high = floor(constant / -c) if high is None else min(high, floor(constant / -c))
-        elif constant < 0:
-            return None
-    return None if low is not None and high is not None and low > high else (low, high)
+Weighted: TypeAlias = tuple[list[Fraction], list[Fraction]]
 
 
-def _combine(positive: Row, negative: Row, axis: int) -> Row:
-    p, n = positive[0][axis], -negative[0][axis]
-    coefficients = tuple(n * a + p * b for a, b in zip(positive[0], negative[0]))
-    return coefficients, n * positive[1] + p * negative[1]
-
-
-def _distinct(rows: Sequence[Row]) -> list[Row]:
-    """Rows scaled to a leading coefficient of 1 or -1; of parallel ones only the tightest."""
-    tightest: dict[tuple[Fraction, ...], Fraction] = {}
-    for coefficients, constant in rows:
-        scale = abs(next((c for c in coefficients if c), Fraction(1)))
-        key = tuple(c / scale for c in coefficients)
-        tightest[key] = min(tightest.get(key, constant / scale), constant / scale)
-    return list(tightest.items())
+def _minus(row: Weighted, pivot: Weighted, column: int) -> Weighted:
+    """`row` with a multiple of the pivot row subtracted so that `column` vanishes."""
+    factor = row[0][column]
+    return [a - factor * b for a, b in zip(row[0], pivot[0])], [a - factor * b for a, b in zip(row[1], pivot[1])]
 
 
 def resolve_form(form: Affine, sizes: Mapping[str, int]) -> Affine:

@@ -16,12 +16,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
+
 from tilec.affine import Affine, Size
 from tilec.builtins import ALIASES, BUILTINS, Builtin
 from tilec.dtypes import BOOL, F32, I32, I64, DType, promote
 from tilec.errors import Span, error
 from tilec.expr import Call, Const, Expr, IndexValue
 from tilec.graph import TensorType
+from tilec.numpy_semantics import cast as convert
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +178,31 @@ def shape_text(shape: tuple[Size, ...]) -> str:
 
 
 def cast(expr: Expr, dtype: DType) -> Expr:
-    """The expression converted to `dtype`; constants and index values are converted at once, bool is `x != 0`."""
+    """The expression converted to `dtype`: constants at once, from their value as rounded to their own type."""
     if expr.dtype == dtype:
         return expr
     if isinstance(expr, Const):
-        return constant(expr.value, dtype)
-    if isinstance(expr, IndexValue) and dtype in (I64, I32):
-        return IndexValue(expr.form, dtype)
+        return constant(_rounded(expr), dtype)
+    if isinstance(expr, IndexValue) and (expr.dtype, dtype) == (I64, I32):
+        return IndexValue(expr.form, dtype)  # wraps the same way
     if dtype == BOOL:
         return Call("cmp_ne", (expr, constant(0, expr.dtype)), BOOL)
     return Call("cast", (expr,), dtype)
+
+
+def _rounded(value: Const) -> int | float:
+    if not value.dtype.is_float:
+        return value.value
+    return float(convert(np.float64(value.value), value.dtype.numpy))
+
+
+def _adapt(arg: Typed, dtype: DType) -> Expr:
+    """An operand in the type wanted of it. A weak number never had its own type: f64 * 0.1 takes the nearest f64."""
+    if arg.weak and isinstance(arg.expr, Const):
+        return constant(arg.expr.value, dtype)
+    if arg.weak and isinstance(arg.expr, IndexValue) and dtype == I64:
+        return IndexValue(arg.expr.form, I64)
+    return cast(arg.expr, dtype)
 
 
 def call(op: str, *args: Expr | int | float, span: Span | None = None, dtype: DType | None = None) -> Expr:
@@ -212,6 +230,6 @@ def call_typed(op: str, args: Sequence[Typed], *, span: Span | None = None, dtyp
     types = [TensorType(a.expr.dtype, (), a.weak) for a in args]
     wanted, result, weak = _dtypes(entry, types, dtype, span)
     if entry.rule == "cast":
-        return Typed(cast(args[0].expr, result))
-    operands = tuple(cast(a.expr, d) for a, d in zip(args, wanted, strict=True))
+        return Typed(_adapt(args[0], result))
+    operands = tuple(_adapt(a, d) for a, d in zip(args, wanted, strict=True))
     return Typed(Call(entry.name, operands, result), weak)

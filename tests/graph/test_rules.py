@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tilec import rules
-from tilec.affine import Size, named_size
+from tilec.affine import Affine, Size, named_size
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, DType, promote
 from tilec.errors import TileError
-from tilec.expr import Call, Const, Var
+from tilec.expr import Call, Const, IndexValue, Var
 from tilec.graph import TensorType
 from tilec.rules import Typed, apply_type, broadcast, call, call_typed, common_type, constant, literal
 
@@ -135,3 +135,18 @@ def test_casts_of_constants_are_folded() -> None:
     assert rules.cast(Const(float("nan"), F32), I32) == Const(0, I32)
     assert rules.cast(Const(3, I8), F64) == Const(3.0, F64)
     assert rules.cast(Var("x", U16), U16) == Var("x", U16)
+
+
+def test_weak_numbers_are_not_rounded_before_they_adapt_but_constants_are() -> None:
+    x = Var("x", F64)
+    assert call("mul", x, 0.1) == Call("mul", (x, Const(0.1, F64)), F64)
+    assert call("mul", x, Const(0.1, F32)) == Call("mul", (x, Const(0.10000000149011612, F64)), F64)
+    assert rules.cast(Const(0.1, F16), F32) == Const(0.0999755859375, F32)
+    assert rules.cast(Const(1e30, F16), F32) == Const(float("inf"), F32)
+
+
+def test_index_values_adapt() -> None:
+    i = rules.index_value(Affine.var("i"))
+    assert call_typed("add", [i, Typed(Var("x", I64))]).expr.args[0] == IndexValue(Affine.var("i"), I64)  # type: ignore[union-attr]
+    assert call_typed("mul", [i, Typed(Var("x", U8))]).expr.dtype == U8
+    assert call_typed("add", [i, literal(1)]) == Typed(Call("add", (i.expr, Const(1, I32)), I32), weak=True)
