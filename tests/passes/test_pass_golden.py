@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.passes.harness import FOLDER, PASSES, SEPARATOR, documented, golden_files, split, transformed
+from tests.passes.harness import DOCUMENTED, FOLDER, PASSES, SEPARATOR, documented, golden_files, split, transformed
 
 
-@pytest.mark.parametrize("name", PASSES)
+@pytest.mark.parametrize("name", DOCUMENTED)
 def test_docstring(name: str) -> None:
     before, after = documented(name)
     assert transformed(name, before) == after
