@@ -14,11 +14,10 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tilec.expr import Expr, Read, transform
-from tilec.graph import Apply, Contraction, Custom, Graph, Let, Node, Remat, Special
+from tilec.graph import Custom, Graph, Let, Remat
+from tilec.rewrite import rename_operands
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
     renamed: dict[str, str] = {}
     lets: list[Let] = []
     for let in graph.lets:
-        let = replace(let, node=rename_node(let.node, renamed))
+        let = replace(let, node=rename_operands(let.node, renamed))
         match let.node:
             case Remat(body=body, args=args) | Custom(forward=body, args=args):
                 inner, results = _instance(run(body), args, taken)
@@ -52,7 +51,7 @@ def _instance(body: Graph, args: tuple[str, ...], taken: set[str]) -> tuple[list
     names = {p.name: a for p, a in zip(body.params, args, strict=True)}
     lets = []
     for let in body.lets:
-        node = rename_node(let.node, names)
+        node = rename_operands(let.node, names)
         for n in let.names:
             names[n] = _fresh(n, taken)
         lets.append(replace(let, names=tuple(names[n] for n in let.names), node=node))
@@ -66,23 +65,3 @@ def _fresh(name: str, taken: set[str]) -> str:
         found = f"{name}.{n}"
     taken.add(found)
     return found
-
-
-def rename_node(node: Node, names: Mapping[str, str]) -> Node:
-    """The node with the names it uses replaced."""
-    if not names:
-        return node
-
-    def leaf(e: Expr) -> Expr:
-        if isinstance(e, Read) and e.access.tensor in names:
-            return replace(e, access=replace(e.access, tensor=names[e.access.tensor]))
-        return e
-
-    match node:
-        case Contraction():
-            body = tuple(transform(b, leaf) for b in node.body)
-            return replace(node, body=body, defaults=tuple(d and names.get(d, d) for d in node.defaults))
-        case Apply() | Special() | Custom() | Remat():
-            return replace(node, args=tuple(names.get(a, a) for a in node.args))
-        case _:
-            return node

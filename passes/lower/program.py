@@ -172,7 +172,7 @@ class Builder:
 
     def _fresh(self, name: str) -> str:
         n = 1
-        while f"{name}.{n}" in self._buffers:
+        while f"{name}.{n}" in self._buffers or f"{name}.{n}" in self._values.types:
             n += 1
         return f"{name}.{n}"
 
