@@ -14,6 +14,7 @@ from tilec.passes.schedule.analysis import malformed
 from tilec.passes.schedule.compute_at import compute_at, inline
 from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
+from tilec.passes.schedule.merge import merge
 from tilec.passes.schedule.reorder import reorder
 from tilec.passes.schedule.stage import pack, stage
 from tilec.passes.schedule.tile import peel, tile
@@ -24,6 +25,7 @@ Primitive = Callable[..., Kernel]
 PRIMITIVES: Mapping[str, Primitive] = {
     "tile": tile,
     "peel": peel,
+    "merge": merge,
     "interior": interior,
     "reorder": reorder,
     "vectorize": vectorize,

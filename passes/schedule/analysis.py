@@ -90,6 +90,18 @@ def buffers(kernel: Kernel) -> dict[str, Buffer]:
     return found
 
 
+def aliases(kernel: Kernel, buffer: str) -> set[str]:
+    """Other names under which a buffer's memory is accessed: its base, its views, and theirs."""
+    known = buffers(kernel)
+
+    def root(name: str) -> str:
+        base = known[name].base if name in known else None
+        return name if base is None else root(base)
+
+    accessed = {u.buffer for u in uses(kernel.body, private=True) if u.indices is not None}
+    return {n for n in accessed if n != buffer and root(n) == root(buffer)}
+
+
 def loops_named(block: Block, name: str) -> list[For]:
     return [s for s in walk(block) if isinstance(s, For) and s.index == name]
 
@@ -242,10 +254,10 @@ class Use:
     conditions: tuple[Affine, ...] = ()
 
 
-def uses(block: Block, ranges: Mapping[str, int] | None = None) -> list[Use]:
-    """Every access in a block to a buffer that is not allocated inside it."""
-    private = {s.buffer.name for s in walk(block) if isinstance(s, Alloc)}
-    return [u for u in _uses(block, dict(ranges or {}), ()) if u.buffer not in private]
+def uses(block: Block, ranges: Mapping[str, int] | None = None, *, private: bool = False) -> list[Use]:
+    """Every access in a block to a buffer that is not allocated inside it (or also to those, with `private`)."""
+    own = {s.buffer.name for s in walk(block) if isinstance(s, Alloc) and not private}
+    return [u for u in _uses(block, dict(ranges or {}), ()) if u.buffer not in own]
 
 
 def _uses(block: Block, ranges: dict[str, int], conditions: tuple[Affine, ...]) -> Iterator[Use]:

@@ -38,11 +38,43 @@ def default_schedule(kernel: Kernel, target: Target) -> Schedule:
     """Directives that make the kernel fast on `target`; applying them never fails. Deterministic."""
     plan = _Plan(kernel)
     try:
-        for nest in [_Nest.of(kernel, s) for s in reversed(kernel.body) if isinstance(s, For)]:
+        _merge_loops(plan)
+        for nest in [_Nest.of(plan.kernel, s) for s in reversed(plan.kernel.body) if isinstance(s, For)]:
             _schedule_nest(plan, nest, target)
     except TileError:  # symbolic sizes: what was planned so far applies
         pass
     return tuple(plan.directives)
+
+
+def _merge_loops(plan: _Plan) -> None:
+    """Merges loops that walk through memory as one: those of aggregations first, then others that fit these."""
+    nests = [s for s in plan.kernel.body if isinstance(s, For)]
+    found = [_Nest.of(plan.kernel, s) for s in nests]
+    aggregations = [n for n in found if n.reductions]
+    for nest in [*aggregations, *(n for n in found if not n.reductions)]:
+        if nest.points >= SMALL:
+            _merge_nest(plan, nest, alone=not aggregations or bool(nest.reductions))
+
+
+def _merge_nest(plan: _Plan, nest: _Nest, alone: bool) -> None:
+    """Pairs of neighbouring loops, innermost first. Unless `alone`, the buffers' axes stay as others want them."""
+    loops = list(nest.extents)
+    for at in range(len(loops) - 2, -1, -1):
+        outer, inner = loops[at : at + 2]
+        if (outer in nest.free) != (inner in nest.free):
+            continue
+        before = plan.kernel, list(plan.directives)
+        new = _fresh(plan.kernel, f"{outer}.{inner}")
+        if not plan.attempt(_step("merge", outer, inner, new)):
+            continue
+        if not alone and _shapes(plan.kernel) != _shapes(before[0]):
+            plan.kernel, plan.directives = before
+            continue
+        loops[at : at + 2] = [new]
+
+
+def _shapes(kernel: Kernel) -> dict[str, tuple[object, ...]]:
+    return {name: buffer.shape for name, buffer in buffers(kernel).items()}
 
 
 @dataclass(slots=True)

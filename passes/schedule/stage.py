@@ -26,6 +26,7 @@ from tilec.passes.schedule.analysis import (
     Index,
     Scope,
     Use,
+    aliases,
     buffers,
     check_fresh,
     injective,
@@ -159,8 +160,8 @@ def _check_source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
     known = buffers(kernel)
     if buffer not in known:
         raise malformed(f"{primitive}: there is no buffer '{buffer}' in kernel '{kernel.name}'")
-    if any(b.base == buffer for b in known.values()) or known[buffer].base is not None:
-        raise refuse(f"{primitive}: '{buffer}' is seen through a view")
+    if aliases(kernel, buffer):
+        raise refuse(f"{primitive}: '{buffer}' is also seen through a view")
     return known[buffer]
 
 

@@ -22,7 +22,7 @@ def buffers(kernel: Kernel) -> list[str]:
 
 def propose(kernel: Kernel, r: Random, step: int) -> Directive:
     """A directive with plausible arguments, often unsafe."""
-    name = r.choice([*PRIMITIVES, "tile", "reorder", "stage"])
+    name = r.choice([*PRIMITIVES, "tile", "reorder", "stage", "merge"])
     loops = loop_names(kernel)
     loop, buffer, new = r.choice(loops), r.choice(buffers(kernel)), f"x{step}"
     space = r.choice(["thread", "heap", "register"])
@@ -37,6 +37,8 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
         case "stage":
             pad = r.choice([0, 0, 3])
             return directive(name, buffer, loop, new, space, r.choice(["copy", "copy", "init"]), pad)
+        case "merge":
+            return directive(name, loop, r.choice(loops), new)
         case "pack":
             return directive(name, buffer, loop, new, r.randint(0, 1), r.randint(1, 4), "thread", r.choice([0, 2]))
         case "compute_at":
@@ -81,5 +83,5 @@ def test_most_primitives_are_applied() -> None:
                 counts[proposed.name] += 1
             except TileError:
                 counts["refused"] += 1
-    assert {name for name in PRIMITIVES if counts[name] < 2} <= {"inline", "compute_at"}
+    assert {name for name in PRIMITIVES if counts[name] < 2} <= {"inline", "compute_at", "merge"}
     assert counts["refused"] > 50
