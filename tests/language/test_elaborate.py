@@ -259,6 +259,16 @@ def test_results_keep_their_names() -> None:
     graph = elaborated("function f(A) -> (X, Y) { X = A; Y = A + 1; } function (A) -> (P, Q) { (P, Q) = f(A); }", A=V)
     assert graph.graph.results == ("P", "Q")
     same(results("function (A) -> (O1, O2) { O1 = A; O2 = O1; }", A=V)["O2"], V)
+    found = results("function (A) -> (O1, O2, O3) { T = A + 1; O1 = T; O2 = T; O3 = O2 * T; }", A=V)
+    same(found["O1"], V + 1)
+    same(found["O2"], V + 1)
+    same(found["O3"], (V + 1) ** 2)
+
+
+def test_outputs_are_not_copied() -> None:
+    text = "function f(A: f32) -> (O: f32) { O = A * 2; } function (A: f32) -> (O: f32) { T = f(A); O = T; }"
+    graph = elaborated(text, A=V).graph
+    assert [(let.names, let.node.op) for let in graph.lets if isinstance(let.node, Apply)] == [(("O",), "mul")]
 
 
 def test_declared_types() -> None:
@@ -355,3 +365,15 @@ def test_fractional_index_values_are_as_precise_as_what_is_beside_them() -> None
     np.testing.assert_array_equal(found, np.arange(5) / 3)
     found = result("function (A[N]) -> (O) { O[i] = A[i] * (i / 4 + 1/2); }", A=np.ones(5, np.float16))
     same(found, np.arange(5) / 4, "float16")  # 1/2 stands alone: integers, 0
+
+
+def test_weak_value_in_a_declared_output() -> None:
+    """The conversion, not the unconverted value, has the output's name."""
+    text = "function (S) -> (O: f16, P) { O = S * 2; P = O + 1; }"
+    found = elaborated(text, S=3)
+    names = [n for let in found.graph.lets for n in let.names]
+    assert len(names) == len(set(names))
+    assert found.graph.results == ("O", "P")
+    same(results(text, S=3)["O"], 6, "float16")
+    same(results(text, S=3)["P"], 7, "int32")  # the statements see the value before its conversion
+    same(result("function (S) -> (O: i64) { O = S * 2.5; }", S=3), 7, "int64")

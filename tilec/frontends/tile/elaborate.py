@@ -18,15 +18,16 @@ from tilec.dtypes import BOOL, I64
 from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
 from tilec.frontends.tile.binding import Binder
-from tilec.frontends.tile.builder import Builder, check_type, strong
+from tilec.frontends.tile.builder import Builder, check_type
 from tilec.frontends.tile.calls import call_function, value
 from tilec.frontends.tile.complaints import did_you_mean, plural
 from tilec.frontends.tile.contraction import contraction
 from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
+from tilec.frontends.tile.outputs import bind_outputs
 from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Function, Ident, Program, Statement
 from tilec.frontends.tile.trees import targets
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
-from tilec.graph import Apply, Attribute, Graph, Param, TensorType
+from tilec.graph import Attribute, Graph, Param, TensorType
 from tilec.rules import weak_dtype
 from tilec.type_graph import infer_graph
 
@@ -101,9 +102,12 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
     binder = Binder(b, function)
     binder.inputs(arguments)
     wanted = {t.text: t.text for s in function.body for t in targets(s)}
+    for output in function.outputs:
+        if output.dtype is not None:  # the value may be converted: then the conversion has the name
+            wanted.pop(output.name.text, None)
     for statement in function.body:
         run(b, binder.scope, statement, wanted)
-    results = _results(b, binder)
+    results = bind_outputs(b, binder)
     name = function.name.text if function.name else "main"
     return Graph(name, tuple(b.params), tuple(b.lets), results)
 
@@ -133,28 +137,6 @@ def _tensor_argument(b: Builder, name: Ident, type: TensorType) -> Tensor:
     check_type(type, name.span)
     b.params.append(Param(name.text, type))
     return Tensor(name.text, type)
-
-
-def _results(b: Builder, binder: Binder) -> tuple[str, ...]:
-    """Names of the outputs: each output is a Let of its own name."""
-    names = []
-    for output in binder.function.outputs:
-        try:
-            names.append(_named(b, binder.result(output), output.name))
-        except Poisoned:
-            names.append(output.name.text)
-        except TileError as problem:
-            b.complain(problem)
-    return tuple(names)
-
-
-def _named(b: Builder, found: Value, name: Ident) -> str:
-    if isinstance(found, Scalar):
-        return b.literal(found.value, name.span, name=name.text).name
-    tensor = b.tensor(found, name.span, "an output")
-    if tensor.name != name.text:
-        b.emit(Apply("ident", (tensor.name,)), strong(tensor.type), name.span, name.text)
-    return name.text
 
 
 # statements

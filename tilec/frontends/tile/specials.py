@@ -7,7 +7,7 @@ from math import prod
 
 from tilec.affine import Affine
 from tilec.dtypes import I32, I64
-from tilec.errors import Span, error
+from tilec.errors import error
 from tilec.expr import IndexValue
 from tilec.frontends.tile import library
 from tilec.frontends.tile.builder import Builder, check_type, strong
@@ -112,12 +112,6 @@ def _sides(at: Call) -> list[str]:
         return []
     text = condition.span.source.text[condition.span.start : condition.span.end]
     return [f"{text} is false here"]
-
-
-def size_of(value: Value, span: Span) -> int:
-    """Number of elements of a tensor of known shape."""
-    assert isinstance(value, Tensor), span
-    return prod(int(str(s)) for s in value.type.shape)
 
 
 SPECIALS: Mapping[str, Handler] = {
