@@ -79,16 +79,29 @@ def read(tensor: str, indices: tuple[Affine | Expr, ...], dtype: DType) -> Read:
 
 
 def transform(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
-    """Rebuilds bottom-up with `leaf` applied to every node; returns the same object where nothing changed."""
-    if isinstance(expr, Call):
-        args = tuple(transform(a, leaf) for a in expr.args)
-        if any(a is not b for a, b in zip(args, expr.args)):
-            expr = Call(expr.op, args, expr.dtype)
-    elif isinstance(expr, Read):
-        indices = tuple(i if isinstance(i, Affine) else transform(i, leaf) for i in expr.access.indices)
-        if any(a is not b for a, b in zip(indices, expr.access.indices)):
-            expr = Read(replace(expr.access, indices=indices), expr.dtype)
-    return leaf(expr)
+    """Rebuilds bottom-up with `leaf` applied to every node; returns the same object where nothing changed.
+
+    A node object that occurs several times is visited once and stays shared: expressions are DAGs.
+    """
+    done: dict[int, Expr] = {}
+
+    def visit(node: Expr) -> Expr:
+        if id(node) not in done:
+            done[id(node)] = leaf(rebuild(node))
+        return done[id(node)]
+
+    def rebuild(node: Expr) -> Expr:
+        if isinstance(node, Call):
+            args = tuple(map(visit, node.args))
+            if any(a is not b for a, b in zip(args, node.args)):
+                return Call(node.op, args, node.dtype)
+        elif isinstance(node, Read):
+            indices = tuple(i if isinstance(i, Affine) else visit(i) for i in node.access.indices)
+            if any(a is not b for a, b in zip(indices, node.access.indices)):
+                return Read(replace(node.access, indices=indices), node.dtype)
+        return node
+
+    return visit(expr)
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

@@ -42,6 +42,7 @@ from tilec.loops import (
 )
 
 PRIVATE_BYTES = 4096  # larger allocations go to global memory
+SCRATCH_UNITS = 64  # work-items or groups that run a nest which needs global scratch memory
 _ALIGN = 64
 _FENCE = "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);"
 
@@ -150,10 +151,25 @@ def _phase(
     group = _group_size(block) if loops and loops[0].kind == "group" else 0
     writer = _Writer(functions, group)
     scope = _Scope(dict(memory), {}, {}, once=group > 0)
-    scope = _spread(writer, loops, "get_group_id(0)" if group else "get_global_id(0)", scope)
-    writer.block(block, scope)
     count = prod(number(loop.extent) for loop in loops)
-    return Phase(name, _function(kernel, name, writer, shared), count * max(group, 1), group, writer.scratch)
+    if loops:
+        _range_loop(writer, loops, block, count, scope)
+    else:
+        writer.block(block, scope)
+    units = min(count, SCRATCH_UNITS) if writer.scratch else count
+    return Phase(name, _function(kernel, name, writer, shared), units * max(group, 1), group, writer.scratch)
+
+
+def _range_loop(writer: _Writer, loops: list[For], block: Block, count: int, scope: _Scope) -> None:
+    """All iterations, by as many work-items or groups as there are, each in strides of that number."""
+    first, step = ("group_id", "num_groups") if writer.group else ("global_id", "global_size")
+    writer.line(f"for (long at = get_{first}(0); at < {count}L; at += get_{step}(0)) {{")
+    writer.depth += 1
+    writer.block(block, _spread(writer, loops, "at", scope))
+    if writer.group:
+        writer.line(_FENCE)  # the next iteration uses the same local memory
+    writer.depth -= 1
+    writer.line("}")
 
 
 def _ndrange(block: Block) -> tuple[list[For], Block]:
@@ -267,7 +283,7 @@ class _Writer:
             raise error("TILE0602", f"a barrier in item loops that {count} of {self.group} work-items run")
         self.line(f"if (get_local_id(0) < {count}) {{")
         self.depth += 1
-        self.block(body, _spread(self, loops, "get_local_id(0)", replace(scope, once=False)))
+        self.block(body, _spread(self, loops, "(long)get_local_id(0)", replace(scope, once=False)))
         self.depth -= 1
         self.line("}")
 
@@ -370,7 +386,7 @@ def _spread(writer: _Writer, loops: list[For], source: str, scope: _Scope) -> _S
     for loop in reversed(loops):
         name = writer.name(loop.index)
         extent = max(1, number(loop.extent))
-        writer.line(f"const long {name} = (long){source} / {step}L % {extent}L;")
+        writer.line(f"const long {name} = {source} / {step}L % {extent}L;")
         indices[loop.index] = name
         step *= extent
     return replace(scope, indices=indices)
