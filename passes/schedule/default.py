@@ -381,9 +381,11 @@ def _blocked(plan: _Plan, nest: _Nest, lane: str, row: str | None, tiling: _Tili
         (at == f"{lane}.b" and plan.attempt(_step("stage", store, at_tile, staged, "register", "init")))
         or plan.attempt(_step("stage", store, at_tile, staged, "register"))
     )
-    done = done and plan.attempt(_step("pack", use.buffer, at, new, axis, column))
+    # threads take the batch where that feeds them all, each with a pack of its own; else they share one pack
+    wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= MANY_TERMS]
+    done = done and plan.attempt(_step("pack", use.buffer, at, new, axis, column, "thread" if wide else "heap"))
     if done:
-        _threads(plan, nest, [*shared, f"{row}.b", f"{row}.p"], target)
+        _threads(plan, nest, wide or [*shared, f"{row}.b", f"{row}.p"], target)
         _vectorize_pack(plan, nest, use, new, tiling)
     return done
 
