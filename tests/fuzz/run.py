@@ -40,6 +40,12 @@ class Summary:
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
+    def count(self, case: Case) -> None:
+        """Notes a program's features and their pairs."""
+        self.programs += 1
+        self.features.update(case.features)
+        self.pairs.update(combinations(sorted(case.features), 2))
+
     def add(self, other: Summary) -> None:
         self.programs += other.programs
         self.empty += other.empty
@@ -111,9 +117,7 @@ def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
     summary = Summary()
     for seed in seeds:
         case = generate(seed)
-        summary.programs += 1
-        summary.features.update(case.features)
-        summary.pairs.update(combinations(sorted(case.features), 2))
+        summary.count(case)
         try:
             verdict = check(case, execute)
         except TileError as refusal:
