@@ -11,6 +11,7 @@ from tilec.dtypes import F32
 from tilec.loops import Alloc, For, Kernel, walk
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
+from tilec.passes.schedule.plan import DEFAULT, Limits
 from tilec.schedule import parse_schedule, print_schedule
 from tilec.target import Target
 from tilec.verify_loops import verify_kernel
@@ -21,9 +22,13 @@ SSE = Target("llvm")
 TARGETS = [AVX512, AVX2, SSE]
 
 
-def check(kernel: Kernel, target: Target) -> Kernel:
-    schedule = default_schedule(kernel, target)
-    assert default_schedule(kernel, target) == schedule
+# Limits under which small kernels go the ways of large ones.
+EAGER = Limits(1, 1, 1, 8, 64, 8, 1, 1, 2)
+
+
+def check(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Kernel:
+    schedule = default_schedule(kernel, target, limits)
+    assert default_schedule(kernel, target, limits) == schedule
     assert parse_schedule(print_schedule(schedule)) == schedule
     scheduled = apply(kernel, schedule)
     verify_kernel(scheduled)
@@ -34,6 +39,11 @@ def check(kernel: Kernel, target: Target) -> Kernel:
 @pytest.mark.parametrize("seed", range(150))
 def test_any_kernel(seed: int) -> None:
     check(generate(seed), TARGETS[seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_any_kernel_as_if_it_were_large(seed: int) -> None:
+    check(generate(5000 + seed), TARGETS[seed % 3], EAGER)
 
 
 @pytest.mark.parametrize("seed", range(12))

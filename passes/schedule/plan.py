@@ -1,0 +1,143 @@
+"""What the rules of the default schedule share: a plan under construction, and facts about one nest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import prod
+
+from tilec.affine import Affine
+from tilec.errors import TileError
+from tilec.loops import Buffer, For, If, Kernel, Stmt, strides_of, walk
+from tilec.passes.schedule import apply_one
+from tilec.passes.schedule.analysis import Use, buffers, carried, names, static, uses
+from tilec.schedule import Argument, Directive, directive
+from tilec.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a transformation pays, and sizes of blocks; measured on x86 with AVX-512.
+
+    small: points below which a nest keeps its plain loops. many: points of an elementwise nest from which on threads
+    pay; many_terms: the same for a contraction. reduction_block, column_block, row_block: extents of the blocks that
+    stay in the caches. pack_bytes, pack_pitch, pack_reuse: an operand used that often is packed, if it is larger than
+    that, or its rows are that far apart.
+    """
+
+    small: int = 512
+    many: int = 1 << 16
+    many_terms: int = 1 << 19
+    reduction_block: int = 384
+    column_block: int = 1024
+    row_block: int = 168
+    pack_bytes: int = 1 << 20
+    pack_pitch: int = 2048
+    pack_reuse: int = 24
+
+
+DEFAULT = Limits()
+
+
+@dataclass(slots=True)
+class Plan:
+    """Directives so far, and the kernel they make."""
+
+    kernel: Kernel
+    limits: Limits = DEFAULT
+    directives: list[Directive] = field(default_factory=list)
+
+    def attempt(self, *steps: Directive) -> bool:
+        """Adds all the steps, or none where one of them is refused."""
+        kernel = self.kernel
+        try:
+            for step in steps:
+                kernel = apply_one(kernel, step)
+        except TileError:
+            return False
+        self.kernel = kernel
+        self.directives += steps
+        return True
+
+    def has(self, loop: str) -> bool:
+        return any(isinstance(s, For) and s.index == loop for s in walk(self.kernel.body))
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A perfect nest as it comes from the lowering."""
+
+    extents: dict[str, int]  # loops, outermost first
+    uses: tuple[Use, ...]
+    free: frozenset[str]  # loops whose iterations share no written cell
+    buffers: dict[str, Buffer]
+    bits: int  # of the widest element
+    guarded: frozenset[str]
+
+    @staticmethod
+    def of(kernel: Kernel, stmt: For) -> Nest:
+        extents: dict[str, int] = {}
+        guarded: set[str] = set()
+        inner: Stmt = stmt
+        while isinstance(inner, For | If):
+            if isinstance(inner, For):
+                extents[inner.index] = static(inner.extent)
+            else:
+                guarded |= {n for c in inner.conditions for n in c.variables()}
+            if len(inner.body) != 1:
+                break
+            inner = inner.body[0]
+        found = tuple(uses((stmt,)))
+        known = buffers(kernel)
+        free = frozenset(n for n in extents if not carried(found, n))
+        bits = max((known[u.buffer].dtype.bits for u in found if u.store), default=32)
+        return Nest(extents, found, free, known, bits, frozenset(guarded))
+
+    @property
+    def points(self) -> int:
+        return prod(self.extents.values())
+
+    @property
+    def reductions(self) -> list[str]:
+        return [n for n in self.extents if n not in self.free]
+
+    def stores(self) -> list[Use]:
+        return [u for u in self.uses if u.store is not None]
+
+    def reads(self) -> list[Use]:
+        return [u for u in self.uses if u.store is None]
+
+    def stride(self, use: Use, loop: str) -> int | None:
+        """How many elements one iteration of the loop moves the access; None where that depends on data."""
+        total = 0
+        for form, step in zip(use.indices or (), strides_of(self.buffers[use.buffer])):
+            if not isinstance(form, Affine):
+                return None
+            total += static(form.coefficient(loop)) * static(step)
+        return total
+
+    def reuse(self, use: Use) -> int:
+        """How often one element of the operand is used."""
+        return prod(e for n, e in self.extents.items() if self.stride(use, n) == 0)
+
+
+def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> None:
+    """Runs the outermost suitable loop in threads, where there is much to do."""
+    if nest.points < (plan.limits.many_terms if nest.reductions else plan.limits.many) or target.threads < 2:
+        return
+    for loop in loops:
+        if nest.extents.get(loop, 2) >= 2 and plan.has(loop) and plan.attempt(step("parallel", loop)):
+            return
+
+
+def fresh(kernel: Kernel, name: str) -> str:
+    taken = names(kernel)
+    found, n = name, 1
+    while found in taken or any(t.startswith(found + ".") for t in taken):
+        n += 1
+        found = f"{name}{n}"
+    return found
+
+
+def step(name: str, *args: Argument) -> Directive:
+    return directive(name, *args)
