@@ -26,17 +26,9 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from tilec.affine import Affine, Size
-from tilec.domain import (
-    Box,
-    Unbounded,
-    box_of,
-    conditions,
-    guards,
-    implied,
-    normalise,
-    number,
-    several_writers,
-)
+from tilec.boxes import Box, Unbounded, implied, number
+from tilec.cells import several_writers
+from tilec.domain import box_of, conditions, guards, normalise
 from tilec.errors import Report, Span, error
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
 from tilec.gather_form import gather_form

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-from tilec.domain import integer
+from tilec.boxes import integer
 from tilec.errors import error
 from tilec.loops import (
     Alloc,

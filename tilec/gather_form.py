@@ -21,7 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine, Coef
-from tilec.domain import box_of, fresh, injective, integer
+from tilec.boxes import injective, integer
+from tilec.domain import box_of, fresh
 from tilec.expr import substitute_indices
 from tilec.graph import Constraint, Contraction, Sink
 

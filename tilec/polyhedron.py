@@ -141,7 +141,19 @@ def bounds(rows: tuple[Row, ...], k: int, n: int) -> tuple[int | None, int | Non
     return low, high, projection.exact
 
 
-def find_point(rows: Iterable[Row], n: int, steps: int = MAX_STEPS) -> tuple[int, ...] | None:
+class Budget:
+    """Work left to searches that share it; `spend` raises Undecided when there is none."""
+
+    def __init__(self, steps: int = MAX_STEPS) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise Undecided
+
+
+def find_point(rows: Iterable[Row], n: int, budget: Budget | None = None) -> tuple[int, ...] | None:
     """An integer solution, or None where there is none. Raises Undecided.
 
     Variables are eliminated one by one; the stages so made bound each variable by those fixed before it, and the search
@@ -150,6 +162,7 @@ def find_point(rows: Iterable[Row], n: int, steps: int = MAX_STEPS) -> tuple[int
     start = tidy(rows)
     if start is None:
         return None
+    budget = budget or Budget()
     stages: list[tuple[int, tuple[Row, ...]]] = []
     left = set(range(n))
     current = start
@@ -157,26 +170,24 @@ def find_point(rows: Iterable[Row], n: int, steps: int = MAX_STEPS) -> tuple[int
         k = min(left, key=lambda v: (_growth(current, v), v))
         left.remove(k)
         stages.append((k, current))
+        budget.spend(len(current) // 4)
         step = eliminate(current, k)
         if step is None:
             return None
         current = step.rows
-    budget = [steps]
     point: dict[int, int] = {}
     if not _search(stages, len(stages) - 1, point, budget):
         return None
     return tuple(point[k] for k in range(n))
 
 
-def _search(stages: list[tuple[int, tuple[Row, ...]]], depth: int, point: dict[int, int], budget: list[int]) -> bool:
+def _search(stages: list[tuple[int, tuple[Row, ...]]], depth: int, point: dict[int, int], budget: Budget) -> bool:
     if depth < 0:
         return True
     k, rows = stages[depth]
     low, high = interval(rows, k, point) if any(r[k] for r in rows) else (0, 0)  # else any value does
     for value in _values(low, high):
-        budget[0] -= 1
-        if budget[0] < 0:
-            raise Undecided
+        budget.spend(1)
         point[k] = value
         if _search(stages, depth - 1, point, budget):
             return True

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tilec.affine import Affine, Coef
-from tilec.domain import Reached, box_of, conditions, guards, injective, integer, reached
+from tilec.boxes import injective, integer
+from tilec.cells import Reached, reached
+from tilec.domain import box_of, conditions, guards
 from tilec.dtypes import DType
 from tilec.expr import Expr, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let

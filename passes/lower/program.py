@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from math import prod
 
 from tilec.affine import Affine
-from tilec.domain import integer
+from tilec.boxes import integer
 from tilec.errors import error
 from tilec.expr import Expr, Read, reads
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from tilec.affine import Affine
-from tilec.domain import integer
+from tilec.boxes import integer
 from tilec.dtypes import I64
 from tilec.errors import error
 from tilec.expr import Access, Expr, Read

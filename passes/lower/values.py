@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from tilec import graph, loops
 from tilec.affine import Affine, Coef
+from tilec.boxes import integer
 from tilec.builtins import ALIASES
-from tilec.domain import integer
 from tilec.errors import error
 from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform, walk
 from tilec.graph import Apply, Contraction, Literal, TensorType

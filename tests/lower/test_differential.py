@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tilec.affine import Affine, Size
-from tilec.domain import integer
+from tilec.boxes import integer
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, DType
 from tilec.errors import TileError
 from tilec.evaluate_graph import evaluate

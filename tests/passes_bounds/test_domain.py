@@ -10,9 +10,13 @@ from math import prod
 
 import pytest
 
+from tilec import cells
 from tilec.affine import Affine
-from tilec.domain import Normal, bounding_box, guards, normalise, reached, several_writers
+from tilec.boxes import bounding_box
+from tilec.cells import reached, several_writers
+from tilec.domain import Normal, guards, normalise
 from tilec.graph import Constraint
+from tilec.polyhedron import Undecided
 
 RADIUS = 5
 NAMES = ("i", "j", "k")
@@ -137,9 +141,9 @@ def test_several_writers_is_exact() -> None:
         sink = random_sink(rng, normal)
         box = {n: (0, e - 1) for n, e in zip(normal.indices, normal.extents)}
         forms = substituted(given, normal)
-        cells = [tuple(f.evaluate(p) for f in sink) for p in box_points(normal) if all(holds(c, p) for c in forms)]
+        written = [tuple(f.evaluate(p) for f in sink) for p in box_points(normal) if all(holds(c, p) for c in forms)]
         answers.append(several_writers(sink, box, guards(forms, box)))
-        assert answers[-1] == (len(set(cells)) < len(cells)), (normal, sink, forms)
+        assert answers[-1] == (len(set(written)) < len(written)), (normal, sink, forms)
     assert 0.1 < sum(answers) / len(answers) < 0.9
 
 
@@ -184,3 +188,25 @@ def test_huge_sizes(size: int) -> None:
 def test_bounded_only_jointly() -> None:
     i, j = Affine.var("i"), Affine.var("j")
     assert bounding_box(("i", "j"), [Constraint(i + j, 5), Constraint(i - j, 5)]) == {"i": (0, 4), "j": (-2, 2)}
+
+
+def test_enumeration_agrees_with_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last resort of `several_writers`, taken at once."""
+
+    def undecided(*_: object) -> bool:
+        raise Undecided
+
+    asked = 0
+    for rng, names, given in cases(DOMAINS // 2, 6):
+        normal = normalise(names, given)
+        if normal is None:
+            continue
+        sink = random_sink(rng, normal)
+        box = {n: (0, e - 1) for n, e in zip(normal.indices, normal.extents)}
+        needed = guards(substituted(given, normal), box)
+        want = several_writers(sink, box, needed)
+        with monkeypatch.context() as patch:
+            patch.setattr(cells, "_two_points", undecided)
+            assert several_writers(sink, box, needed) == want
+        asked += want
+    assert asked > 20

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.lower.test_differential import tensor
-from tilec.domain import box_of, injective, integer
+from tilec.boxes import injective, integer
+from tilec.domain import box_of
 from tilec.evaluate_graph import evaluate
 from tilec.evaluate_loops import evaluate_program
 from tilec.graph import Contraction

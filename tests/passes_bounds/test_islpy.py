@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tilec.affine import Affine, Coef
-from tilec.domain import Unbounded, bounding_box
+from tilec.boxes import Unbounded, bounding_box
 from tilec.graph import Constraint
 from tilec.polyhedron import Row, find_point, project_exactly, tidy
 
