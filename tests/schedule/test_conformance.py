@@ -1,0 +1,51 @@
+"""The shared conformance programs, lowered and scheduled, run by the evaluators: the same values, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.language.test_conformance import ROWS, make_input
+from tilec.dtypes import BY_NAME
+from tilec.evaluate_loops import evaluate_program
+from tilec.frontends.tile.elaborate import to_graph
+from tilec.frontends.tile.parser import parse
+from tilec.graph import TensorType
+from tilec.loops import Program
+from tilec.passes import fuse, lower
+from tilec.passes.schedule import apply
+from tilec.passes.schedule.default import default_schedule
+from tilec.passes.schedule.plan import Limits
+from tilec.pipeline import optimise
+from tilec.target import Target
+from tilec.verify_loops import verify_program
+
+RUN = [row for row in ROWS if row["expect"]["kind"] == "values"]
+EAGER = Limits(1, 1, 1, 8, 64, 8, 1, 1, 2)
+TARGETS = (Target("llvm", vector_bytes=64, registers=32, threads=2), Target("llvm", threads=4))
+
+pytestmark = pytest.mark.skipif(not ROWS, reason="needs ../shared/conformance, which is not part of the project")
+
+
+def lowered(row: dict[str, Any]) -> tuple[Program, dict[str, Any]]:
+    arrays = {spec["name"]: make_input(spec) for spec in row["inputs"]}
+    types: dict[str, Any] = {n: TensorType(BY_NAME[a.dtype.name], a.shape) for n, a in arrays.items()}
+    graph = optimise(to_graph(parse(row["code"]), None, {**types, **row["consts"]}))
+    given = {**arrays, **row["consts"]}
+    inputs = {p.name: np.asarray(given[p.name], p.type.dtype.numpy) for p in graph.params}
+    return lower.run(graph, fuse.run(graph)), inputs
+
+
+@pytest.mark.parametrize("row", RUN, ids=[r["id"] for r in RUN])
+def test_program(row: dict[str, Any]) -> None:
+    program, inputs = lowered(row)
+    plain = evaluate_program(program, inputs)
+    for target in TARGETS:
+        kernels = tuple(apply(k, default_schedule(k, target, EAGER)) for k in program.kernels)
+        scheduled = replace(program, kernels=kernels)
+        verify_program(scheduled)
+        for name, value in evaluate_program(scheduled, inputs).items():
+            np.testing.assert_array_equal(value, plain[name], err_msg=name)
