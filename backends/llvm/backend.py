@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,44 +41,53 @@ class LLVMBackend:
 
 
 class BuiltProgram:
-    """A program's machine code and constant memory; each call takes its own arena."""
+    """A program's machine code and constant memory; each call takes its own arena.
+
+    Attributes: layout, the memory of a call; object_code, the object file.
+    """
 
     def __init__(self, program: Program, target: Target, constants: Mapping[str, Array]) -> None:
         module = emit_module(program, target)
         self.layout: Layout = module.layout
         self.object_code = jit.object_code(module.text, target)
-        names = ["run", *(["init"] if program.init else [])]
-        self._library = jit.load(self.object_code, names)
+        self._library = jit.load(self.object_code, ["run", *(["init"] if program.init else [])])
         self._run = _ENTRY(self._library.addresses["run"])
-        self._arguments = [n for n in (*program.params, *program.results) if n not in constants]
-        self._caller = frozenset(program.params) | frozenset(program.results)
-        self._params = tuple(n for n in program.params if n not in constants)
-        self._table = ctypes.c_void_p * max(1, len(self.layout.table))
+        self._threads = target.threads
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in self.layout.table if n in constants}
         self._fixed = _Memory(self.layout.fixed_bytes)
+        table = self.layout.table
+        self._table = ctypes.c_void_p * max(1, len(table))
+        self._pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in table]
+        arguments = (n for n in (*program.params, *program.results) if n not in constants)
+        self._places = tuple(table.index(n) for n in arguments)
         self._arenas: list[_Memory] = []
         self._lock = threading.Lock()
-        self._threads = target.threads
         if program.init:
-            self._call(_ENTRY(self._library.addresses["init"]), {})
+            arena = _Memory(self.layout.arena_bytes)
+            init = _ENTRY(self._library.addresses["init"])
+            init(self._table(*self._pointers), arena.address, self._fixed.address, pool_address(self._threads))
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
-        """See `tilec.backend.Built`. `params` are those that are not constants, or all of them."""
-        addresses = {}
-        for name, array in zip(self._arguments, (*params, *results), strict=True):
-            addresses[name] = array.ctypes.data
-        self._call(self._run, addresses)
-
-    def _call(self, entry: Any, addresses: dict[str, int]) -> None:
-        table = self._table()
-        for i, name in enumerate(self.layout.table):
-            constant = self._constants.get(name)
-            table[i] = constant.ctypes.data if constant is not None else addresses.get(name)
+        """See `tilec.backend.Built`; parameters that are constants are left out."""
+        table = self._filled(params, results)
         arena = self._take()
         try:
-            entry(table, arena.address, self._fixed.address, pool_address(self._threads))
+            self._run(table, arena.address, self._fixed.address, pool_address(self._threads))
         finally:
             self._give(arena)
+
+    def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
+        """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
+        table, arena = self._filled(params, results), _Memory(self.layout.arena_bytes)
+        kept = (self, arena, *params, *results)
+        return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._threads)
+
+    def _filled(self, params: Sequence[Array], results: Sequence[Array]) -> Any:
+        """The table of pointers that the entry takes."""
+        table = self._table(*self._pointers)
+        for place, array in zip(self._places, (*params, *results), strict=True):
+            table[place] = array.ctypes.data
+        return table
 
     def _take(self) -> _Memory:
         with self._lock:
@@ -89,6 +99,11 @@ class BuiltProgram:
         with self._lock:
             if len(self._arenas) < _KEPT_ARENAS:
                 self._arenas.append(arena)
+
+
+def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, threads: int) -> None:
+    """`_kept` only keeps the memory alive that the addresses point to."""
+    run(table, arena, fixed, pool_address(threads))
 
 
 class _Memory:

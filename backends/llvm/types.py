@@ -46,6 +46,11 @@ def ssa_type(dtype: DType) -> str:
     return f"i{dtype.bits}"
 
 
+def ssa_bits(dtype: DType) -> int:
+    """Bits of a value in a register."""
+    return 32 if dtype in NARROW else 1 if dtype == BOOL else dtype.bits
+
+
 def memory_type(dtype: DType) -> str:
     """Element type in memory."""
     if dtype == BOOL:
