@@ -32,7 +32,8 @@ from tilec.affine import Size
 from tilec.dtypes import BOOL, DType
 from tilec.expr import Call, Const, Expr, Var, reads, transform
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType
-from tilec.rewrite import Context, ExprRule, Look, apply_rules, expr_rule, rewrite, same_expr
+from tilec.rewrite import Context, rewrite
+from tilec.rewrite_expr import ExprRule, Look, apply_rules, expr_rule, same_expr
 from tilec.rules import broadcast
 
 INTEGERS = ("int", "uint")

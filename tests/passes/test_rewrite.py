@@ -9,7 +9,8 @@ import pytest
 
 from tilec.dtypes import F32, I32
 from tilec.graph import Apply, Let
-from tilec.rewrite import Context, expr_rule, has_effect, names, rename_uses, rewrite, rewrite_expr
+from tilec.rewrite import Context, has_effect, names, rename_uses, rewrite
+from tilec.rewrite_expr import expr_rule, rewrite_expr
 from tilec.text.expr_text import Scope, parse_expr, print_expr
 from tilec.text.graph_text import parse_graph, print_graph
 

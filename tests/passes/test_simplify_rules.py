@@ -15,7 +15,7 @@ from tilec.evaluate_expr import evaluate_expr
 from tilec.expr import Call, Expr, Var, walk
 from tilec.numpy_semantics import cast
 from tilec.passes.simplify import RULES, holds, simplify_expr
-from tilec.rewrite import ANY, Bindings, ExprRule, expr_rule, instantiate
+from tilec.rewrite_expr import ANY, Bindings, ExprRule, expr_rule, instantiate
 from tilec.text.expr_text import Scope, parse_expr, print_expr
 
 CASES = [(rule, dtype) for rule in RULES for dtype in ALL if dtype.kind in rule.kinds]

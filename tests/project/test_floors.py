@@ -18,7 +18,7 @@ MODULES = {
     0: ("errors", "codes", "dtypes"),
     1: ("affine", "expr", "monoid", "builtins", "expansions", "numpy_semantics"),
     2: ("graph", "loops", "schedule", "target", "specials"),
-    3: ("rules", "rewrite", "backend", "domain"),
+    3: ("rules", "rewrite", "rewrite_expr", "backend", "domain"),
     4: ("runtime",),
     5: ("pipeline", "executable", "api", "compile", "cache", "tuner"),
     6: ("", "__main__"),
