@@ -1,8 +1,8 @@
 """Floor 3: rewrite rules for scalar expressions, as data: a pattern and its replacement.
 
 Patterns are Exprs over placeholders `Var`; the dtype `ANY` stands for one dtype, the same throughout a rule. A rule
-says at which kinds of dtype it holds. `rewrite_expr` applies rules bottom-up and returns the same object where none fits;
-`apply_rules` with a `look` matches through definitions, so that the same table serves Graphs.
+says at which kinds of dtype it holds. `rewrite_expr` applies rules bottom-up and returns the same object where none
+fits; `apply_rules` with a `look` matches through definitions, so that the same table serves Graphs.
 """
 
 from __future__ import annotations
