@@ -5,6 +5,16 @@ tensors cell by cell. First each of them is inlined where that repeats no work w
 element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
 of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
 or before, so no order can be circular, and the whole is linear in the size of the Graph.
+
+Before:
+    graph f(A: f32[2, 3], b: f32[2]) -> (R) {
+      C: f32[2] = sum:f32 [i < 2, k < 3] { [i] <- A[i, k] }
+      D: f32[2] = add(C, b)
+      R: f32[2] = exp(D)
+    }
+After:
+    C, R
+    inlined: D
 """
 
 from __future__ import annotations

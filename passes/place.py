@@ -7,6 +7,36 @@ Neural Net Inference, 2020). A buffer lives from the first step that touches it,
 `init` writes and a step reads lives for ever.
 
 Error: TILE0414 where an offset or a size is 2^63 bytes or more.
+
+Before:
+    program f(A) -> (C) {
+      buffer A: param f32[4]
+      buffer B: heap f32[4]
+      buffer C: param f32[4]
+      kernel a(in A: f32[4], out B: f32[4]) { for i in 4 { B[i] = neg(A[i]) } }
+      kernel b(in B: f32[4], out C: f32[4]) {
+        alloc t: heap f32[4]
+        for i in 4 { t[i] = neg(B[i]) }
+        for j in 4 { C[j] = neg(t[j]) }
+      }
+      run { launch a(A, B)  launch b(B, C) }
+    }
+After:
+    program f(A) -> (C) {
+      buffer A: param f32[4]
+      buffer B: heap f32[4]
+      buffer C: param f32[4]
+      buffer t: heap f32[4]
+      arena 80
+      place B 0
+      place t 64
+      kernel a(in A: f32[4], out B: f32[4]) { for i in 4 { B[i] = neg(A[i]) } }
+      kernel b(in B: f32[4], out C: f32[4], inout t: f32[4]) {
+        for i in 4 { t[i] = neg(B[i]) }
+        for j in 4 { C[j] = neg(t[j]) }
+      }
+      run { launch a(A, B)  launch b(B, C, t) }
+    }
 """
 
 from __future__ import annotations

@@ -12,12 +12,19 @@ Errors: TILE0602 a node or form of access that is not lowered yet (cond, while, 
 modes); TILE0417 a literal of too many elements; TILE0210 a symbolic size.
 
 Before:
-    function f(A: f32[2, 3]) -> (O) {
-      O: f32[2] = contraction(i : 2, k : 3) sum:f32 O[i : 2] = A[i, k]
+    graph f(A: f32[2, 3]) -> (O) {
+      O: f32[2] = sum:f32 [i < 2, k < 3] { [i] <- A[i, k] }
     }
-After (kernel `k0_O`):
-    for i_2 < 2: O[i_2] = 0
-    for i < 2: for k < 3: O[i] sum= A[i, k]
+After:
+    program f(A) -> (O) {
+      buffer A: param f32[2, 3]
+      buffer O: param f32[2]
+      kernel k0_O(in A: f32[2, 3], inout O: f32[2]) {
+        for i0 in 2 { O[i0] = 0.0 }
+        for i in 2 { for k in 3 { O[i] sum= A[i, k] } }
+      }
+      run { launch k0_O(A, O) }
+    }
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from tilec.canonical import canonical
@@ -11,20 +9,13 @@ from tilec.evaluate_loops import evaluate_program
 from tilec.loops import Kernel, Program
 from tilec.passes import bounds, fuse, infer, lower, place, share
 from tilec.text.graph_text import parse_graph
-from tilec.text.loops_text import parse_kernel, parse_program, print_kernel, print_program
+from tilec.text.loops_text import parse_kernel, print_kernel
 from tilec.verify_loops import verify_kernel, verify_program
 
 
 def lowered(text: str) -> Program:
     graph = bounds.run(infer.run(parse_graph(text)))
     return lower.run(graph, fuse.trivial(graph))
-
-
-def test_example_of_the_docstring() -> None:
-    found = re.search(r"Before:\n(.*?)\nAfter:\n(.*)\Z", share.__doc__ or "", re.S)
-    assert found is not None
-    before, after = map(parse_program, found.groups())
-    assert print_program(share.run(before)) == print_program(after)
 
 
 def test_layers_share_their_kernels() -> None:
