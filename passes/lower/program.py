@@ -40,6 +40,9 @@ class Builder:
     """Collects a Program group by group: `add` for every group in order, then `finish`."""
 
     def __init__(self, graph: Graph, partition: Partition) -> None:
+        for let in graph.lets:
+            if not let.names:
+                raise error("TILE0602", "operations without a result are not lowered yet", let.span)
         self._graph = graph
         self._lets = {let.names[0]: let for let in graph.lets}
         inlined = {n: self._lets[n] for n in partition.inlined}
@@ -52,9 +55,6 @@ class Builder:
         self._constant = {p.name for p in graph.params if p.digest is not None}
         for p in graph.params:
             self._declare(p.name, p.type, param=True)
-        for let in graph.lets:
-            if not let.names:
-                raise error("TILE0602", "operations without a result are not lowered yet", let.span)
 
     def _declare(self, name: str, type: TensorType, param: bool = False) -> None:
         shape = tuple(map(integer, type.shape))

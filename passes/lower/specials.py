@@ -1,4 +1,4 @@
-"""Whole-tensor operations as loop nests: gather, scatter, random numbers, tensor literals."""
+"""Whole-tensor operations as loop nests: gather, scatter, sort, random numbers, tensor literals."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from tilec.graph import Let, Literal, Special
 from tilec.loops import Block, Store
 from tilec.monoid import standard
 from tilec.rules import call, cast, constant
+from tilec.specials import axis_of
 
 from .nests import Names, nest, over
 from .random import prng_step, random_bits
+from .sorting import sort
 from .values import Scope, Values
 
 MAX_LITERAL = 1 << 16
@@ -31,6 +33,9 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) 
         case Special(op="prng_step", args=(state,)):
             after, result = let.names
             return prng_step(state, after, flat(result), values.shape(result), values, names)
+        case Special(op="sort", args=(data,)):
+            first, second = let.names
+            return sort(data, (first, second), axis_of(let.node, len(values.shape(data))), values, names)
         case Special(op="random_bits", args=(key,)):
             return random_bits(key, flat(let.names[0]), prod(values.shape(let.names[0])), names)
         case Special(op="gather", args=(data, where)):

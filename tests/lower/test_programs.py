@@ -171,6 +171,18 @@ def test_random_numbers(shape: str) -> None:
     agree(bits, K=np.array([12345, 0xFFFFFFFF], np.uint32))
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", ["f32", "i8", "bool", "f16"])
+def test_sort(axis: int, dtype: str) -> None:
+    numpy = {"f32": np.float32, "i8": np.int8, "bool": np.bool_, "f16": np.float16}[dtype]
+    values: Array = np.array([[3, 1, 2, 1, 0], [0, 0, 5, 5, -1], [2, 7, 2, 2, 2]]).astype(numpy)
+    if dtype[0] == "f":
+        values[0, 1], values[1, 4], values[2, 0] = np.nan, -np.inf, np.nan
+    text = f"graph f(A: {dtype}[3, 5]) -> (S, O) {{ S, O = special sort(A) {{axis = {axis}}} }}"
+    agree(text, A=values)
+    agree(text.replace("(S, O) {", "(O) {", 1), A=values)
+
+
 def test_host_calls_are_steps() -> None:
     text = """graph f(A: f32[3]) -> (R) {
       H = special host_call(A) {function = "twice", types = ((f32, 3),)}
@@ -201,7 +213,7 @@ def test_remat_and_custom_are_inlined() -> None:
 
 def test_refusals_are_diagnosed() -> None:
     for text in (
-        "graph f(A: f32[3, 4]) -> (S) { S, O = special sort(A) {axis = 1} }",
+        'graph f(A: f32[3, 4]) -> (A) { () = special assert(A) {message = "no"} }',
         "graph f(A: f32[3], I: i32[2]) -> (O) { O = assign:f32 [i] { [i: 2] <- A[@I[i]] } where 0 <= i < 2 }",
     ):
         with pytest.raises(TileError) as caught:
