@@ -17,7 +17,7 @@ from tilec.dtypes import BY_NAME, F32
 from tilec.errors import Report, error
 from tilec.evaluate_graph import evaluate
 from tilec.executable import Executable
-from tilec.frontends.tile.elaborate import to_graph
+from tilec.frontends.tile.elaborate import elaborate
 from tilec.frontends.tile.parser import decode
 from tilec.frontends.tile.parser import parse as parse_text
 from tilec.frontends.tile.syntax import Program as TileProgram
@@ -85,8 +85,12 @@ def compile_for(
     """As `compile`, with shapes or examples in a mapping."""
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
-    graph = program if isinstance(program, Graph) else to_graph(_program(program), function, signature)
-    return compile_graph(mark_constants(graph, fixed), target, fixed, options, watch)
+    if isinstance(program, Graph):
+        return compile_graph(mark_constants(program, fixed), target, fixed, options, watch)
+    found = elaborate(_program(program), function, signature)
+    scalars = {n: signature[n] for n in found.constants if n not in fixed}
+    graph = mark_constants(found.graph, fixed)
+    return compile_graph(graph, target, fixed, options, watch, scalars, found.warnings)
 
 
 def compile_graph(
@@ -95,19 +99,24 @@ def compile_graph(
     constants: Mapping[str, Any],
     options: Options = Options(),
     watch: Watcher = pipeline.ignore,
+    scalars: Mapping[str, Any] | None = None,
+    report: Report | None = None,
 ) -> Executable:
-    """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values."""
+    """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values.
+
+    `scalars` are arguments whose value is compiled in although they stay arguments; `report` holds earlier warnings.
+    """
     device = pipeline.resolve_target(target)
-    report = Report()
+    report = report if report is not None else Report()
     watch("graph", graph)
     graph = pipeline.optimise(graph, watch, report)
     warnings = tuple(report.warnings())
     arrays = {p.name: np.asarray(constants[p.name], p.type.dtype.numpy) for p in graph.params if p.digest is not None}
     if device.backend == "reference":
-        return Executable(graph, None, device, _Reference(graph, arrays), warnings)
+        return Executable(graph, None, device, _Reference(graph, arrays), warnings, scalars)
     program = pipeline.lower_graph(graph, device, options, watch)
     built = pipeline.backend(device.backend).build(program, device, arrays)
-    return Executable(graph, program, device, built, warnings)
+    return Executable(graph, program, device, built, warnings, scalars)
 
 
 def run(

@@ -129,6 +129,19 @@ def test_a_scalar_is_a_run_time_argument() -> None:
     assert two(ramp(), 5)[1][1] == 5
 
 
+def test_a_scalar_that_shapes_the_code_is_fixed() -> None:
+    first = tilec.compile("function (A[M], N) -> (B) { B[i : N] = =(A[i]); }", A=(6,), N=3)
+    np.testing.assert_array_equal(first(ramp(), 3), ramp(3))
+    assert code(lambda: first(ramp(), 4)) == "TILE0510"
+    assert code(lambda: first(ramp(), ramp())) == "TILE0510"
+
+
+def test_warnings_are_kept() -> None:
+    empty = tilec.compile("function (A[N]) -> (B) { B[i : N] = +(A[i + 10]); }", A=(5,))
+    assert [w.code for w in empty.warnings] == ["TILE0403"]
+    np.testing.assert_array_equal(empty(ramp(5)), 0)
+
+
 def test_constants_are_compiled_in() -> None:
     b = np.random.default_rng(0).random((5, 4), np.float32)
     matmul = tilec.compile(MATMUL, constants={"B": b}, A=(3, 5))

@@ -78,7 +78,8 @@ def _member(path: str, found: Any, key: str | None) -> Array:
         key = keys[0]
     if key not in keys:
         wanted = f"no array {key!r}" if key else "several arrays"
-        raise error("TILE0703", f"{path!r} holds {wanted}", notes=[f"keys: {', '.join(keys)}"], help="write FILE.npz:KEY")
+        notes = [f"keys: {', '.join(keys)}"]
+        raise error("TILE0703", f"{path!r} holds {wanted}", notes=notes, help="write FILE.npz:KEY")
     return np.asarray(found[key])
 
 
