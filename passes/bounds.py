@@ -72,9 +72,9 @@ def contraction(
     except Unbounded as e:
         raise error(
             "TILE0401",
-            f"nothing bounds the index {e}",
+            f"index '{e}' is unbounded",
             span,
-            help=f"use {e} alone as an index of some tensor, or add a constraint such as '{e} < 10'",
+            help=f"use '{e}' alone as an index of some tensor, or add a constraint such as '{e} < 10'",
         ) from None
     if normal is None:
         if report is not None:
