@@ -20,7 +20,7 @@ Values are named; scopes of sub-Graphs are closed: what they use from outside is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from tilec.affine import Affine, Size
@@ -183,7 +183,7 @@ class Let:
     node: Node
     types: tuple[TensorType, ...] = ()
     attributes: tuple[Attribute, ...] = ()
-    span: Span | None = None  # not part of the meaning, nor of the textual form
+    span: Span | None = field(default=None, compare=False)  # not part of the meaning, nor of the textual form
 
 
 @dataclass(frozen=True, slots=True)

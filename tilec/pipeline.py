@@ -28,6 +28,7 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("infer", infer.run),  # first: every other pass reads types
     ("simplify", simplify.run),  # before fold and cse: one form for equal things
     ("fold", fold.run),
+    ("simplify", simplify.run),  # folded values are new occasions
     ("cse", cse.run),  # after fold: equal literals meet
     ("dce", dce.run),  # last of the cleaners: drops what the others left unused
 )

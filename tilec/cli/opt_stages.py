@@ -18,6 +18,7 @@ from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.text.loops_text import parse_program, print_program
+from tilec.verify_graph import is_typed
 from tilec.verify_graph import verify as verify_graph
 from tilec.verify_loops import verify_program
 
@@ -30,7 +31,8 @@ def select(file: str, names: str, schedule: str | None, target: str) -> list[Sta
     known = stages(schedule, target)
     wanted: Sequence[str] = [n.strip() for n in names.split(",") if n.strip()]
     if not names:
-        wanted = LOOPS_STAGES if file.endswith(".loops") else tuple(known)
+        graph_stages = (*(name for name, _ in pipeline.GRAPH_PASSES), "bounds", "lower")
+        wanted = LOOPS_STAGES if file.endswith(".loops") else (*graph_stages, *LOOPS_STAGES)
     if unknown := [n for n in wanted if n not in known]:
         raise error("TILE0605", f"unknown pass {unknown[0]!r}", help=f"known: {', '.join(known)}")
     return [(n, known[n]) for n in wanted]
@@ -53,6 +55,8 @@ def _on(kind: type, name: str, run: Callable[[Any], Any]) -> Callable[[Any], Any
     def stage(ir: Any) -> Any:
         if not isinstance(ir, kind):
             raise error("TILE0605", f"pass {name!r} works on a {kind.__name__}, not on a {type(ir).__name__}")
+        if isinstance(ir, Graph) and name != "infer" and not is_typed(ir):
+            raise error("TILE0605", f"pass {name!r} works on a typed Graph", help="run the pass 'infer' first")
         return run(ir)
 
     return stage
@@ -68,11 +72,15 @@ def _schedule(program: Program, file: str | None, target: str) -> Program:
 
 
 def load(file: str, function: str | None, shapes: Sequence[str]) -> Any:
-    """The IR of a file: Tile text is elaborated at the given shapes; raises TileError."""
+    """The IR of a file, verified: Tile text is elaborated at the given shapes; raises TileError."""
     if file.endswith(".graph"):
-        return parse_graph(api.read_text(file), file)
+        graph = parse_graph(api.read_text(file), file)
+        verify_graph(graph)
+        return graph
     if file.endswith(".loops"):
-        return parse_program(api.read_text(file), file)
+        program = parse_program(api.read_text(file), file)
+        verify_program(program)
+        return program
     signature = dict(_signature_entry(text) for text in shapes)
     return to_graph(api.parse_file(file), function, signature)
 
