@@ -105,7 +105,7 @@ class Session:
     def build(self, text: str) -> Any:
         """The compiled program."""
         cl = pyopencl()
-        options = ["-cl-std=CL1.2"]
+        options = ["-cl-std=CL1.2", "-w"]  # generated code has comparisons that are always false, and the like
         if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             options.append("-cl-fp32-correctly-rounded-divide-sqrt")
         with translated("compile a program"), warnings.catch_warnings():

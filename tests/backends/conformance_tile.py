@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tests.backends.conformance import Array, Case
+from tests.language.test_conformance import make_input
 from tilec import dtypes, pipeline
 from tilec.dtypes import BOOL, F32, I32, DType
 from tilec.evaluate_graph import evaluate
@@ -92,3 +94,17 @@ def rounded_cases(target: Target) -> Iterator[Case]:
         bound = 4 * a.shape[1] * np.finfo(a.dtype).eps * (np.abs(a) @ np.abs(b)).astype(np.float64)
         expected = {"C": (wide[0] @ wide[1]).astype(dtype.numpy)}
         yield Case(f"rounded product ({dtype})", program, {"A": a, "B": b}, expected, bound={"C": bound})
+
+
+def shared_cases(rows: Sequence[Mapping[str, Any]], target: Target) -> Iterator[tuple[Mapping[str, Any], Case]]:
+    """Programs of the shared conformance data that have values, with their rows; what they expect is in the row."""
+    for row in rows:
+        if row["expect"]["kind"] != "values":
+            continue
+        arrays = {spec["name"]: make_input(spec) for spec in row["inputs"]}
+        types: dict[str, Any] = {n: TensorType(dtypes.BY_NAME[a.dtype.name], a.shape) for n, a in arrays.items()}
+        built = to_graph(parse(row["code"]), None, {**types, **row["consts"]})
+        program = pipeline.lower_graph(pipeline.optimise(built), target)
+        params = {p.name: p.type.dtype.numpy for p in built.params}
+        scalars = {n: np.asarray(v, params[n]) for n, v in row["consts"].items() if n in params}
+        yield row, Case(row["id"], program, {**arrays, **scalars}, {})

@@ -8,24 +8,22 @@ within 4 n eps sum|terms|. A backend without a device is skipped, with the reaso
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.backends.conformance import NAMES, Array, Case, check, differs, program_of
+from tests.backends.conformance import NAMES, Array, Case, check, differs, program_of, run_all
 from tests.backends.conformance_builtins import builtin_cases, conversion_cases, fused_cases
 from tests.backends.conformance_loops import kernels, programs
-from tests.backends.conformance_tile import rounded_cases, tile_cases
+from tests.backends.conformance_tile import rounded_cases, shared_cases, tile_cases
 from tests.generators import kernels as generator
-from tilec.errors import TileError
+from tests.language.test_conformance import ROWS, compare
 from tilec.evaluate_loops import evaluate_kernel
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.pipeline import Options, backend
 from tilec.target import Target
-from tilec.text.loops_text import parse_program
 
 BACKENDS = pytest.mark.parametrize("name", NAMES)
 COMPILERS = pytest.mark.parametrize("name", [n for n in NAMES if n != "reference"])
@@ -76,6 +74,17 @@ def test_sums_that_round(name: str) -> None:
     check(name, list(rounded_cases(target_of(name))))
 
 
+@BACKENDS
+def test_shared_programs(name: str) -> None:
+    if not ROWS:
+        pytest.skip("needs ../shared/conformance, which is not part of the project")
+    rows = ROWS[:: 1 if name == "llvm" else 3]
+    found = list(shared_cases(rows, target_of(name)))
+    for (row, _), results in zip(found, run_all(name, [case for _, case in found]), strict=True):
+        for output, wanted in row["expect"]["outputs"].items():
+            compare(results[output], wanted)
+
+
 def random_case(seed: int, target: Target | None) -> Case:
     """A random kernel, scheduled for `target` or as it is."""
     kernel = generator.generate(seed)
@@ -120,39 +129,3 @@ def test_comparison_sees_what_it_should() -> None:
     assert not wrong(math.nan, math.nan)
     assert wrong(math.nan, 1.0, bound=1)
     assert wrong(math.inf, 3.4e38, ulp=4)
-
-
-def test_opencl_refuses_what_it_cannot_run() -> None:
-    found = backend("opencl")
-    text = """program p[N](X) -> (Y) { buffer X: param f32[N] buffer Y: param f32[N]
-      kernel k(in X: f32[N], out Y: f32[N]) { for i in N { Y[i] = X[i] } } run { launch k(X, Y) } }"""
-    with pytest.raises(TileError) as caught:
-        found.emit(parse_program(text), Target("opencl", "0"))
-    assert caught.value.code == "TILE0210"
-    host = """program p(X) -> (Y) { buffer X: param f32 buffer Y: param f32 run { host f(X) -> (Y) } }"""
-    with pytest.raises(TileError) as caught:
-        found.emit(parse_program(host), Target("opencl", "0"))
-    assert caught.value.code == "TILE0602"
-
-
-def test_an_opencl_device_that_does_not_exist() -> None:
-    program = kernels()[0].program
-    with pytest.raises(TileError) as caught:
-        backend("opencl").build(program, Target("opencl", "99"), {})
-    assert caught.value.code == "TILE0509"
-
-
-def test_opencl_without_pyopencl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyopencl", None)
-    found = backend("opencl")
-    assert found.targets() == []
-    with pytest.raises(TileError) as caught:
-        found.build(kernels()[0].program, Target("opencl", "0"), {})
-    assert caught.value.code == "TILE0509"
-    assert "pip install" in str(caught.value)
-
-
-def test_opencl_text_is_deterministic() -> None:
-    found = backend("opencl")
-    program = kernels()[2].program
-    assert found.emit(program, Target("opencl", "0")) == found.emit(program, Target("opencl", "0"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +156,9 @@ def test_integers_have_no_expansion() -> None:
     from tilec.dtypes import I32
 
     assert EXPANSIONS["exp"]((Var("x", I32),), I32) is None
+
+
+def test_coefficients_are_those_of_the_fit() -> None:
+    path = Path(__file__).parents[2] / "benchmarks" / "fit_polynomials.py"
+    found = subprocess.run([sys.executable, str(path), "--check"], check=False)
+    assert found.returncode == 0, "run python benchmarks/fit_polynomials.py"
