@@ -12,7 +12,7 @@ the context, a row of 8-byte slots on the caller's stack, and finds the worker's
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilec.backends.llvm import statements
 from tilec.backends.llvm.address import Scalar, number
@@ -20,7 +20,8 @@ from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.frame import Frame, Scratch, Storage
 from tilec.backends.llvm.ops import Ops
 from tilec.backends.llvm.registers import plan
-from tilec.backends.llvm.types import NARROW, Value
+from tilec.backends.llvm.screen import Screen, screen
+from tilec.backends.llvm.types import NARROW, Value, float_text, ssa_type
 from tilec.dtypes import BOOL, DType
 from tilec.expr import walk as walk_expr
 from tilec.loops import Alloc, Block, For, Kernel, Let, Store, While, walk
@@ -41,12 +42,61 @@ class KernelText:
 
 def emit_kernel(kernel: Kernel, name: str, target: Target) -> KernelText:
     """LLVM functions of a kernel called `name`; raises TileError TILE0602 for what the backend cannot express."""
+    found = screen(kernel, target)
+    if found is None:
+        return _emit_version(kernel, name, target)
+    versions = [
+        _emit_version(kernel, f"{name}.exact", target),
+        _emit_version(kernel, f"{name}.ordered", target, no_nan=True),
+        _emit_version(found.scan, f"{name}.scan", replace(target, threads=1)),
+    ]
+    choice = _choose(kernel, name, found, _up(max(v.shared for v in versions)))
+    return KernelText(
+        [f for v in versions for f in v.functions] + [choice],
+        set[str]().union(*(v.intrinsics for v in versions)),
+        _up(max(v.shared for v in versions)) + 64,
+        max(v.private for v in versions),
+    )
+
+
+def _choose(kernel: Kernel, name: str, found: Screen, slot: int) -> str:
+    """Scans the inputs and runs the version that suits them. The extremes lie in scratch memory at byte `slot`."""
+    element = ssa_type(found.dtype)
+    pointers = [f"ptr %p{i}" for i in range(len(kernel.params))]
+    rest = ["ptr %shared", "ptr %private", "ptr %pool"]
+    scanned = ", ".join([*(pointers[i] for i in found.inputs), "ptr %extremes", *rest])
+    high, low = (float_text(v, found.dtype) for v in (float("inf"), float("-inf")))
+    signature = ", ".join(["ptr noalias " + p[4:] for p in pointers] + ["ptr noalias %shared", *rest[1:]])
+    return f"""define internal void @{name}({signature}) #0 {{
+entry:
+  %extremes = getelementptr i8, ptr %shared, i64 {slot}
+  call void @{name}.scan({scanned})
+  %high = load {element}, ptr %extremes, align 8
+  %second = getelementptr {element}, ptr %extremes, i64 1
+  %low = load {element}, ptr %second, align {found.dtype.bytes}
+  %number = fcmp ord {element} %high, %high
+  %below = fcmp olt {element} %high, {high}
+  %above = fcmp ogt {element} %low, {low}
+  %tame = {"and" if found.finite else "or"} i1 %below, %above
+  %good = and i1 %number, %tame
+  br i1 %good, label %ordered, label %exact
+ordered:
+  call void @{name}.ordered({", ".join([*pointers, *rest])})
+  ret void
+exact:
+  call void @{name}.exact({", ".join([*pointers, *rest])})
+  ret void
+}}
+"""
+
+
+def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = False) -> KernelText:
     text = KernelText()
     lanes = lanes_of(kernel, target)
     emitter = Emitter()
     frame = Frame(
         emitter,
-        Ops(emitter, target, lanes),
+        Ops(emitter, target, lanes, no_nan),
         target,
         plan(kernel.body, lanes),
         Scratch(),
@@ -126,7 +176,7 @@ class _Tasks:
         emitter = Emitter()
         frame = Frame(
             emitter,
-            Ops(emitter, outer.target, outer.lanes),
+            Ops(emitter, outer.target, outer.lanes, outer.ops.no_nan),
             outer.target,
             outer.plan,
             Scratch(),
@@ -194,3 +244,8 @@ def _start_function(task: str, start: str, params: int, captures: list[_Capture]
     arguments[private + 1 : private + 1] = ["i64 %first", "i64 %last"]
     body = "\n".join(lines) + f"\n  call void @{task}({', '.join(arguments)})\n  ret void\n"
     return f"define internal void @{start}(ptr %context, i64 %worker, i64 %first, i64 %last) #0 {{\nentry:\n{body}}}\n"
+
+
+def _up(size: int) -> int:
+    """Rounded up to a cache line."""
+    return -(-size // 64) * 64

@@ -49,6 +49,7 @@ class Ops:
     emitter: Emitter
     target: Target
     lanes: int
+    no_nan: bool = False  # maxima and minima meet no NaN
 
     # shapes --------------------------------------------------------------------------------------------------------
 
@@ -332,6 +333,8 @@ class Ops:
         stem = "llvm.x86.avx512.mask.range." + ("pd.512" if a.dtype == F64 else "ps.512")
         arguments = (str(a), str(b), "i32 5" if op == "max" else "i32 4", str(a), f"i{a.lanes} -1", "i32 4")
         ordered = Value(self.emitter.pure(self.emitter.call(stem, a.type, *arguments)), a.dtype, a.lanes)
+        if self.no_nan:
+            return ordered
         return self.select(self._binary("fcmp uno", a, b, BOOL), self._binary("fadd", a, b), ordered)
 
     def _rounded(self, operation: Callable[..., Value], args: tuple[Value, ...], dtype: DType) -> Value:
