@@ -97,14 +97,14 @@ def _register_tiled(
         step("reorder", *outer, lane, *rows, *reductions),
         step("tile", lane, tiling.lanes * tiling.vectors, f"{lane}.0", f"{lane}.1"),
     )
-    done = done and _micro_kernel(plan, nest, lane, row, reductions, tiling, "init")
+    done = done and _micro_kernel(plan, nest, lane, row, reductions, tiling)
     if done:
         threads(plan, nest, [*outer, f"{lane}.0", *([f"{row}.0"] if row else [])], target)
     return done
 
 
 def _micro_kernel(
-    plan: Plan, nest: Nest, lane: str, row: str | None, inner: list[str], tiling: _Tiling, start: str
+    plan: Plan, nest: Nest, lane: str, row: str | None, inner: list[str], tiling: _Tiling
 ) -> bool:
     """Under `lane.0`: tiles the rows, brings the reductions outside of the tile, and keeps the tile in registers."""
     tile = [f"{row}.1", f"{lane}.1"] if row else [f"{lane}.1"]
@@ -125,9 +125,15 @@ def _micro_kernel(
     if not plan.attempt(*steps):
         return False
     store = nest.stores()[0].buffer
+    return _in_registers(plan, store, at)
+
+
+def _in_registers(plan: Plan, store: str, loop: str) -> bool:
+    """Keeps the tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
     new = fresh(plan.kernel, f"{store}.r")
-    return plan.attempt(step("stage", store, at, new, "register", start)) or plan.attempt(
-        step("stage", store, at, new, "register")
+    return any(
+        plan.attempt(step("stage", store, loop, new, "register", *how))
+        for how in (("init", 0, "finish"), ("init",), ("copy",))
     )
 
 
@@ -168,12 +174,7 @@ def _blocked(plan: Plan, nest: Nest, lane: str, row: str | None, tiling: _Tiling
         step("unroll", f"{row}.1"),
     )
     store = nest.stores()[0].buffer
-    staged = fresh(plan.kernel, f"{store}.r")
-    at_tile = f"{row}.0"
-    done = done and (
-        (at == f"{lane}.b" and plan.attempt(step("stage", store, at_tile, staged, "register", "init")))
-        or plan.attempt(step("stage", store, at_tile, staged, "register"))
-    )
+    done = done and _in_registers(plan, store, f"{row}.0")
     # threads take the batch where that feeds them all, each with a pack of its own; else they share one pack
     wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
     done = done and plan.attempt(step("pack", use.buffer, at, new, axis, column, "thread" if wide else "heap"))

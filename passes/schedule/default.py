@@ -22,7 +22,8 @@ def default_schedule(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -
     plan = Plan(kernel, limits)
     try:
         _merge_loops(plan)
-        for nest in [Nest.of(plan.kernel, s) for s in reversed(plan.kernel.body) if isinstance(s, For)]:
+        nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
+        for nest in sorted(nests, key=lambda n: not n.reductions):  # aggregations first: they take in other nests
             _schedule_nest(plan, nest, target)
     except TileError:  # symbolic sizes: what was planned so far applies
         pass

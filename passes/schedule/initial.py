@@ -64,14 +64,20 @@ def initialise(kernel: Kernel, buffer: str, loop: str) -> Initial:
     after = [i for i, s in enumerate(kernel.body) if i > at and any(u.buffer == buffer for u in uses((s,)))]
     if not staged or not after or staged[0] < at or after[: len(staged)] != staged:
         raise refuse(f"stage: '{buffer}' is used between its initialisation and the loop '{loop}', or not there")
-    boxes: list[list[tuple[int, int]]] = []
-    for i in staged:
-        boxes += _boxes(kernel.body[i], buffer, loop)
-    _check_disjoint(boxes, buffer)
+    covered = covers_once([kernel.body[i] for i in staged], kernel, buffer, loop)
     _check_operands(kernel, nest, buffer, range(at, staged[-1] + 1))
+    return Initial(nest, store, variables, covered)
+
+
+def covers_once(staged: Sequence[Stmt], kernel: Kernel, buffer: str, loop: str) -> bool:
+    """Whether the loops called `loop` stage every cell of the buffer; raises where a cell is staged twice."""
+    boxes: list[list[tuple[int, int]]] = []
+    for stmt in staged:
+        boxes += _boxes(stmt, buffer, loop)
+    _check_disjoint(boxes, buffer)
     shape = [static(s) for s in buffers(kernel)[buffer].shape]
     reached = sum(prod(max(0, min(h, n - 1) - max(lo, 0) + 1) for (lo, h), n in zip(box, shape)) for box in boxes)
-    return Initial(nest, store, variables, covered=reached == prod(shape))
+    return reached == prod(shape)
 
 
 def _position(kernel: Kernel, buffer: str) -> int:

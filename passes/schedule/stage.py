@@ -38,10 +38,12 @@ from tilec.passes.schedule.analysis import (
     static,
     uses,
 )
+from tilec.passes.schedule.final import Final, finish
 from tilec.passes.schedule.initial import Initial, initialise
 from tilec.passes.schedule.regions import Region, clip, divide, edge_guards, region
 
 Start = Literal["copy", "init"]
+End = Literal["copy", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +94,57 @@ class Layout:
 
 
 def stage(
-    kernel: Kernel, buffer: str, loop: str, new: str, space: Space = "thread", start: Start = "copy", pad: int = 0
+    kernel: Kernel,
+    buffer: str,
+    loop: str,
+    new: str,
+    space: Space = "thread",
+    start: Start = "copy",
+    pad: int = 0,
+    end: End = "copy",
 ) -> Kernel:
     """Inside every loop `loop`, what its body touches of `buffer` is kept in `new`.
 
     The region is the bounding box of the accesses. It is copied in before (unless it is overwritten whole) and copied
     out after, where it is stored to; copies do not reach over the buffer's edges. With `init` nothing is copied in: the
     kernel's nest that initialises `buffer` is evaluated in the staged copy instead, and dropped once every cell of the
-    buffer is staged; refused unless each cell is staged once. `pad` widens the rows. A `register` buffer gets vector
-    lanes as an axis of their own (so vectorize first), and its copies are unrolled and vectorised.
+    buffer is staged; refused unless each cell is staged once. With the end `finish` nothing is copied out: the one nest
+    that reads the (local) buffer afterwards is evaluated on the staged copy instead. `pad` widens the rows. A
+    `register` buffer gets vector lanes as an axis of their own (so vectorize first), and its copies are unrolled and
+    vectorised.
 
     The copy-in loops are `new.0`, `new.1` ..., the copy-out loops `new.out.0` ....
+
+    Before:
+        kernel f(in A: f32[4, 6], in B: f32[4], out R: f32[4])
+        alloc C: heap f32[4]
+        for i in 4 { C[i] = 0.0 }
+        for m in 4 { for k in 6 { C[m] sum= A[m, k] } }
+        for j in 4 { R[j] = add(C[j], B[j]) }
+    After stage(C, m, c, register, init, 0, finish):
+        for m in 4 {
+          alloc c: register f32[1]
+          for c.0 in 1 unroll { c[c.0] = 0.0 }
+          for k in 6 { c[0] sum= A[m, k] }
+          for c.out.0 in 1 unroll { R[c.out.0 + m] = add(c[c.out.0], B[c.out.0 + m]) }
+        }
     """
-    if space not in SPACES or space == "param" or start not in ("copy", "init") or pad < 0:
-        raise malformed(f"stage: bad space '{space}', start '{start}' or pad {pad}")
+    known = space in SPACES and space != "param" and start in ("copy", "init") and end in ("copy", "finish")
+    if not known or pad < 0:
+        raise malformed(f"stage: bad space '{space}', start '{start}', pad {pad} or end '{end}'")
     _check_source(kernel, buffer, "stage")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
     initial = initialise(kernel, buffer, loop) if start == "init" else None
+    final = finish(kernel, buffer, loop) if end == "finish" else None
 
     def change(found: For, scope: Scope) -> Block:
-        body = _staged(found, scope, buffer, new, space, pad, initial)
+        body = _staged(found, scope, buffer, new, space, pad, initial, final)
         return (For(found.index, found.extent, found.kind, body, found.depth),)
 
     kernel = rewrite_loops(kernel, loop, change)
-    return initial.drop(kernel) if initial else kernel
+    kernel = initial.drop(kernel) if initial else kernel
+    return final.drop(kernel) if final else kernel
 
 
 def pack(
@@ -178,7 +206,14 @@ def _touching(loop: For, buffer: str, primitive: str) -> list[Use]:
 
 
 def _staged(
-    loop: For, scope: Scope, buffer: str, new: str, space: Space, pad: int, initial: Initial | None
+    loop: For,
+    scope: Scope,
+    buffer: str,
+    new: str,
+    space: Space,
+    pad: int,
+    initial: Initial | None,
+    final: Final | None,
 ) -> Block:
     source, found = scope.buffer(buffer), _touching(loop, buffer, "stage")
     if source is None or not found:
@@ -200,7 +235,10 @@ def _staged(
     elif not _overwritten(found, box):
         body += copy.inward()
     body += _redirected(loop.body, source.name, new, box, layout, "stage")
-    if any(u.store for u in found):
+    out = f"{new}.out"
+    if final is not None:
+        body += final.evaluate(copy.loops(out), copy.stored(out), copy.cell(out), copy.guards(out), new)
+    elif any(u.store for u in found):
         body += copy.outward()
     return tuple(body)
 

@@ -76,7 +76,10 @@ def contraction(
     if narrow:
         axes = [(f"j{a}", n) for a, n in enumerate(out)]
         cell = tuple(v(n) for n, _ in axes)
-        blocks.append(nest(axes, (Store("O", cell, Call("cast", (read(acc, cell, dtype),), narrow)),)))
+        last = Store("O", cell, Call("cast", (Var("x", dtype),), narrow))
+        bias = read("D", cell[-1:], dtype)
+        inputs.append(param("D", dtype, *out[-1:]))
+        blocks.append(nest(axes, (Let("x", Call("max", (read(acc, cell, dtype), bias), dtype)), last)))
     return kernel(name, inputs, result, *blocks)
 
 
@@ -98,7 +101,8 @@ def matmul(r: Random, high: int = 24) -> Kernel:
 def batched(r: Random) -> Kernel:
     b, m, n, k = r.randint(1, 3), _size(r, 12), _size(r), _size(r, 12)
     operands = [("A", var("b", "m", "k"), (b, m, k)), ("B", var("b", "k", "n"), (b, k, n))]
-    return contraction("batched", "sum", F32, {"b": b, "m": m, "n": n, "k": k}, var("b", "m", "n"), (b, m, n), operands)
+    sizes, narrow = {"b": b, "m": m, "n": n, "k": k}, r.choice([None, F32])
+    return contraction("batched", "sum", F32, sizes, var("b", "m", "n"), (b, m, n), operands, narrow=narrow)
 
 
 def conv(r: Random) -> Kernel:
@@ -115,7 +119,8 @@ def conv(r: Random) -> Kernel:
     channel, channels = ("f", f) if depthwise else ("c", c)
     weights = ("W", var("q", "p", "f"), (ky, kx, f)) if depthwise else ("W", var("q", "p", "c", "f"), (ky, kx, c, f))
     operands = [("A", (at_y, at_x, v(channel)), (height, width, channels)), weights]
-    return contraction("conv", "sum", F32, sizes, var("y", "x", "f"), (y, x, f), operands, needed)
+    narrow = r.choice([None, F16])
+    return contraction("conv", "sum", F32, sizes, var("y", "x", "f"), (y, x, f), operands, needed, narrow=narrow)
 
 
 def pooling(r: Random) -> Kernel:

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
-from tilec.dtypes import F32
+from tilec.dtypes import F16, F32
 from tilec.loops import Alloc, For, Kernel, walk
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
@@ -62,6 +62,14 @@ def test_packed(m: int, n: int, k: int, transposed: bool) -> None:
     scheduled = check(kernel, AVX512)
     packed = [s.buffer.name for s in walk(scheduled.body) if isinstance(s, Alloc) and s.buffer.name == "B.p"]
     assert bool(packed) == (transposed or n >= 512)
+
+
+def test_epilogue_runs_in_registers() -> None:
+    a, b = ("A", var("m", "k"), (30, 64)), ("B", var("k", "n"), (64, 50))
+    sizes = {"m": 30, "n": 50, "k": 64}
+    kernel = contraction("matmul", "sum", F32, sizes, var("m", "n"), (30, 50), [a, b], narrow=F16)
+    scheduled = check(kernel, AVX512)
+    assert {s.buffer.space for s in walk(scheduled.body) if isinstance(s, Alloc)} == {"register"}
 
 
 def test_matmul_stays_in_registers() -> None:

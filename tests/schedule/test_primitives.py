@@ -36,7 +36,8 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
             return directive(name, *r.sample(loops, min(len(loops), r.randint(2, 4))))
         case "stage":
             pad = r.choice([0, 0, 3])
-            return directive(name, buffer, loop, new, space, r.choice(["copy", "copy", "init"]), pad)
+            start, end = r.choice(["copy", "copy", "init"]), r.choice(["copy", "copy", "finish"])
+            return directive(name, buffer, loop, new, space, start, pad, end)
         case "merge":
             return directive(name, loop, r.choice(loops), new)
         case "pack":
