@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tilec.dtypes import F32, I64, U32, U64
+from tilec.dtypes import F32, F64, I32, I64, U32, U64, DType
 from tilec.mathlib.coefficients import PARTS, TWO_OVER_PI
 from tilec.mathlib.value import (
     INFINITY,
@@ -80,8 +80,7 @@ def _reduce_large(a: Value) -> Reduced:
     top = (product[0] << 32) | product[1]  # weight of bit 0: 2^-62
     quadrant = (top + (1 << 61)) >> 62
     whole = bitcast(top - (quadrant << 62), I64)
-    rest = None if a.dtype == F32 else (product[2] << 32) | product[3]
-    high, low = _fraction_to_pair(whole, rest, a)
+    high, low = _fraction_to_pair(whole, product[2:4] if a.dtype == F64 else [], a.dtype)
     first, second, _ = PARTS["pi/2", name]
     angle = high * (first * 2.0**-62)
     angle_low = fma(high, first * 2.0**-62, -angle) + fma(high, second * 2.0**-62, low * (first * 2.0**-62))
@@ -124,12 +123,21 @@ def _multiply_modulo(limbs: list[Value], words: list[Value]) -> list[Value]:
     return [word for word in result if word is not None]
 
 
-def _fraction_to_pair(whole: Value, rest: Value | None, like: Value) -> tuple[Value, Value]:
-    """An i64, and a u64 of fraction bits below it, as an unevaluated sum of two floats."""
-    high = cast(whole, like.dtype)
-    low = cast(whole - cast(high, I64), like.dtype)
-    if rest is None:
-        return high, low
-    low = low + cast(rest, like.dtype) * 2.0**-64
+def _fraction_to_pair(whole: Value, rest: list[Value], dtype: DType) -> tuple[Value, Value]:
+    """An i64, and words of fraction below it, as an unevaluated sum of two floats.
+
+    Cut in pieces that convert exactly from 32-bit integers: conversions of 64-bit ones are slow or missing.
+    """
+    if dtype == F32:
+        pieces = [whole >> 40, (whole >> 16) & 0xFFFFFF, whole & 0xFFFF]
+        floats = [cast(cast(p, I32), dtype) for p in pieces]
+        weights = [2.0**40, 2.0**16, 1.0]
+    else:
+        pieces = [bitcast(whole, U64) & 0xFFFFFFFF, *rest]
+        floats = [cast(cast(whole >> 32, I32), dtype), *(cast(cast(p, U32), dtype) for p in pieces)]
+        weights = [2.0**32, 1.0, 2.0**-32, 2.0**-64]
+    high, low = floats[0] * weights[0], floats[-1] * weights[-1]
+    for piece, weight in zip(floats[-2:0:-1], weights[-2:0:-1], strict=True):
+        low = fma(piece, weight, low)
     total = high + low
     return total, low - (total - high)
