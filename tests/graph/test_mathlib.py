@@ -13,7 +13,7 @@ import pytest
 from tests.graph.expression_values import Array, evaluate
 from tests.graph.function_accuracy import CASES, Case, exact, largest_error, published
 from tilec.dtypes import BF16, F16, F32, F64, DType
-from tilec.expr import Call, Expr, Var
+from tilec.expr import Call, Expr, Var, substitute_vars, transform
 from tilec.mathlib import EXPANSIONS
 
 INF, NAN = math.inf, math.nan
@@ -150,6 +150,14 @@ def distinct(expr: Expr) -> dict[int, Expr]:
             found[id(node)] = node
             stack.extend(node.args if isinstance(node, Call) else ())
     return found
+
+
+def test_rebuilding_keeps_the_sharing() -> None:
+    expr = EXPANSIONS["pow"]((Var("x", F64), Var("y", F64)), F64)
+    assert expr is not None
+    assert transform(expr, lambda e: e) is expr
+    renamed = substitute_vars(expr, {"x": Var("z", F64)})
+    assert len(distinct(renamed)) == len(distinct(expr))
 
 
 def test_integers_have_no_expansion() -> None:
