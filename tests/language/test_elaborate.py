@@ -276,7 +276,7 @@ def test_declared_types() -> None:
     same(result(generic, A=V, B=V), 55, "float32")
     same(result(generic, A=V.astype(np.float64), B=V.astype(np.float64)), 55, "float64")
     assert codes(generic, A=V, B=V.astype(np.float64)) == ["TILE0306"]
-    assert codes(generic, A=V.astype(np.int32), B=V.astype(np.int32))[0] == "TILE0305"
+    assert codes(generic, A=V.astype(np.int32), B=V.astype(np.int32))[0] == "TILE0307"
     same(result("function (A: f64, S: f64) -> (O: f64) { O = A * S; }", A=V.astype(np.float64), S=2), V * 2, "float64")
     same(result("function (A) -> (O: f16) { O = 3; }", A=V), 3, "float16")
 

@@ -30,18 +30,18 @@ def found(text: str) -> list[str]:
         ("O[i : N] = +(A[i*j + k*i]);", ["TILE0205 i*j", "TILE0205 k*i"]),
         ("O[i : N] = +(A[i / j]);", ["TILE0205 i / j"]),
         ("O[i : N] = +(A[i % 2]);", ["TILE0205 i % 2"]),
-        ("O[i : N] = +(A[A[i]]);", ["TILE0205 A[i]"]),
-        ("O[i : N] = +(A[i]), j < i;", ["TILE0215 i"]),
+        ("O[i : N] = +(A[A[i]]);", ["TILE0219 A[i]"]),
+        ("O[i : N] = +(A[i]), j < i;", ["TILE0220 i"]),
         ("O[i, j : N] = +(A[i]);", ["TILE0204 N"]),
         ("O[i : N] = +(exp(A[i], 1));", ["TILE0106 exp(A[i], 1)"]),
-        ("O[i : N] = +(reshape(A[i], 1));", ["TILE0011 reshape"]),
+        ("O[i : N] = +(reshape(A[i], 1));", ["TILE0218 reshape"]),
         ("O = max(A);", ["TILE0106 max(A)"]),
         ("O = maxx(A, 1);", ["TILE0105 maxx"]),
         ("O = random(3);", ["TILE0105 random"]),
         ("O = A; O = A;", ["TILE0102 O"]),
         ("A = N; O = A;", ["TILE0102 A"]),
         ("P = A;", ["TILE0103 O"]),
-        ("O = P; P = A;", ["TILE0101 P"]),
+        ("O = P; P = A;", ["TILE0116 P"]),
         ("O = grad(A, A);", ["TILE0114 grad"]),
         ("O[i]: f12 = A[i];", ["TILE0303 f12"]),
         ("O[i] = +:f12(A[i]);", ["TILE0303 f12"]),
@@ -61,7 +61,7 @@ def test_functions() -> None:
     assert found("function f(A) -> (B) { B = A; } function f(C) -> (B) { B = C; }") == ["TILE0108 f"]
     assert found("function exp(A) -> (B) { B = A; }") == ["TILE0109 exp"]
     assert found("function (A, A) -> (B) { B = A; }") == ["TILE0115 A"]
-    assert found("function (A[N], N) -> (B) { B = A; }") == ["TILE0115 N"]
+    assert found("function (A[N], N) -> (B) { B = A; }") == ["TILE0118 N"]
     assert found("function (A) -> (B, B) { B = A; }") == ["TILE0115 B"]
     assert found("function <T: flaot>(A: T) -> (B: U) { B = A; }") == ["TILE0303 flaot", "TILE0303 U"]
     text = "function f(A) -> (B, C) { B = A; C = A; } function g(A) -> (B) { (B, C, D) = f(A); }"

@@ -69,9 +69,9 @@ def test_failures_show_values_and_the_first_place() -> None:
     ("body", "code"),
     [
         ("assert_close([1, 2], [1, 2, 3]);", "TILE0705"),
-        ("A = [[1, 2], [3]]; assert_(A);", "TILE0011"),
-        ("A = [1, [2]]; assert_(A);", "TILE0011"),
-        ("A = []; assert_(A);", "TILE0011"),
+        ("A = [[1, 2], [3]]; assert_(A);", "TILE0016"),
+        ("A = [1, [2]]; assert_(A);", "TILE0016"),
+        ("A = []; assert_(A);", "TILE0016"),
         ("A = random(1 << 40); assert_(A);", "TILE0416"),
         ("assert_close([1], [1], [2]);", "TILE0510"),
         ("B = matmul([[1, 2]], [[1, 2]]); assert_(B);", "TILE0201"),

@@ -1,4 +1,4 @@
-"""Compares a wheel's files with the tree: every module and grammar is in it, nothing else is."""
+"""Compares a wheel's files with the tree: every module, grammar and page is in it, nothing else is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def expected() -> set[str]:
         for path in (ROOT / folder).rglob("*"):
             relative = path.relative_to(ROOT / folder)
             through_link = folder == "tilec" and relative.parts[0] in ("passes", "backends", "grammar")
-            packaged = path.suffix in (".py", ".lark") or path.name == "py.typed"
+            packaged = path.suffix in (".py", ".lark", ".md") or path.name == "py.typed"
             if packaged and not through_link:
                 found.add(f"{inside}/{relative.as_posix()}")
     return found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import check, opt, run
+from tilec.cli import check, explain, opt, run
 from tilec.errors import TileError
 
 
@@ -46,6 +46,7 @@ app = typer.Typer(
 app.command(name="run")(guarded(run.command))
 app.command(name="check")(guarded(check.command))
 app.command(name="opt")(guarded(opt.command))
+app.command(name="explain")(guarded(explain.command))
 
 
 def _version(wanted: bool) -> None:

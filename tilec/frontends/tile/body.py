@@ -75,7 +75,7 @@ class Body:
             case Call():
                 return self._call(expression)
             case _:
-                raise error("TILE0011", "nested lists are data of tests", expression.span)
+                raise error("TILE0013", "nested lists are data of tests", expression.span)
 
     def _name(self, expression: Name) -> Operand:
         ident = expression.ident
@@ -106,7 +106,7 @@ class Body:
         name = call.function.text
         if name in self.builder.functions or name in table.WHOLE or name.startswith("assert_"):
             text = f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins"
-            raise error("TILE0011", text, call.function.span, help="call it in a statement of its own")
+            raise error("TILE0218", text, call.function.span, help="call it in a statement of its own")
         if name in table.GRADIENTS:
             raise gradients(call.function.span, name)
         limits = table.arity(name)
@@ -186,8 +186,9 @@ def _combine(at: Binary, a: Affine, c: Affine) -> Affine | None:
 
 
 def _wrong_rank(ident: Ident, found: Tensor, count: int, span: Span) -> Exception:
+    notes = [f"its shape is {shape_text(found.type.shape)}"]
     if count == 0:
         text = f"'{ident.text}' is {found}; an element has {plural(found.type.rank, 'index')}"
-    else:
-        text = f"'{ident.text}' has rank {found.type.rank}, {plural(count, 'index')} given"
-    return error("TILE0202", text, span, notes=[f"its shape is {shape_text(found.type.shape)}"])
+        return error("TILE0214", text, span, notes=notes, help=f"write '{ident.text}[...]' with an index for each axis")
+    text = f"'{ident.text}' has rank {found.type.rank}, {plural(count, 'index')} given"
+    return error("TILE0202", text, span, notes=notes)

@@ -66,7 +66,7 @@ def size(b: Builder, scope: Scope, expression: Expression, what: str) -> int:
 def _element(b: Builder, scope: Scope, expression: Index) -> Value:
     found = lookup(scope, expression.tensor)
     if expression.indices:
-        raise error("TILE0011", "an element of a tensor in an expression of whole tensors", expression.span)
+        raise error("TILE0217", "an element of a tensor in an expression of whole tensors", expression.span)
     if isinstance(found, Tensor) and found.type.rank:
         raise error("TILE0202", f"'{expression.tensor.text}[]' is {found}, not a scalar", expression.span)
     return found

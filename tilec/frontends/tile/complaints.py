@@ -28,11 +28,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean '{folded.get(found[0], found[0])}'?" if found else None
 
 
+_LATER = "statements take effect in their order: assign a name, once, before it is used"
+
+
 def undefined(name: Ident, known: Iterable[str], later: Span | None = None) -> TileError:
-    """TILE0101."""
+    """TILE0101, or TILE0116 where a later statement assigns the name."""
     if later is not None:
         note = f"assigned at {later}"
-        return error("TILE0101", f"'{name.text}' is used before it is assigned", name.span, notes=[note])
+        return error("TILE0116", f"'{name.text}' is used before it is assigned", name.span, notes=[note], help=_LATER)
     return error("TILE0101", f"'{name.text}' is not defined", name.span, help=did_you_mean(name.text, known))
 
 
@@ -54,11 +57,11 @@ def wrong_case(name: Ident, found: str) -> TileError:
 
 
 def not_affine(span: Span, why: str) -> TileError:
-    """TILE0205."""
-    help = "an index is a sum of index variables times constants, plus a constant"
+    """TILE0205, or TILE0219 for an element of a tensor."""
+    code, help = "TILE0205", "an index is a sum of index variables times constants, plus a constant"
     if why == ELEMENT_INSIDE:
-        help = "read with 'gather(data, indices)', which takes rows of its first argument"
-    return error("TILE0205", f"index is not affine: {why}", span, help=help)
+        code, help = "TILE0219", "read with 'gather(data, indices)', which takes rows of its first argument"
+    return error(code, f"index is not affine: {why}", span, help=help)
 
 
 def float_in_index(number: Number) -> TileError:

@@ -176,7 +176,7 @@ def _statement(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[s
         case Assign():
             return (value(b, scope, statement.value, names[0]),)
         case Check():
-            raise error("TILE0011", "a call is a statement of its own only in a test", statement.span)
+            raise error("TILE0014", "a call is a statement of its own only in a test", statement.span)
 
 
 def inline(

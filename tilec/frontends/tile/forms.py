@@ -1,7 +1,7 @@
 """What the grammar leaves open: which expression may stand where, as far as no meaning of a name is needed.
 
 The grammar has one kind of expression; here the constraints, indices and names of a parsed program are held to their
-forms: TILE0011, 0012, 0112, 0206, 0215, 0411, 0417. Trees are walked iteratively, whatever their depth.
+forms: TILE0012, 0013, 0014, 0112, 0206, 0215, 0411, 0417. Trees are walked iteratively, whatever their depth.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _check_block(body: Iterable[s.Statement], report: Report, *, in_test: bool) 
                 if in_test:
                     _check_expression(call, report, in_test)
                 else:
-                    report.error("TILE0011", _BARE_CALL, call.span, help="assign its result: X = ...;")
+                    report.error("TILE0014", _BARE_CALL, call.span, help="assign its result: X = ...;")
 
 
 _BARE_CALL = "a call is a statement of its own only in a test"
@@ -152,7 +152,7 @@ def _check_expression(root: s.Expression, report: Report, in_test: bool) -> None
             case s.Call(function) if function.kind == "tensor":
                 _wrong_case(function, "a function's name begins", "index", report)
             case s.List() if not in_test:
-                report.error("TILE0011", "lists of data can stand in tests only", node.span)
+                report.error("TILE0013", "lists of data can stand in tests only", node.span)
 
 
 def _check_index(root: s.Expression, report: Report) -> None:

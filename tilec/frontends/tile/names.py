@@ -74,7 +74,7 @@ def _function_table(program: Program, report: Report) -> dict[str, Function]:
         if function.name is None:
             if anonymous is not None:
                 note = f"the first is at {anonymous.span}"
-                report.error("TILE0108", "two functions without a name", function.span, notes=[note])
+                report.error("TILE0117", "two functions without a name", function.span, notes=[note])
             anonymous = function
             continue
         name = function.name
@@ -127,7 +127,7 @@ def _check_generics(generics: tuple[Generic, ...], report: Report) -> frozenset[
         if generic.category is not None and generic.category.text not in CATEGORIES:
             help = did_you_mean(generic.category.text, CATEGORIES) or f"categories: {', '.join(sorted(CATEGORIES))}"
             text = f"there is no category of types '{generic.category.text}'"
-            report.error("TILE0303", text, generic.category.span, help=help)
+            report.error("TILE0308", text, generic.category.span, help=help)
     return frozenset(g.name.text for g in generics)
 
 
@@ -146,7 +146,7 @@ def _check_size_name(dim: Ident, inputs: frozenset[str], names: dict[str, Span],
         report.diagnostics.append(wrong_case(dim, "a size").diagnostics[0])
     elif dim.text in inputs:
         note = f"the input is at {names[dim.text]}"
-        report.error("TILE0115", f"'{dim.text}' is both an input and a size", dim.span, notes=[note])
+        report.error("TILE0118", f"'{dim.text}' is both an input and a size", dim.span, notes=[note])
     names.setdefault(dim.text, dim.span)
 
 

@@ -121,7 +121,7 @@ def _number(kind: str, span: Span, found: re.Match[str], report: Report, lexicon
 
 def _float(word: str, span: Span, report: Report) -> Token:
     if len(word) > MAX_FLOAT_LENGTH or float(word) == float("inf"):
-        report.error("TILE0007", f"float literal {_shortened(word)} does not fit a float64", span)
+        report.error("TILE0418", f"float literal {_shortened(word)} does not fit a float64", span)
         return Token("FLOAT", "0.0", span)
     return Token("FLOAT", word, span)
 

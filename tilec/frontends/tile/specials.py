@@ -72,7 +72,7 @@ def _element(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> V
         raise error("TILE0301", f"'element' takes a tuple, found {describe(args[0])}", at.args[0].span)
     n = b.integer(args[1], at.args[1].span, "the position in a tuple")
     if not 0 <= n < len(args[0].items):
-        raise error("TILE0212", f"a tuple of {len(args[0].items)} has no element {n}", at.args[1].span)
+        raise error("TILE0221", f"a tuple of {len(args[0].items)} has no element {n}", at.args[1].span)
     return args[0].items[n]
 
 

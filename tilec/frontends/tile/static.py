@@ -91,7 +91,7 @@ class Checker:
         self.index(constraint.left)
         if has_index(constraint.right):
             self.report.error(
-                "TILE0215",
+                "TILE0220",
                 "the right side of a constraint is a constant",
                 constraint.right.span,
                 help="for 'j < i' write 'i - j - 1 < N', which means 0 <= i - j - 1 and i - j - 1 < N",
@@ -127,7 +127,7 @@ class Checker:
             case Ternary(orelse=None):
                 self._no_else(expression)
             case List() if not self.testing:
-                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+                self.report.error("TILE0013", "nested lists are data of tests", expression.span)
             case _:
                 for child in children(expression):
                     self.value(child)
@@ -136,7 +136,7 @@ class Checker:
         self._name(expression.tensor)
         if expression.indices:
             self.report.error(
-                "TILE0011",
+                "TILE0217",
                 f"'{expression.tensor.text}[...]' is an element; this expression is of whole tensors",
                 expression.span,
                 help="write a contraction such as 'O[i] = A[i];', or leave the indices out",
@@ -159,7 +159,7 @@ class Checker:
             case Ternary(orelse=None) if not (whole and _is_equality(expression.condition)):
                 self._no_else(expression)
             case List():
-                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+                self.report.error("TILE0013", "nested lists are data of tests", expression.span)
             case _:
                 for child in children(expression):
                     self.body(child)
@@ -168,7 +168,7 @@ class Checker:
         name = call.function.text
         if name in self.functions or name in table.WHOLE or (name.startswith("assert_") and name not in self.functions):
             self.report.error(
-                "TILE0011",
+                "TILE0218",
                 f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins",
                 call.function.span,
                 help="call it in a statement of its own",
@@ -202,7 +202,7 @@ class Checker:
             case Ternary(orelse=None):
                 self._no_else(expression)
             case List():
-                self.report.error("TILE0011", "nested lists are data of tests", expression.span)
+                self.report.error("TILE0013", "nested lists are data of tests", expression.span)
             case _:
                 for child in children(expression):
                     self.size(child)

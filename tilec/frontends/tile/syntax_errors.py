@@ -57,11 +57,20 @@ class Situation:
 
 def diagnose(situation: Situation) -> Diagnostic:
     """The one best explanation of a syntax error."""
-    for explain in (_spelled_assign, _chained, _no_else, _end_of_text, _missing_semicolon, _near_keyword):
+    explanations = (_spelled_assign, _chained, _no_else, _end_of_text, _missing_semicolon, _near_keyword)
+    for explain in explanations:
         if (found := explain(situation)) is not None:
             return found
     message = f"unexpected {_shown(situation.token)}, expected {expectation(situation.accepted, situation.lexicon)}"
-    return Diagnostic("TILE0002", message, situation.token.span, _opened(situation), _hint(situation))
+    opened = _opened(situation)
+    if opened and situation.token.type != "FUNCTION":
+        return Diagnostic("TILE0019", message, situation.token.span, opened)
+    if (foreign := _foreign_operator(situation)) is not None:
+        return Diagnostic("TILE0018", message, situation.token.span, help=foreign)
+    if _follows_contraction(situation):
+        help = "a contraction is a statement of its own: name its result, then compute with it"
+        return Diagnostic("TILE0020", message, situation.token.span, help=help)
+    return Diagnostic("TILE0002", message, situation.token.span, opened)
 
 
 def is_missing_semicolon(situation: Situation) -> bool:
@@ -130,14 +139,14 @@ def _near_keyword(situation: Situation) -> Diagnostic | None:
     if token.type != "NAME":
         return None
     if token.text == "import" and "FUNCTION" in situation.accepted:
-        return Diagnostic("TILE0011", "imports are not available in this version", token.span)
+        return Diagnostic("TILE0015", "imports are not available in this version", token.span)
     words = [lexicon.spelling[t] for t in situation.accepted if lexicon.spelling.get(t, "") in lexicon.words]
     close = get_close_matches(token.text[:40], words, n=1, cutoff=0.6)
     if not close:
         return None
     wanted = expectation(situation.accepted, lexicon)
     return Diagnostic(
-        "TILE0002",
+        "TILE0017",
         f"unexpected {_shown(token)}, expected {wanted}",
         token.span,
         help=f"did you mean '{close[0]}'?",
@@ -207,7 +216,15 @@ def _open_brackets(tokens: Sequence[Token]) -> list[Token]:
     return stack
 
 
-def _hint(situation: Situation) -> str | None:
+def _follows_contraction(situation: Situation) -> bool:
+    """Whether an operator follows the closed bracket of an aggregation: `O[] = +(A[i]) / N`."""
+    previous = situation.previous
+    after = previous is not None and previous.type == "RPAR" and situation.token.type in _OPERATORS
+    return after and {"SEMICOLON", "DEFAULT"} <= set(situation.accepted)
+
+
+def _foreign_operator(situation: Situation) -> str | None:
+    """What to write for an operator that other languages have: `&&`, `**`, unary `+`, `=` as a comparison."""
     token, previous, accepted = situation.token, situation.previous, situation.accepted
     if previous is None:
         return None
@@ -219,6 +236,4 @@ def _hint(situation: Situation) -> str | None:
         return "a power is written pow(x, y)"
     if token.type == "EQUAL" and {"EQUAL_EQUAL", "SEMICOLON"} <= set(accepted):
         return "a comparison is written '=='"
-    if token.type in _OPERATORS and previous.type == "RPAR" and {"SEMICOLON", "DEFAULT"} <= set(accepted):
-        return "a contraction is a statement of its own: name its result, then compute with it"
     return None

@@ -27,7 +27,7 @@ def list_data(b: Builder, expression: List, name: str | None = None) -> Tensor:
     type = TensorType(dtype, shape)
     numbers = tuple(float(v) if floats else int(v) for v in values)
     if not numbers:
-        raise error("TILE0011", "an empty list has no type", expression.span)
+        raise error("TILE0016", "an empty list has no type", expression.span)
     return b.emit(Literal(type, numbers), type, expression.span, name)
 
 
@@ -52,7 +52,7 @@ def _numbers(expression: Expression, shape: tuple[int, ...], axis: int) -> Itera
             yield -number.value if expression.op == "-" else number.value
         case _:
             text = "a nested list holds numbers, in rows of one length"
-            raise error("TILE0011", text, expression.span, notes=[f"the first row gives the shape {list(shape)}"])
+            raise error("TILE0016", text, expression.span, notes=[f"the first row gives the shape {list(shape)}"])
 
 
 def random_data(b: Builder, shape: Sequence[int], span: Span, name: str | None = None) -> Tensor:

@@ -1,0 +1,44 @@
+"""Floor 6: `tilec explain`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import typer
+
+
+def command(
+    code: str | None = typer.Argument(None, help="A code such as TILE0101, or 101; without one all are listed."),
+    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+) -> int:
+    """Say what a diagnostic code means, with a wrong program, its message, and the mended program."""
+    from tilec.codes import CODES
+
+    if code is None:
+        print(json.dumps(CODES) if as_json else "\n".join(f"{c}  {title}" for c, title in CODES.items()))
+        return 0
+    from tilec.explain import page, plain
+
+    found = page(code)
+    if as_json:
+        print(json.dumps(as_value(found)))
+    elif sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(found.text))
+    else:
+        print(plain(found), end="")
+    return 0
+
+
+def as_value(page: Any) -> dict[str, Any]:
+    """A page as a JSON value."""
+    value = {name: getattr(page, name) for name in ("code", "title", "what", "why", "message")}
+    for name in ("wrong", "mended"):
+        block = getattr(page, name)
+        value[name] = {"kind": block.kind, "inputs": block.inputs, "text": block.text}
+    return value
