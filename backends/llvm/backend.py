@@ -13,6 +13,7 @@ import numpy as np
 from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.module import Layout, emit_module
+from tilec.backends.llvm.pointers import Table
 from tilec.backends.llvm.pool import pool_address
 from tilec.backends.llvm.target import host
 from tilec.loops import Program
@@ -56,20 +57,19 @@ class BuiltProgram:
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in self.layout.table if n in constants}
         self._fixed = _Memory(self.layout.fixed_bytes)
         table = self.layout.table
-        self._table = ctypes.c_void_p * max(1, len(table))
-        self._pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in table]
+        pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in table]
         arguments = (n for n in (*program.params, *program.results) if n not in constants)
-        self._places = tuple(table.index(n) for n in arguments)
+        self._table = Table(pointers, [table.index(n) for n in arguments])
         self._arenas: list[_Memory] = []
         self._lock = threading.Lock()
         if program.init:
             arena = _Memory(self.layout.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
-            init(self._table(*self._pointers), arena.address, self._fixed.address, pool_address(self._threads))
+            init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, pool_address(self._threads))
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out."""
-        table = self._filled(params, results)
+        table = self._table.filled((*params, *results))
         arena = self._take()
         try:
             self._run(table, arena.address, self._fixed.address, pool_address(self._threads))
@@ -78,16 +78,9 @@ class BuiltProgram:
 
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
-        table, arena = self._filled(params, results), _Memory(self.layout.arena_bytes)
+        table, arena = self._table.filled((*params, *results)), _Memory(self.layout.arena_bytes)
         kept = (self, arena, *params, *results)
         return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._threads)
-
-    def _filled(self, params: Sequence[Array], results: Sequence[Array]) -> Any:
-        """The table of pointers that the entry takes."""
-        table = self._table(*self._pointers)
-        for place, array in zip(self._places, (*params, *results), strict=True):
-            table[place] = array.ctypes.data
-        return table
 
     def _take(self) -> _Memory:
         with self._lock:

@@ -123,3 +123,25 @@ def test_refusals() -> None:
         with pytest.raises(TileError) as caught:
             LLVMBackend().emit(parse_program(text), serial_host())
         assert caught.value.code == code
+
+
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=str)
+def test_arrays_of_every_type_find_their_place(dtype: dtypes.DType) -> None:
+    """bfloat16 arrays export no buffer; read-only and empty ones do."""
+    text = f"""program p(X, E) -> (Y) {{
+      buffer X: param {dtype} [5]
+      buffer E: param f32[0]
+      buffer Y: param {dtype} [5]
+      kernel k(in X: {dtype} [5], in E: f32[0], out Y: {dtype} [5]) {{ for i in 5 {{ Y[i] = X[i] }} }}
+      run {{ launch k(X, E, Y) }}
+    }}"""
+    x = np.array([0, 1, 1, 0, 1]).astype(dtype.numpy)
+    x.flags.writeable = False
+    (y,) = call(parse_program(text), [x, np.empty(0, np.float32)])
+    assert y.tobytes() == x.tobytes()
+
+
+def test_a_wrong_number_of_arrays_is_refused() -> None:
+    built = LLVMBackend().build(parse_program(STEPS), serial_host(), {})
+    with pytest.raises(ValueError, match="1 arrays for 4 places"):
+        built([np.zeros((3, 7), np.float32)], [])
