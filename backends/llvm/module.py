@@ -17,6 +17,7 @@ from tilec.backends.llvm.address import number
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.helpers import HELPERS
 from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
+from tilec.backends.llvm.layout import Layout
 from tilec.backends.llvm.target import triple_of
 from tilec.dtypes import BY_NAME, DType
 from tilec.errors import error
@@ -40,20 +41,6 @@ from tilec.loops import (
 from tilec.target import Target
 
 _ALIGN = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a program's buffers are, and how much memory a call needs.
-
-    table: names of the caller's buffers and constants, in the order of the pointers. arena, fixed: byte offsets.
-    """
-
-    table: tuple[str, ...]
-    arena: dict[str, int]
-    fixed: dict[str, int]
-    arena_bytes: int
-    fixed_bytes: int
 
 
 @dataclass(slots=True)

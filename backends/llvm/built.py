@@ -1,0 +1,86 @@
+"""Machine code made callable. Knows nothing of how the code came to be: emitted just now, or kept from another day."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tilec.backend import Array
+from tilec.backends.llvm import jit
+from tilec.backends.llvm.layout import Code
+from tilec.backends.llvm.pointers import Table
+from tilec.backends.llvm.pool import pool_address
+
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_KEPT_ARENAS = 4
+
+
+class BuiltProgram:
+    """A program's machine code and constant memory; each call takes its own arena.
+
+    Attributes: code, what was loaded. `constants` by name, every one that `code.table` asks for.
+    """
+
+    def __init__(self, code: Code, constants: Mapping[str, Array]) -> None:
+        self.code = code
+        self._library = jit.load(code.object_file, ["run", *(["init"] if code.init else [])])
+        self._run = _ENTRY(self._library.addresses["run"])
+        self._constants = {n: np.ascontiguousarray(constants[n]) for n in code.table if n in constants}
+        self._fixed = _Memory(code.fixed_bytes)
+        pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
+        self._table = Table(pointers, [code.table.index(n) for n in code.arguments])
+        self._arenas: list[_Memory] = []
+        self._lock = threading.Lock()
+        if code.init:
+            arena = _Memory(code.arena_bytes)
+            init = _ENTRY(self._library.addresses["init"])
+            init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, pool_address(code.threads))
+
+    @property
+    def object_code(self) -> bytes:
+        """The object file."""
+        return self.code.object_file
+
+    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+        """See `tilec.backend.Built`; parameters that are constants are left out."""
+        table = self._table.filled((*params, *results))
+        arena = self._take()
+        try:
+            self._run(table, arena.address, self._fixed.address, pool_address(self.code.threads))
+        finally:
+            self._give(arena)
+
+    def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
+        """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
+        table, arena = self._table.filled((*params, *results)), _Memory(self.code.arena_bytes)
+        kept = (self, arena, *params, *results)
+        return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self.code.threads)
+
+    def _take(self) -> _Memory:
+        with self._lock:
+            if self._arenas:
+                return self._arenas.pop()
+        return _Memory(self.code.arena_bytes)
+
+    def _give(self, arena: _Memory) -> None:
+        with self._lock:
+            if len(self._arenas) < _KEPT_ARENAS:
+                self._arenas.append(arena)
+
+
+def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, threads: int) -> None:
+    """`_kept` only keeps the memory alive that the addresses point to."""
+    run(table, arena, fixed, pool_address(threads))
+
+
+class _Memory:
+    """Bytes aligned to a cache line."""
+
+    def __init__(self, size: int) -> None:
+        self._bytes = np.empty(size + 64, np.uint8)
+        self.address = -(-self._bytes.ctypes.data // 64) * 64
