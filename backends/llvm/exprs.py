@@ -18,19 +18,36 @@ _INT32 = range(-(2**31), 2**31)
 
 
 def emit(frame: Frame, expr: Expr) -> Value:
-    """The value of an expression; raises TileError TILE0602 for a builtin without any spelling."""
-    return _emit(frame, expr, {})
+    """The value of an expression of any depth; raises TileError TILE0602 for a builtin without any spelling.
+
+    Values are kept by identity of the term, so that one shared within an expansion is computed once.
+    """
+    values: dict[int, Value] = {}
+    waiting = [expr]
+    while waiting:
+        term = waiting[-1]
+        parts = [p for p in _parts(term) if id(p) not in values]
+        if parts and id(term) not in values:
+            waiting.extend(reversed(parts))
+            continue
+        waiting.pop()
+        if id(term) not in values:
+            values[id(term)] = _compute(frame, term, values)
+    return values[id(expr)]
 
 
-def _emit(frame: Frame, expr: Expr, memo: dict[int, Value]) -> Value:
-    """`memo` is by identity, so that a term shared within an expansion is computed once."""
-    known = memo.get(id(expr))
-    if known is None:
-        known = memo[id(expr)] = _compute(frame, expr, memo)
-    return known
+def _parts(expr: Expr) -> tuple[Expr, ...]:
+    """Terms that must be computed before this one."""
+    match expr:
+        case Call():
+            return expr.args
+        case Read():
+            return tuple(i for i in expr.access.indices if not isinstance(i, Affine))
+        case _:
+            return ()
 
 
-def _compute(frame: Frame, expr: Expr, memo: dict[int, Value]) -> Value:
+def _compute(frame: Frame, expr: Expr, values: dict[int, Value]) -> Value:
     match expr:
         case Const():
             return constant(expr.value, expr.dtype)
@@ -38,20 +55,21 @@ def _compute(frame: Frame, expr: Expr, memo: dict[int, Value]) -> Value:
             return frame.lets[expr.name]
         case IndexValue():
             return index_value(frame, split(expr.form, frame.indices), expr.dtype)
-        case Read():
-            return memory.load(
-                frame, expr.access.tensor, expr.access.indices, dynamic(frame, expr.access.indices, memo)
-            )
+        case Read(access):
+            places = {
+                axis: frame.ops.cast(values[id(i)], I64)
+                for axis, i in enumerate(access.indices)
+                if not isinstance(i, Affine)
+            }
+            return memory.load(frame, access.tensor, access.indices, places)
         case Call():
-            args = tuple(_emit(frame, a, memo) for a in expr.args)
-            return _call(frame, expr, args)
+            return _call(frame, expr, tuple(values[id(a)] for a in expr.args))
 
 
-def dynamic(frame: Frame, indices: tuple[Affine | Expr, ...], memo: dict[int, Value] | None = None) -> dict[int, Value]:
+def dynamic(frame: Frame, indices: tuple[Affine | Expr, ...]) -> dict[int, Value]:
     """Values (i64) of the data-dependent indices, by axis."""
-    memo = {} if memo is None else memo
     return {
-        axis: frame.ops.cast(_emit(frame, index, memo), I64)
+        axis: frame.ops.cast(emit(frame, index), I64)
         for axis, index in enumerate(indices)
         if not isinstance(index, Affine)
     }

@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.backends.llvm_support import build, run, serial_host
+from tests.backends.llvm_support import build, compute, operands, run, serial_host
 from tests.generators.kernels import arrays, generate
+from tilec.dtypes import F32
 from tilec.evaluate_loops import evaluate_kernel
+from tilec.expr import Call, Const, Expr
 from tilec.loops import Kernel
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
@@ -188,3 +190,12 @@ def test_masked_lanes_touch_no_memory() -> None:
     build(kernel)([values], [result])
     assert (result == 0).all()
     libc.mprotect(ctypes.c_void_p(start + page), page, 3)
+
+
+def test_a_deep_expression() -> None:
+    value: Expr = operands([F32])[0]
+    for _ in range(3000):
+        value = Call("add", (value, Const(1.0, F32)), F32)
+    found = compute({"out": value}, [np.zeros(20, np.float32)], [F32])
+    assert (found["out.vector"] == 3000).all()
+    assert (found["out.serial"] == 3000).all()
