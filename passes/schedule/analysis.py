@@ -344,7 +344,15 @@ def _apart(f: Affine, f_ranges: Mapping[str, int], g: Affine, g_ranges: Mapping[
         return False
     f_low, f_high = interval(part(f, lambda n: n in f_ranges and n != index) + f.const, f_ranges)
     g_low, g_high = interval(part(g, lambda n: n in g_ranges and n != index) + g.const, g_ranges)
-    return max(abs(f_low - g_high), abs(f_high - g_low)) < abs(coef)
+    low, high = f_low - g_high, f_high - g_low
+    furthest = max(f_ranges[index], g_ranges.get(index, 1)) - 1
+    return not (_multiple(low, high, abs(coef), furthest) or _multiple(-high, -low, abs(coef), furthest))
+
+
+def _multiple(low: int, high: int, step: int, furthest: int) -> bool:
+    """Whether step, 2*step, .. furthest*step has a member in low .. high."""
+    first = max(1, -(-low // step))
+    return first <= furthest and first * step <= high
 
 
 def _larger(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:

@@ -28,6 +28,7 @@ from tilec.passes.schedule.analysis import (
     Use,
     aliases,
     buffers,
+    carried,
     check_fresh,
     injective,
     malformed,
@@ -144,7 +145,9 @@ def stage(
 
     kernel = rewrite_loops(kernel, loop, change)
     kernel = initial.drop(kernel) if initial else kernel
-    return final.drop(kernel) if final else kernel
+    kernel = final.drop(kernel) if final else kernel
+    _check_threads(kernel, new)
+    return kernel
 
 
 def pack(
@@ -259,6 +262,19 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
         *copy.inward(),
         *_redirected(loop.body, source.name, new, box, layout, "pack"),
     )
+
+
+def _check_threads(kernel: Kernel, new: str) -> None:
+    """Copying out a whole box may store cells that belong to another iteration of a parallel loop."""
+    for loop in walk(kernel.body):
+        if not isinstance(loop, For) or loop.kind != "parallel" or not _allocates(loop.body, new):
+            continue
+        if why := carried(uses(loop.body, {loop.index: static(loop.extent)}), loop.index):
+            raise refuse(f"stage: the copies of '{new}' overlap in the parallel loop '{loop.index}'", why)
+
+
+def _allocates(block: Block, name: str) -> bool:
+    return any(isinstance(s, Alloc) and s.buffer.name == name for s in walk(block))
 
 
 def _check_expanded(loop: For, found: Sequence[Use]) -> None:

@@ -25,6 +25,7 @@ LOCAL = """kernel f(in A: f32[8], inout D: f32[8], out C: f32[8]) {
   for l in 8 { C[l] = t[l] }
 }
 """
+SPREAD = "kernel f(inout C: f32[8]) { for i in 4 { C[i] = 1.0 C[i + 4] = 2.0 } }\n"
 GATHER = "kernel f(in A: f32[8], in I: i32[8], out C: f32[8]) { for i in 8 { C[i] = A[@I[i]] } }\n"
 
 MALFORMED = [
@@ -71,6 +72,7 @@ UNSAFE = [
     (TWO, "reorder(k, i)", "not a perfect nest"),
     (LOCAL, "compute_at(t, l)", "stored before the last use"),
     (LOCAL, "inline(t)", "stored before the last use"),
+    (SPREAD, "parallel(i) stage(C, i, c)", "overlap in the parallel loop"),
     (GATHER, "stage(A, i, a)", "depends on data"),
 ]
 
