@@ -221,6 +221,9 @@ def _write(frame: Frame, storage: Storage, place: str, value: Value) -> None:
 def _store_vector(frame: Frame, storage: Storage, place: str, value: Value) -> None:
     if frame.mask is None:
         return _write(frame, storage, place, value)
+    if not isinstance(frame.mask, str) and sum(frame.mask) == 1:
+        # LLVM 22 turns a one-lane masked store of a truncated vector into a scalar store of the wide element.
+        return _store_strided(frame, storage, place, 1, value)
     wide = vector_type(memory_type(value.dtype), frame.lanes)
     return _masked_store(frame, storage, f"llvm.masked.store.{mangled(wide)}.p0", f"ptr {place}", value)
 
