@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -20,6 +20,7 @@ from tilec.passes.schedule.analysis import (
     static,
     uses,
 )
+from tilec.passes.schedule.regions import region
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def _boxes(stmt: Stmt, buffer: str, loop: str) -> list[list[tuple[int, int]]]:
             for outer in around:
                 if why := carried(inside, outer.index):
                     raise refuse(f"stage: '{buffer}' would be initialised more than once", why)
+            _check_dense(uses(stmt.body), buffer, {f.index: static(f.extent) for f in around})
             found.append(_total(inside))
             return
         for child in children(stmt):
@@ -139,6 +141,23 @@ def _boxes(stmt: Stmt, buffer: str, loop: str) -> list[list[tuple[int, int]]]:
     if staged_uses != len([u for u in uses((stmt,)) if u.buffer == buffer]):
         raise refuse(f"stage: '{buffer}' is also used outside of '{loop}'")
     return found
+
+
+def _check_dense(body: Sequence[Use], buffer: str, around: Mapping[str, int]) -> None:
+    """Refuses unless the boxes that the iterations stage lie side by side, with neither holes nor overlaps.
+
+    Then all of them together are the range of all cells. Per axis that is a mixed-radix argument: each loop around steps
+    over exactly what the loops inside of it cover.
+    """
+    box = region([u for u in body if u.buffer == buffer], "stage")
+    moving: set[str] = set()
+    for start, reach in zip(box.starts, box.extents):
+        steps = sorted((abs(static(c)), n) for n, c in start.terms if around[n] > 1)
+        for step, name in steps:
+            if step != reach or name in moving:
+                raise refuse(f"stage: the staged boxes of '{buffer}' leave cells out or overlap")
+            moving.add(name)
+            reach *= around[name]
 
 
 def _total(inside: Sequence[Use]) -> list[tuple[int, int]]:
