@@ -146,8 +146,8 @@ def _boxes(stmt: Stmt, buffer: str, loop: str) -> list[list[tuple[int, int]]]:
 def _check_dense(body: Sequence[Use], buffer: str, around: Mapping[str, int]) -> None:
     """Refuses unless the boxes that the iterations stage lie side by side, with neither holes nor overlaps.
 
-    Then all of them together are the range of all cells. Per axis that is a mixed-radix argument: each loop around steps
-    over exactly what the loops inside of it cover.
+    Then all of them together are the range of all cells. Per axis that is a mixed-radix argument: each loop around
+    steps over exactly what the loops inside of it cover.
     """
     box = region([u for u in body if u.buffer == buffer], "stage")
     moving: set[str] = set()

@@ -151,6 +151,15 @@ def overlapping(r: Random) -> Kernel:
     return contraction("full", "sum", F32, {"i": i, "j": j}, [v("i") + v("j")], (i + j - 1,), operands)
 
 
+def dilated(r: Random) -> Kernel:
+    """O[s*m + p, n]: cells between are reached by no term."""
+    m, n, k, s, p = _size(r), _size(r), r.randint(1, 9), r.randint(1, 3), r.randint(0, 2)
+    operands = [("A", var("m", "k"), (m, k)), ("B", var("k", "n"), (k, n))]
+    out = (s * (m - 1) + p + r.randint(1, 3), n)
+    sink, narrow = [v("m") * s + p, v("n")], r.choice([None, F16])
+    return contraction("dilated", "sum", F32, {"m": m, "n": n, "k": k}, sink, out, operands, narrow=narrow)
+
+
 def elementwise(r: Random) -> Kernel:
     rank = r.randint(1, 4)
     shape = [_size(r, (2000, 60, 16, 8)[rank - 1]) for _ in range(rank)]
@@ -191,7 +200,7 @@ def scatter(r: Random) -> Kernel:
 
 
 GENERATORS: tuple[Callable[[Random], Kernel], ...] = (
-    matmul, batched, conv, pooling, reduction, overlapping, elementwise, gather, scatter,
+    matmul, batched, conv, pooling, reduction, overlapping, dilated, elementwise, gather, scatter,
 )  # fmt: skip
 
 

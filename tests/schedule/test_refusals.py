@@ -25,6 +25,11 @@ LOCAL = """kernel f(in A: f32[8], inout D: f32[8], out C: f32[8]) {
   for l in 8 { C[l] = t[l] }
 }
 """
+DILATED = """kernel f(in A: f32[4, 6], out C: f32[7]) {
+  for i in 7 { C[i] = 0.0 }
+  for m in 4 { for k in 6 { C[2*m] sum= A[m, k] } }
+}
+"""
 SPREAD = "kernel f(inout C: f32[8]) { for i in 4 { C[i] = 1.0 C[i + 4] = 2.0 } }\n"
 GATHER = "kernel f(in A: f32[8], in I: i32[8], out C: f32[8]) { for i in 8 { C[i] = A[@I[i]] } }\n"
 
@@ -72,6 +77,7 @@ UNSAFE = [
     (TWO, "reorder(k, i)", "not a perfect nest"),
     (LOCAL, "compute_at(t, l)", "stored before the last use"),
     (LOCAL, "inline(t)", "stored before the last use"),
+    (DILATED, "stage(C, m, c, thread, init)", "leave cells out"),
     (SPREAD, "parallel(i) stage(C, i, c)", "overlap in the parallel loop"),
     (GATHER, "stage(A, i, a)", "depends on data"),
 ]
