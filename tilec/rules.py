@@ -169,7 +169,9 @@ def _join(sizes: Sequence[Size], shapes: Sequence[tuple[Size, ...]], span: Span 
     wide = [s for s in sizes if s != 1]
     if any(s != wide[0] for s in wide):
         texts = " and ".join(shape_text(s) for s in shapes)
-        raise error("TILE0203", f"shapes {texts} do not broadcast", span, notes=[f"{wide[0]} is not {wide[-1]}"])
+        help = "shapes are aligned at their last axes; only an axis of size 1, or a missing one, is repeated"
+        notes = [f"{wide[0]} is not {wide[-1]}"]
+        raise error("TILE0203", f"shapes {texts} do not broadcast", span, notes=notes, help=help)
     return wide[0] if wide else 1
 
 

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 
 from tilec.codes import CODES
 from tilec.errors import error
 
-_BLOCK = re.compile(r"^```(\w+)(?: inputs (.*))?\n(.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(r"^```(\w+)(?: inputs ([^\n]*))?\n(.*?)^```$", re.M | re.S)
 _SECTIONS = ("Why", "Wrong", "Message", "Mended")
 
 
@@ -54,12 +53,14 @@ def normalise(code: str) -> str:
     digits = re.fullmatch(r"\W*(?:tile)?(\d{1,4})\W*", code.strip(), re.I)
     found = f"TILE{int(digits[1]):04}" if digits else code.strip().upper()
     if found not in CODES:
-        close = get_close_matches(found, CODES, 1, 0.6)
-        help = f"did you mean {close[0]} ({CODES[close[0]]})? " if close else ""
-        raise error(
-            "TILE0706", f"there is no diagnostic code {code!r}", help=f"{help}'tilec explain' lists all codes".strip()
-        )
+        near = f"; the nearest is {_nearest(int(digits[1]))}" if digits else ""
+        raise error("TILE0706", f"there is no diagnostic code {code!r}", help=f"'tilec explain' lists all codes{near}")
     return found
+
+
+def _nearest(number: int) -> str:
+    found = min(CODES, key=lambda code: abs(int(code[4:]) - number))
+    return f"{found}, {CODES[found]}"
 
 
 def read(code: str) -> str:

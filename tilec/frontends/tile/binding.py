@@ -146,4 +146,4 @@ def _check_category(item: Input, generic: Generic, dtype: DType) -> None:
     }
     if not allowed.get(category, True):
         text = f"type '{generic.name.text}' is any {category}, input '{item.name.text}' is {dtype.long}"
-        raise error("TILE0307", text, item.span)
+        raise error("TILE0307", text, item.span, help="convert the argument, or allow another category")

@@ -108,6 +108,7 @@ def _check_block(body: Iterable[s.Statement], report: Report, *, in_test: bool) 
                     report.error("TILE0014", _BARE_CALL, call.span, help="assign its result: X = ...;")
 
 
+_AS_INPUT = "make the data an input of the function"
 _BARE_CALL = "a call is a statement of its own only in a test"
 
 
@@ -123,6 +124,13 @@ def _check_contract(node: s.Contract, report: Report, in_test: bool) -> None:
         _check_constraint(constraint, report, in_test)
 
 
+_WITH_LESS = {
+    "<=": "for 'i <= n' write 'i < n + 1'",
+    ">": "for 'i > n' write 'i - n - 1 < N' with a large enough N: it means 0 <= i - n - 1, too",
+    ">=": "for 'i >= n' write 'i - n < N' with a large enough N: it means 0 <= i - n, too",
+}
+
+
 def _check_constraint(node: s.Expression, report: Report, in_test: bool) -> None:
     match node:
         case s.Binary("<", left, right):
@@ -130,7 +138,7 @@ def _check_constraint(node: s.Expression, report: Report, in_test: bool) -> None
                 _check_expression(side, report, in_test)
                 _check_index(side, report)
         case s.Binary(op, _, _, _, op_span) if op in ("<=", ">", ">="):
-            hint = "write it with '<': i <= n is i < n + 1, i > n is n < i"
+            hint = _WITH_LESS[op]
             report.error("TILE0215", f"a constraint is written with '<', not '{op}'", op_span, help=hint)
         case _:
             hint = "'i < n' means 0 <= i < n"
@@ -152,7 +160,7 @@ def _check_expression(root: s.Expression, report: Report, in_test: bool) -> None
             case s.Call(function) if function.kind == "tensor":
                 _wrong_case(function, "a function's name begins", "index", report)
             case s.List() if not in_test:
-                report.error("TILE0013", "lists of data can stand in tests only", node.span)
+                report.error("TILE0013", "lists of data can stand in tests only", node.span, help=_AS_INPUT)
 
 
 def _check_index(root: s.Expression, report: Report) -> None:

@@ -74,7 +74,9 @@ def _function_table(program: Program, report: Report) -> dict[str, Function]:
         if function.name is None:
             if anonymous is not None:
                 note = f"the first is at {anonymous.span}"
-                report.error("TILE0117", "two functions without a name", function.span, notes=[note])
+                report.error(
+                    "TILE0117", "two functions without a name", function.span, notes=[note], help="name one of them"
+                )
             anonymous = function
             continue
         name = function.name
@@ -146,7 +148,8 @@ def _check_size_name(dim: Ident, inputs: frozenset[str], names: dict[str, Span],
         report.diagnostics.append(wrong_case(dim, "a size").diagnostics[0])
     elif dim.text in inputs:
         note = f"the input is at {names[dim.text]}"
-        report.error("TILE0118", f"'{dim.text}' is both an input and a size", dim.span, notes=[note])
+        help = f"a size comes with its tensor: leave the input '{dim.text}' out, or rename one of them"
+        report.error("TILE0118", f"'{dim.text}' is both an input and a size", dim.span, notes=[note], help=help)
     names.setdefault(dim.text, dim.span)
 
 

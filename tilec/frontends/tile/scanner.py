@@ -119,9 +119,12 @@ def _number(kind: str, span: Span, found: re.Match[str], report: Report, lexicon
     return Token(kind, digits, span)
 
 
+_LARGEST = "the largest float64 is about 1.8e308"
+
+
 def _float(word: str, span: Span, report: Report) -> Token:
     if len(word) > MAX_FLOAT_LENGTH or float(word) == float("inf"):
-        report.error("TILE0418", f"float literal {_shortened(word)} does not fit a float64", span)
+        report.error("TILE0418", f"float literal {_shortened(word)} does not fit a float64", span, help=_LARGEST)
         return Token("FLOAT", "0.0", span)
     return Token("FLOAT", word, span)
 

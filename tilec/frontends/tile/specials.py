@@ -34,7 +34,7 @@ def _index(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Val
     x = b.tensor(args[0], at.span)
     axis = b.integer(args[1], at.args[1].span, "an axis")
     if not 0 <= axis < x.type.rank:
-        raise error("TILE0212", f"{x} has no axis {axis}", at.args[1].span)
+        raise error("TILE0212", f"{x} has no axis {axis}", at.args[1].span, help="axes are counted from 0")
     names = tuple(f"i{n}" for n in range(x.type.rank))
     forms = tuple(map(Affine.var, names))
     body = IndexValue(forms[axis], I32)
@@ -72,7 +72,8 @@ def _element(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> V
         raise error("TILE0301", f"'element' takes a tuple, found {describe(args[0])}", at.args[0].span)
     n = b.integer(args[1], at.args[1].span, "the position in a tuple")
     if not 0 <= n < len(args[0].items):
-        raise error("TILE0221", f"a tuple of {len(args[0].items)} has no element {n}", at.args[1].span)
+        text = f"a tuple of {len(args[0].items)} has no element {n}"
+        raise error("TILE0221", text, at.args[1].span, help="elements are counted from 0")
     return args[0].items[n]
 
 
