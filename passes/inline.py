@@ -7,8 +7,9 @@ Before:
       R: f32[2] = remat(A) do graph g(X: f32[2]) -> (Y) { Y: f32[2] = neg(X) }
     }
 After:
-    graph f(A: f32[2]) -> (Y) {
+    graph f(A: f32[2]) -> (R) {
       Y: f32[2] = neg(A)
+      R: f32[2] = ident(Y)
     }
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tilec.graph import Custom, Graph, Let, Remat
+from tilec.graph import Apply, Custom, Graph, Let, Remat
 from tilec.rewrite import rename_operands
 
 
@@ -30,24 +31,18 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
     if not any(isinstance(let.node, Remat | Custom) for let in graph.lets):
         return graph
     taken = {p.name for p in graph.params} | {n for let in graph.lets for n in let.names}
-    renamed: dict[str, str] = {}
     lets: list[Let] = []
     for let in graph.lets:
-        let = replace(let, node=rename_operands(let.node, renamed))
         match let.node:
             case Remat(body=body, args=args) | Custom(forward=body, args=args):
-                inner, results = _instance(run(body), args, taken)
-                lets.extend(inner)
-                renamed.update(zip(let.names, results, strict=True))
+                lets.extend(_instance(run(body), args, let, taken))
             case _:
                 lets.append(let)
-    results = tuple(renamed.get(r, r) for r in graph.results)
-    aliases = tuple((p, renamed.get(r, r)) for p, r in graph.aliases)
-    return replace(graph, lets=tuple(lets), results=results, aliases=aliases)
+    return replace(graph, lets=tuple(lets))
 
 
-def _instance(body: Graph, args: tuple[str, ...], taken: set[str]) -> tuple[list[Let], tuple[str, ...]]:
-    """A copy of the Lets of `body` with its parameters bound and every other name fresh; its results' names."""
+def _instance(body: Graph, args: tuple[str, ...], outer: Let, taken: set[str]) -> list[Let]:
+    """The Lets of `body` with its parameters bound and every other name fresh; they bind what `outer` bound."""
     names = {p.name: a for p, a in zip(body.params, args, strict=True)}
     lets = []
     for let in body.lets:
@@ -55,7 +50,9 @@ def _instance(body: Graph, args: tuple[str, ...], taken: set[str]) -> tuple[list
         for n in let.names:
             names[n] = _fresh(n, taken)
         lets.append(replace(let, names=tuple(names[n] for n in let.names), node=node))
-    return lets, tuple(names[r] for r in body.results)
+    for name, result, type_ in zip(outer.names, body.results, outer.types, strict=True):
+        lets.append(Let((name,), Apply("ident", (names[result],)), (type_,), span=outer.span))
+    return lets
 
 
 def _fresh(name: str, taken: set[str]) -> str:

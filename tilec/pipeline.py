@@ -1,6 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
-    Graph -> infer, simplify, fold, cse, dce, bounds -> fuse -> lower -> schedule -> place -> Program -> backend
+    Graph -> infer, inline, simplify, fold, simplify, cse, dce, bounds -> fuse -> lower
+        -> Program -> share, schedule, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
 """
@@ -16,7 +17,7 @@ from tilec.backend import Backend
 from tilec.errors import Report, error
 from tilec.graph import Graph
 from tilec.loops import Program
-from tilec.passes import bounds, cse, dce, fold, fuse, infer, lower, place, simplify
+from tilec.passes import bounds, cse, dce, fold, fuse, infer, inline, lower, place, share, simplify
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.target import Target
@@ -26,6 +27,7 @@ Watcher: TypeAlias = Callable[[str, Any], None]
 # The reason beside each constraint on the order:
 GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("infer", infer.run),  # first: every other pass reads types
+    ("inline", inline.run),  # before the cleaners: it leaves copies behind
     ("simplify", simplify.run),  # before fold and cse: one form for equal things
     ("fold", fold.run),
     ("simplify", simplify.run),  # folded values are new occasions
@@ -68,6 +70,8 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     watch("fuse", partition)
     program = lower.run(graph, partition)
     watch("lower", program)
+    program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
+    watch("share", program)
     if options.schedule:
         program = schedule(program, target)
         watch("schedule", program)
@@ -94,6 +98,8 @@ def resolve_target(name: str | Target) -> Target:
     """The Target that a name such as `auto`, `llvm`, `opencl` or `opencl:1` stands for; raises TILE0508, TILE0509."""
     if isinstance(name, Target):
         return name
+    if not isinstance(name, str):
+        raise error("TILE0508", f"a target is a name or a Target, not an object of type {type(name).__name__}")
     if name == "reference":
         return Target("reference")
     kind, _, device = ("llvm" if name == "auto" else name).partition(":")

@@ -8,7 +8,7 @@ import pytest
 import tilec
 
 PROGRAMS = {
-    "residues": "function (I[N]) -> (O) { O[2*k + j, 3*p, i : 13, 4, 3] = +(I[i + l - 1] * I[k]), j < 5, k < 5, l < 4; }",
+    "residues": "function (I[N]) -> (O) { O[2*k + j, 3*p, i : 13, 4, 3] = +(I[i + l] * I[k]), j < 5, k < 5, l < 4; }",
     "strided rows": "function (I[N]) -> (O) { O[3*i, j : 40, 33] = +(I[j] * I[k]), i < 13; }",
     "strided lanes": "function (I[N]) -> (O) { O[i, 2*j : 24, 66] = +(I[j] * I[k]); }",
     "diagonal": "function (I[N]) -> (O) { O[i, i, j : 24, 24, 32] = +(I[i] * I[j] * I[k]); }",

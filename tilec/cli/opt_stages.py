@@ -13,7 +13,7 @@ from tilec.errors import TileError, error
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.loops import Program
-from tilec.passes import fuse, lower, place
+from tilec.passes import fuse, lower, place, share
 from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule
 from tilec.text.graph_text import parse_graph, print_graph
@@ -23,7 +23,7 @@ from tilec.verify_graph import verify as verify_graph
 from tilec.verify_loops import verify_program
 
 Stage = tuple[str, Callable[[Any], Any]]
-LOOPS_STAGES = ("schedule", "place")
+LOOPS_STAGES = ("share", "schedule", "place")
 
 
 def select(file: str, names: str, schedule: str | None, target: str) -> list[Stage]:
@@ -46,6 +46,7 @@ def stages(schedule: str | None, target: str) -> dict[str, Callable[[Any], Any]]
     return {
         **graph_stages,
         "lower": _on(Graph, "lower", lambda g: lower.run(g, fuse.run(g))),
+        "share": _on(Program, "share", share.run),
         "schedule": _on(Program, "schedule", lambda p: _schedule(p, schedule, target)),
         "place": _on(Program, "place", place.run),
     }
