@@ -21,9 +21,15 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The index of the vector loop: lane i stands for `base + i`."""
+    """The index of the vector loop: lane i stands for `base + i`, or in one lane alone (`wide` off) for `base`.
+
+    In a vector loop too long to be written out, `step * block` is added.
+    """
 
     base: int
+    block: Scalar | None = None
+    step: int = 0
+    wide: bool = True
 
 
 Index: TypeAlias = int | Scalar | Lanes
@@ -67,7 +73,9 @@ def split(form: Affine, indices: Mapping[str, Index]) -> Form:
             const += coefficient * index
         elif isinstance(index, Lanes):
             const += coefficient * index.base
-            lane += coefficient
+            lane += coefficient * index.wide
+            if index.block is not None:
+                terms[index.block] = terms.get(index.block, 0) + coefficient * index.step
         else:
             terms[index] = terms.get(index, 0) + coefficient
     return Form(const, _ordered(terms), lane)

@@ -66,7 +66,7 @@ def machine(target: Target) -> Any:
 
 def _parse(text: str, target: Target) -> Any:
     module = llvm.parse_assembly(text)
-    module.triple = triple_of(target)
+    module.triple = machine(target).triple  # on Windows a JIT's objects are ELF, and the triple says so
     module.data_layout = str(machine(target).target_data)
     return module
 

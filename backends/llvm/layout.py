@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+INTERFACE = 1  # grows with every change of what `run` and `init` take or expect
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

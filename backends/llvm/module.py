@@ -164,12 +164,16 @@ class _Kernels:
     program: Program
     target: Target
     texts: dict[str, KernelText] = field(default_factory=dict)
+    names: dict[tuple[str, ...], str] = field(default_factory=dict)
 
-    def function(self, kernel: Kernel, name: str) -> str:
-        name = "".join(c if c.isalnum() or c in "._" else "_" for c in name)
-        if name not in self.texts:
+    def function(self, kernel: Kernel, *key: str) -> str:
+        """Name of the function for what `key` identifies, emitted when first asked for."""
+        if key not in self.names:
+            plain = "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in ".".join(key))
+            name = plain if plain not in self.texts else f"{plain}.{len(self.names)}"
+            self.names[key] = name
             self.texts[name] = emit_kernel(kernel, name, self.target)
-        return name
+        return self.names[key]
 
 
 def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
@@ -231,7 +235,7 @@ class _Entry:
         match step:
             case Launch():
                 kernel = self.program.kernel(step.kernel)
-                self.call(self.kernels.function(kernel, f"kernel.{kernel.name}"), step.args)
+                self.call(self.kernels.function(kernel, "kernel", kernel.name), step.args)
             case Copy():
                 self.copy(step)
             case Repeat():
@@ -265,7 +269,7 @@ class _Entry:
     def copy(self, step: Copy) -> None:
         source, target = self.program.buffer(step.source), self.program.buffer(step.target)
         kernel = copy_kernel(source, target, self.kernels.target.lanes(target.dtype.bits))
-        function = self.kernels.function(kernel, f"copy.{step.source}.{step.target}")
+        function = self.kernels.function(kernel, "copy", step.source, step.target)
         self.call(function, (step.source, step.target))
 
     def repeat(self, step: Repeat) -> None:

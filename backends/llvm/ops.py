@@ -359,15 +359,17 @@ class Ops:
     def _rounding(self, op: str, x: Value) -> Value:
         if not is_x86(self.target) or has(self.target, "sse4.1") or has(self.target, "avx"):
             return self._intrinsic(f"llvm.{_ROUNDING[op]}", x)
+        if x.dtype in NARROW:
+            return Value(self._rounding(op, Value(x.ref, F32, x.lanes)).ref, x.dtype, x.lanes)
         if op == "trunc":
             return self._intrinsic("llvm.copysign", self._rounding("floor", self._intrinsic("llvm.fabs", x)), x)
         magic = self.like(2.0 ** (52 if x.dtype == F64 else 23), x)  # from here on every number is whole
         shift = self._intrinsic("llvm.copysign", magic, x)
         nearest = self._binary("fsub", self._binary("fadd", x, shift), shift)
-        nearest = self._intrinsic("llvm.copysign", nearest, x)
         if op != "round":
             beyond, step = ("cmp_gt", "fsub") if op == "floor" else ("cmp_lt", "fadd")
             moved = self._binary(step, nearest, self.like(1.0, x))
             nearest = self.select(self.compare(beyond, nearest, x), moved, nearest)
+        nearest = self._intrinsic("llvm.copysign", nearest, x)  # a zero keeps the sign
         whole = self.compare("cmp_lt", self._intrinsic("llvm.fabs", x), magic)
         return self.select(whole, nearest, x)

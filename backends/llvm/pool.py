@@ -27,7 +27,7 @@ from functools import cache
 from typing import Any
 
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.target import host, is_x86
+from tilec.backends.llvm.target import host, is_x86, triple_of
 
 _SPIN = 1000  # pauses of about 40 ns
 _WORDS = 40
@@ -219,7 +219,7 @@ def pool_text() -> str:
     """IR of the pool for this machine."""
     if is_x86(host()):
         pause = ("@llvm.x86.sse2.pause()", "@llvm.x86.sse2.pause()")
-    elif host().cpu == "generic":
+    elif triple_of(host()).startswith(("aarch64", "arm64")):
         pause = ("@llvm.aarch64.hint(i32)", "@llvm.aarch64.hint(i32 1)")
     else:
         pause = ("@llvm.donothing()", "@llvm.donothing()")

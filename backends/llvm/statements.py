@@ -16,9 +16,25 @@ from tilec.backends.llvm.registers import Cell, cell_of
 from tilec.backends.llvm.types import Value
 from tilec.dtypes import BOOL
 from tilec.errors import error
-from tilec.loops import Alloc, Barrier, Block, For, If, Instr, Let, Stmt, Store, While, strides_of, walk
+from tilec.loops import (
+    Alloc,
+    Barrier,
+    Block,
+    For,
+    If,
+    Instr,
+    Let,
+    Stmt,
+    Store,
+    While,
+    accesses,
+    strides_of,
+    walk,
+)
 
 Outliner = Callable[[Frame, For], None]
+
+_WRITTEN_OUT = 16  # vectors of a loop that are emitted one after another, with constant masks
 
 
 def block(frame: Frame, body: Block, outline: Outliner) -> None:
@@ -84,7 +100,10 @@ def _vector(frame: Frame, loop: For, extent: int, outline: Outliner) -> None:
         for i in range(extent):
             _instance(frame, loop, i, outline)
         return
-    for base in range(0, extent, frame.lanes):
+    start = 0
+    if extent > _WRITTEN_OUT * frame.lanes and not _touches_registers(frame, loop.body):
+        start = _vector_blocks(frame, loop, extent // frame.lanes, outline)
+    for base in range(start, extent, frame.lanes):
         on = min(frame.lanes, extent - base)
         mask = None if on == frame.lanes else tuple(lane < on for lane in range(frame.lanes))
         frame.in_vector = True
@@ -93,8 +112,38 @@ def _vector(frame: Frame, loop: For, extent: int, outline: Outliner) -> None:
         frame.in_vector = False
 
 
-def serial(frame: Frame, loop: For, first: str, last: str, outline: Outliner) -> None:
-    """A do-while loop over `first .. last-1` (i64, at least one); written register cells become phis."""
+def _touches_registers(frame: Frame, body: Block) -> bool:
+    """Cells must be named by constants, which only a loop that is written out gives them."""
+    names = {a.tensor for s in walk(body) for a in accesses(s)}
+    names |= {s.buffer for s in walk(body) if isinstance(s, Store)}
+    return not names.isdisjoint(frame.registers) or any(isinstance(s, Alloc) for s in walk(body))
+
+
+def _vector_blocks(frame: Frame, loop: For, blocks: int, outline: Outliner) -> int:
+    """A serial loop over full vectors; returns where the rest begins."""
+    frame.in_vector = True
+    numbered = replace(loop, extent=blocks)
+    serial(frame, numbered, "0", str(blocks), outline, lambda number_: Lanes(0, number_, frame.lanes))
+    frame.in_vector = False
+    return blocks * frame.lanes
+
+
+def _itself(index: Scalar) -> Index:
+    return index
+
+
+def serial(
+    frame: Frame,
+    loop: For,
+    first: str,
+    last: str,
+    outline: Outliner,
+    meaning: Callable[[Scalar], Index] = _itself,
+) -> None:
+    """A do-while loop over `first .. last-1` (i64, at least one); written register cells become phis.
+
+    meaning: what the loop's index stands for, given the counter.
+    """
     emitter = frame.emitter
     before, header, leave = emitter.block, emitter.fresh("loop"), emitter.fresh("done")
     index = emitter.fresh("i")
@@ -103,10 +152,10 @@ def serial(frame: Frame, loop: For, first: str, last: str, outline: Outliner) ->
     emitter.label(header)
     phis = emitter.placeholder()
     scalar = Scalar(index, emitter.depth + 1, number(loop.extent))
-    with frame.index(loop.index, scalar):
+    with frame.index(loop.index, meaning(scalar)):
         initial, carried = _carry(frame, loop.body)
     with emitter.scope():
-        _instance(frame, loop, scalar, outline)
+        _instance(frame, loop, meaning(scalar), outline)
         following = emitter.emit(f"add nuw nsw i64 {index}, 1")
         again = emitter.emit(f"icmp slt i64 {following}, {last}")
         emitter.branch(again, header, leave)
@@ -331,7 +380,11 @@ def _per_lane(frame: Frame, stmt: Store) -> None:
             continue
         conditions = [frame.ops.pick(Value(mask, BOOL, frame.lanes), lane)] if isinstance(mask, str) else []
         frame.in_vector = False
-        with frame.masked(None), frame.index(name, index.base + lane), _branch(frame, conditions):
+        with (
+            frame.masked(None),
+            frame.index(name, replace(index, base=index.base + lane, wide=False)),
+            _branch(frame, conditions),
+        ):
             frame.lets = {n: frame.ops.pick(v, lane) for n, v in lets.items()}
             _store_once(frame, stmt)
         frame.in_vector, frame.lets = True, lets

@@ -9,10 +9,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tilec.affine import Affine
 from tilec.backends.llvm.backend import BuiltProgram, LLVMBackend
-from tilec.backends.llvm.target import host
+from tilec.backends.llvm.target import host, is_x86, named
 from tilec.dtypes import DType
 from tilec.expr import Expr, read
 from tilec.loops import Buffer, For, Kernel, KernelParam, Launch, LoopKind, Program, Stmt, Store
@@ -25,6 +26,13 @@ KINDS: tuple[LoopKind, ...] = ("vector", "serial")
 @cache
 def serial_host() -> Target:
     return replace(host(), threads=1)
+
+
+def older(name: str) -> Target:
+    """This machine as if it had only the instructions of an older one: `sse2`, `avx2`. Skips on other processors."""
+    if not is_x86(host()) or not set(named(name).features) <= set(host().features):
+        pytest.skip(f"this machine is no {name} one")
+    return replace(named(name), device="host")
 
 
 def program_of(kernel: Kernel) -> Program:
@@ -66,11 +74,13 @@ def operands(inputs: Sequence[DType]) -> tuple[Expr, ...]:
     return tuple(read(f"in{n}", (Affine.var("i"),), d) for n, d in enumerate(inputs))
 
 
-def compute(values: Mapping[str, Expr], columns: Sequence[Array], dtypes: Sequence[DType]) -> dict[str, Array]:
+def compute(
+    values: Mapping[str, Expr], columns: Sequence[Array], dtypes: Sequence[DType], target: Target | None = None
+) -> dict[str, Array]:
     """Results of an elementwise kernel on columns of equal length."""
     kernel = elementwise(values, dtypes, len(columns[0]))
     start = {p.buffer.name: np.zeros(len(columns[0]), p.buffer.dtype.numpy) for p in kernel.params}
-    return run(kernel, start | {f"in{n}": c for n, c in enumerate(columns)})
+    return run(kernel, start | {f"in{n}": c for n, c in enumerate(columns)}, target)
 
 
 def ordered_bits(array: Array) -> Array:

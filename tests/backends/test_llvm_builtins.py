@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.backends.llvm_support import KINDS, Array, compute, operands, ulp_distance
+from tests.backends.llvm_support import KINDS, Array, compute, older, operands, ulp_distance
 from tilec import dtypes, rules
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
 from tilec.evaluate_expr import evaluate_call
-from tilec.expr import Call
+from tilec.expr import Call, Expr
 from tilec.graph import TensorType
 
 _RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw", "fma")  # undefined on some operands, or tested below
@@ -85,6 +85,37 @@ def test_cast(source: DType, bits: int) -> None:
         expected = evaluate_call("cast", [values], [source], target, "typed")
         for kind in KINDS:
             compare(found[f"{target.name}.{kind}"], expected, target, 0)
+
+
+@pytest.mark.parametrize("source", dtypes.ALL, ids=str)
+@pytest.mark.parametrize("name", ["sse2", "avx2"])
+def test_cast_on_older_processors(source: DType, name: str) -> None:
+    (values,) = grid([source])
+    casts: dict[str, Expr] = {t.name: Call("cast", operands([source]), t) for t in dtypes.ALL}
+    found = compute(casts, [values], [source], older(name))
+    for target in dtypes.ALL:
+        expected = evaluate_call("cast", [values], [source], target, "typed")
+        for kind in KINDS:
+            compare(found[f"{target.name}.{kind}"], expected, target, 0)
+
+
+_OFTEN = ("add", "div", "mod", "max", "floor", "ceil", "trunc", "round", "sqrt", "exp", "bit_left")
+
+
+@pytest.mark.parametrize("op", _OFTEN)
+@pytest.mark.parametrize("name", ["sse2", "avx2"])
+def test_builtin_on_older_processors(op: str, name: str) -> None:
+    entry = BUILTINS[op]
+    for dtype in (dtypes.F16, dtypes.BF16, dtypes.F32, dtypes.F64, dtypes.I8, dtypes.I64, dtypes.U32):
+        if dtype.is_float == (op == "bit_left") or (entry.rule == "float" and not dtype.is_float):
+            continue
+        kinds = [dtype] * entry.arity
+        arrays = grid(kinds)
+        expected = evaluate_call(op, arrays, kinds, dtype, "typed")
+        found = compute({"out": Call(op, operands(kinds), dtype)}, arrays, kinds, older(name))
+        bound = entry.ulp if dtype.bits >= 32 or not entry.ulp else 1
+        for kind in KINDS:
+            compare(found[f"out.{kind}"], np.asarray(expected), dtype, bound)
 
 
 @pytest.mark.parametrize("dtype", [dtypes.F16, dtypes.BF16], ids=str)
