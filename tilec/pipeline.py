@@ -9,20 +9,17 @@ A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verif
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from importlib import import_module
-from typing import Any, TypeAlias
+from dataclasses import replace
 
-from tilec.backend import Backend
-from tilec.errors import Report, error
+from tilec.devices import BACKENDS, backend, resolve_target
+from tilec.errors import Report
 from tilec.graph import Graph
 from tilec.loops import Program
+from tilec.options import Options, Watcher, ignore
 from tilec.passes import bounds, cse, dce, fold, fuse, infer, inline, lower, place, share, simplify
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.target import Target
-
-Watcher: TypeAlias = Callable[[str, Any], None]
 
 # The reason beside each constraint on the order:
 GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
@@ -34,24 +31,6 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("cse", cse.run),  # after fold: equal literals meet
     ("dce", dce.run),  # last of the cleaners: drops what the others left unused
 )
-
-# Every backend by name: module and class. Imported only when asked for.
-BACKENDS: dict[str, tuple[str, str]] = {
-    "llvm": ("tilec.backends.llvm.backend", "LLVMBackend"),
-    "opencl": ("tilec.backends.opencl.backend", "OpenCLBackend"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What may be chosen per compilation. `fuse` and `schedule` off give the plainest code, for finding faults."""
-
-    fuse: bool = True
-    schedule: bool = True
-
-
-def ignore(stage: str, ir: Any) -> None:
-    """The watcher that does nothing."""
 
 
 def optimise(graph: Graph, watch: Watcher = ignore, report: Report | None = None) -> Graph:
@@ -85,38 +64,21 @@ def schedule(program: Program, target: Target) -> Program:
     return replace(program, kernels=tuple(apply(k, default_schedule(k, target)) for k in program.kernels))
 
 
-def backend(name: str) -> Backend:
-    """A backend by name; raises TileError TILE0508."""
-    if name not in BACKENDS:
-        raise error("TILE0508", f"unknown target {name!r}", help=f"known: auto, {', '.join(BACKENDS)}, reference")
-    module, attribute = BACKENDS[name]
-    found: Backend = getattr(import_module(module), attribute)()
-    return found
-
-
-def resolve_target(name: str | Target) -> Target:
-    """The Target that a name such as `auto`, `llvm`, `opencl` or `opencl:1` stands for; raises TILE0508, TILE0509."""
-    if isinstance(name, Target):
-        return name
-    if not isinstance(name, str):
-        raise error("TILE0508", f"a target is a name or a Target, not an object of type {type(name).__name__}")
-    if name == "reference":
-        return Target("reference")
-    kind, _, device = ("llvm" if name == "auto" else name).partition(":")
-    targets = backend(kind).targets()
-    if not targets:
-        raise error("TILE0509", f"target {kind!r} is not available on this machine", help=_recipe(kind))
-    for target in targets:
-        if device in ("", target.device):
-            return target
-    raise error("TILE0509", f"no device {device!r} of {kind!r}", notes=[f"found: {', '.join(map(str, targets))}"])
-
-
-def _recipe(kind: str) -> str | None:
-    recipes = {"opencl": "install pyopencl and an OpenCL driver: pip install 'tilec[opencl]' pocl-binary-distribution"}
-    return recipes.get(kind)
-
-
 def passes_by_name() -> Mapping[str, Callable[[Graph], Graph]]:
     """Graph passes that `tilec opt` can run one by one."""
     return {**dict(GRAPH_PASSES), "bounds": bounds.run}
+
+
+__all__ = [
+    "BACKENDS",
+    "GRAPH_PASSES",
+    "Options",
+    "Watcher",
+    "backend",
+    "ignore",
+    "lower_graph",
+    "optimise",
+    "passes_by_name",
+    "resolve_target",
+    "schedule",
+]

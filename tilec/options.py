@@ -1,0 +1,21 @@
+"""Floor 2: what may be chosen per compilation, and who watches it. Loaded without any pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Watcher: TypeAlias = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be chosen per compilation. `fuse` and `schedule` off give the plainest code, for finding faults."""
+
+    fuse: bool = True
+    schedule: bool = True
+
+
+def ignore(stage: str, ir: Any) -> None:
+    """The watcher that does nothing."""
