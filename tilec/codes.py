@@ -101,6 +101,7 @@ CODES: dict[str, str] = {
     "TILE0508": "unknown target",
     "TILE0509": "target is not available on this machine",
     "TILE0510": "argument must be a compile-time constant",
+    "TILE0511": "wrong use of the Python interface",
     # 06xx IR text and verification
     "TILE0601": "malformed IR text",
     "TILE0602": "IR does not verify",
@@ -114,5 +115,8 @@ CODES: dict[str, str] = {
     "TILE0704": "malformed command-line argument",
     "TILE0705": "test failed",
     "TILE0706": "unknown diagnostic code",
+    "TILE0707": "file does not hold a saved executable",
+    "TILE0708": "kept machine code is not used",
+    "TILE0709": "no C compiler",
     "TILE0710": "device driver failed",
 }
