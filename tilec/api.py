@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,18 @@ from tilec.backend import Array, Built
 from tilec.dtypes import BY_NAME, F32
 from tilec.errors import Report, error
 from tilec.evaluate_graph import evaluate
-from tilec.executable import Executable
+from tilec.executable import Executable, no_memory
 from tilec.frontends.tile.elaborate import elaborate
 from tilec.frontends.tile.parser import decode
 from tilec.frontends.tile.parser import parse as parse_text
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
 from tilec.pipeline import Options, Watcher
-from tilec.runtime import as_array, dense, type_of
+from tilec.runtime import argument, as_array, dense, describe, type_of
 from tilec.target import Target
+from tilec.verify_graph import verify
+
+_SIZE = re.compile(r"[0-9]{1,19}\Z")
 
 ProgramLike: TypeAlias = str | Path | TileProgram | Graph
 
@@ -32,10 +36,12 @@ ProgramLike: TypeAlias = str | Path | TileProgram | Graph
 def parse(program: str | Path) -> TileProgram:
     """Parses Tile text, or the file that a path names; raises TileError.
 
-    A string with a brace or a line break is text, any other string a path.
+    A string with a brace or a line break, and a blank one, is text; any other string is a path.
     """
-    if isinstance(program, str) and ("{" in program or "\n" in program):
+    if isinstance(program, str) and ("{" in program or "\n" in program or not program.strip()):
         return parse_text(program)
+    if not isinstance(program, str | os.PathLike):
+        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not {_kind(program)}")
     return parse_file(program)
 
 
@@ -56,6 +62,7 @@ def read_text(path: str | Path) -> str:
 
 def compile(
     program: ProgramLike,
+    /,
     target: str | Target = "auto",
     constants: Mapping[str, Any] | None = None,
     *,
@@ -83,9 +90,12 @@ def compile_for(
     watch: Watcher = pipeline.ignore,
 ) -> Executable:
     """As `compile`, with shapes or examples in a mapping."""
+    _check_call(function, arguments, constants)
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
     if isinstance(program, Graph):
+        verify(program)  # it need not come from one of our own frontends
+        _check_graph_call(program, function, signature)
         return compile_graph(mark_constants(program, fixed), target, fixed, options, watch)
     found = elaborate(_program(program), function, signature)
     scalars = {n: signature[n] for n in found.constants if n not in fixed}
@@ -111,11 +121,14 @@ def compile_graph(
     watch("graph", graph)
     graph = pipeline.optimise(graph, watch, report)
     warnings = tuple(report.warnings())
-    arrays = {p.name: np.asarray(constants[p.name], p.type.dtype.numpy) for p in graph.params if p.digest is not None}
+    arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     if device.backend == "reference":
         return Executable(graph, None, device, _Reference(graph, arrays), warnings, scalars)
     program = pipeline.lower_graph(graph, device, options, watch)
-    built = pipeline.backend(device.backend).build(program, device, arrays)
+    try:
+        built = pipeline.backend(device.backend).build(program, device, arrays)
+    except MemoryError as reason:
+        raise no_memory(graph.name, reason) from None
     return Executable(graph, program, device, built, warnings, scalars)
 
 
@@ -123,9 +136,38 @@ def run(
     program: ProgramLike, inputs: Mapping[str, Any], function: str | None = None, target: str | Target = "auto"
 ) -> dict[str, Array]:
     """Compiles for the given inputs and runs once: result arrays by name. Raises TileError."""
+    _check_call(function, inputs, None)
     arrays = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
     executable = compile_for(program, target, function, arrays)
     return dict(zip(executable.results, executable.run((), arrays)))
+
+
+def _check_call(function: Any, arguments: Any, constants: Any) -> None:
+    """Raises TILE0511 for what only an untyped caller gets wrong."""
+    if function is not None and not isinstance(function, str):
+        raise error("TILE0511", f"the name of a function is a string, not {_kind(function)}")
+    for mapping in (arguments, {} if constants is None else constants):
+        if not isinstance(mapping, Mapping):
+            raise error("TILE0511", f"arguments are given as a mapping from name to value, not {_kind(mapping)}")
+        if wrong := [name for name in mapping if not isinstance(name, str)]:
+            raise error("TILE0511", f"the name of an argument is a string, not {_kind(wrong[0])}")
+
+
+def _check_graph_call(graph: Graph, function: str | None, signature: Mapping[str, TensorType | int | float]) -> None:
+    """What is said of a Graph's inputs must agree with it; raises TILE0110, TILE0502, TILE0503, TILE0504."""
+    if function not in (None, graph.name):
+        raise error("TILE0110", f"the Graph is called {graph.name!r}, not {function!r}")
+    types = {p.name: p.type for p in graph.params}
+    for name, given in signature.items():
+        if name not in types:
+            raise error("TILE0502", f"the Graph has no input {name!r}", notes=[f"inputs: {', '.join(types)}"])
+        if isinstance(given, TensorType) and (given.dtype, given.shape) != (types[name].dtype, types[name].shape):
+            code = "TILE0504" if given.dtype == types[name].dtype else "TILE0503"
+            raise error(code, f"input {name!r} of the Graph is {describe(types[name])}, not {describe(given)}")
+
+
+def _kind(value: Any) -> str:
+    return f"an object of type {type(value).__name__}"
 
 
 def _program(program: str | Path | TileProgram) -> TileProgram:
@@ -140,8 +182,8 @@ def signature_entry(name: str, value: Any) -> TensorType | int | float:
         return value
     if isinstance(value, str):
         return parse_type(name, value)
-    if isinstance(value, tuple | list) and all(isinstance(s, int) for s in value):
-        return TensorType(F32, tuple(value))
+    if isinstance(value, tuple | list) and all(isinstance(s, int | np.integer) for s in value):
+        return TensorType(F32, tuple(map(int, value)))
     array = as_array(name, value)
     found = type_of(array)
     if found is None:
@@ -157,13 +199,14 @@ def parse_type(name: str, text: str) -> TensorType:
         raise error("TILE0303", f"unknown type name {head.strip()!r} for {name!r}", help=f"known: {', '.join(BY_NAME)}")
     body = tail.strip().removesuffix("]").strip()
     sizes = [s.strip() for s in body.split(",")] if body else []
-    if (bracket and not tail.strip().endswith("]")) or not all(s.isdecimal() and len(s) < 20 for s in sizes):
+    if (bracket and not tail.strip().endswith("]")) or not all(_SIZE.match(s) for s in sizes):
         raise error("TILE0704", f"bad type {text!r} for {name!r}", help="write it like f32[64, 64]")
     return TensorType(dtype, tuple(map(int, sizes)))
 
 
 def _constant(name: str, value: Any) -> Any:
-    return value if isinstance(value, bool | int | float) else dense(as_array(name, value))
+    """A number, or a copy: what the caller does to the array later must not reach compiled code."""
+    return value if isinstance(value, bool | int | float) else dense(as_array(name, value)).copy()
 
 
 def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
@@ -172,7 +215,7 @@ def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
     def mark(param: Param) -> Param:
         if param.name not in constants:
             return param
-        array = np.asarray(constants[param.name], param.type.dtype.numpy)
+        array = argument(param.name, constants[param.name], param.type)
         head = f"{param.type.dtype}{list(array.shape)}".encode()
         return replace(param, digest=hashlib.sha256(head + array.tobytes()).hexdigest())
 

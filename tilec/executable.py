@@ -1,43 +1,73 @@
-"""Floor 5: what `tilec.compile` returns."""
+"""Floor 5: what `tilec.compile` and `tilec.load` return."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import Any, Protocol
 
 from tilec.backend import Array, Built
 from tilec.errors import Diagnostic, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
+from tilec.options import Options
 from tilec.runtime import argument, bind, result_arrays
 from tilec.target import Target
+
+
+class IR(Protocol):
+    """Where an executable's programs come from when someone asks for them: memory, or text that is kept."""
+
+    def graph(self) -> Graph: ...
+
+    def program(self) -> Program | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What a caller must know. `fixed` holds the numbers among the arguments whose value shapes the code."""
+
+    name: str
+    params: Mapping[str, TensorType]
+    results: Mapping[str, TensorType]
+    fixed: Mapping[str, int | float] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 class Executable:
     """A compiled function for one set of shapes and dtypes; call it like a function, from any thread.
 
-    Attributes: name; params and results, ordered maps from name to TensorType; target; graph (optimised) and program
-    (scheduled; None for target `reference`); warnings, the compiler's remarks. `fixed` holds the numbers among the
-    arguments that reached a size or an index: the code is right for these values only.
+    Attributes: name; params and results, ordered maps from name to TensorType; target; options; warnings, the
+    compiler's remarks; fixed, the numbers among the arguments that reached a size or an index: the code is right for
+    these values only; constants, arrays that are compiled in; built, what the backend made.
     """
 
     def __init__(
         self,
-        graph: Graph,
-        program: Program | None,
+        interface: Interface,
         target: Target,
         built: Built,
-        warnings: tuple[Diagnostic, ...] = (),
-        fixed: Mapping[str, int | float] | None = None,
+        ir: IR,
+        constants: Mapping[str, Array],
+        options: Options = Options(),
     ) -> None:
-        types = graph.types()
-        self.name = graph.name
-        self.params: Mapping[str, TensorType] = {p.name: p.type for p in graph.params if p.digest is None}
-        self.results: Mapping[str, TensorType] = {r: types[r] for r in graph.results}
-        self.graph, self.program, self.target, self.warnings = graph, program, target, warnings
-        self._built = built
-        self._fixed = dict(fixed or {})
+        self.name, self.params, self.results = interface.name, interface.params, interface.results
+        self.fixed, self.warnings = interface.fixed, interface.warnings
+        self.target, self.options, self.constants = target, options, constants
+        self.built, self.ir = built, ir
         self._names = tuple(self.params)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The optimised Graph."""
+        return self.ir.graph()
+
+    @cached_property
+    def program(self) -> Program | None:
+        """The scheduled Program; None for target `reference`."""
+        return self.ir.program()
 
     def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.
@@ -52,15 +82,23 @@ class Executable:
         """As `__call__`, always returning a list."""
         values = bind(self._names, args, kwargs)
         for name, value in zip(self._names, values):
-            if name in self._fixed:
-                _check_fixed(name, value, self._fixed[name])
+            if name in self.fixed:
+                _check_fixed(name, value, self.fixed[name])
         inputs = [argument(n, v, t) for (n, t), v in zip(self.params.items(), values)]
-        arrays, copies = result_arrays(tuple(self.results), tuple(self.results.values()), out, inputs)
-        self._built(inputs, arrays)
-        for source, destination in copies:
+        found = result_arrays(tuple(self.results), tuple(self.results.values()), out, inputs)
+        self.built(inputs, found.arrays)
+        for source, destination in found.copies:
             destination[...] = source
-            arrays = [destination if a is source else a for a in arrays]
-        return arrays
+        return found.returned
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the executable to a file that `tilec.load` reads, whole or not at all; raises TileError TILE0702.
+
+        The file holds machine code, constants and the program, so that another machine can compile it again.
+        """
+        from tilec.saved import save
+
+        save(self, path)
 
     def __repr__(self) -> str:
         from tilec.runtime import describe
@@ -68,6 +106,29 @@ class Executable:
         params = ", ".join(f"{n}: {describe(t)}" for n, t in self.params.items())
         results = ", ".join(f"{n}: {describe(t)}" for n, t in self.results.items())
         return f"<tilec.Executable {self.name}({params}) -> ({results}) on {self.target}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The IR of something compiled in this process."""
+
+    optimised: Graph
+    scheduled: Program | None
+
+    def graph(self) -> Graph:
+        return self.optimised
+
+    def program(self) -> Program | None:
+        return self.scheduled
+
+
+def interface_of(
+    graph: Graph, warnings: tuple[Diagnostic, ...] = (), fixed: Mapping[str, int | float] | None = None
+) -> Interface:
+    """The interface of a typed Graph; parameters with a digest are constants, not arguments."""
+    types = graph.types()
+    params = {p.name: p.type for p in graph.params if p.digest is None}
+    return Interface(graph.name, params, {r: types[r] for r in graph.results}, dict(fixed or {}), warnings)
 
 
 def _check_fixed(name: str, value: Any, compiled: int | float) -> None:

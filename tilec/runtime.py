@@ -7,6 +7,7 @@ and copied first: strided, negative-strided, unaligned, read-only and foreign (D
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,24 +30,39 @@ def type_of(array: Array) -> TensorType | None:
 
 
 def as_array(name: str, value: Any) -> Array:
-    """A NumPy view (or, last resort, copy) of an array-like; raises TileError TILE0505."""
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, bool | int | float | np.generic):
-        return np.asarray(value)
+    """A NumPy view (or, last resort, copy) of an array-like; raises TileError TILE0505.
+
+    Always of the base class: what a subclass of ndarray says of its shape need not be true.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise error(
+            "TILE0505", f"argument {name!r} is a masked array, and a mask has no meaning here", help="pass .filled(...)"
+        )
     try:
-        if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)
-        if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
-            return np.asarray(value)
-        return np.asarray(memoryview(value))
-    except (TypeError, ValueError, RuntimeError, BufferError) as reason:
+        return _foreign(value)
+    except Exception as reason:  # the methods of a foreign object may raise anything
         raise error(
             "TILE0505",
-            f"argument {name!r} is a {type(value).__name__}, not an array",
-            notes=[str(reason).splitlines()[0]] if str(reason) else [],
+            f"argument {name!r} is of type {type(value).__name__}, not an array",
+            notes=_first_line(reason),
             help="pass a NumPy array or an object with __dlpack__ or the buffer protocol",
         ) from None
+
+
+def _foreign(value: Any) -> Array:
+    if isinstance(value, np.ndarray):
+        return value if type(value) is np.ndarray else np.ndarray.view(value, np.ndarray)
+    if isinstance(value, bool | int | float | np.generic):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
+        return np.ndarray.view(np.asarray(value), np.ndarray)
+    return np.asarray(memoryview(value))
+
+
+def _first_line(reason: Exception) -> list[str]:
+    return str(reason).splitlines()[:1]
 
 
 def argument(name: str, value: Any, expected: TensorType) -> Array:
@@ -76,15 +92,25 @@ def _number(name: str, value: float, expected: TensorType) -> Array:
         raise error("TILE0503", f"argument {name!r} is a float, expected {expected.dtype.long}")
     if not expected.dtype.is_float and not expected.dtype.min <= value <= expected.dtype.max:
         raise error("TILE0503", f"argument {name!r} is {value}, outside the range of {expected.dtype.long}")
-    with np.errstate(over="ignore"):
-        return np.asarray(value, dtype=expected.dtype.numpy)
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(value, dtype=expected.dtype.numpy)
+    except OverflowError:  # an int beyond the largest double
+        raise error("TILE0503", f"argument {name!r} is outside the range of {expected.dtype.long}") from None
 
 
 def dense(array: Array) -> Array:
-    """The array itself where it is C-contiguous and aligned, else a copy that is."""
-    if array.flags.c_contiguous and array.flags.aligned:
+    """The array itself where it is C-contiguous and aligned, else a copy that is; raises TileError TILE0416."""
+    if _is_dense(array):
         return array
-    return np.array(array, order="C", copy=True)
+    try:
+        return np.array(array, order="C", copy=True)
+    except MemoryError:
+        raise error("TILE0416", f"a copy of an array of shape {list(array.shape)} does not fit in memory") from None
+
+
+def _is_dense(array: Array) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned
 
 
 def empty(name: str, type: TensorType) -> Array:
@@ -95,34 +121,47 @@ def empty(name: str, type: TensorType) -> Array:
         raise error("TILE0416", f"result {name!r} of type {describe(type)} does not fit in memory") from reason
 
 
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where results go: arrays for the backend to write, (from, to) copies after the run, what the caller gets."""
+
+    arrays: list[Array]
+    copies: list[tuple[Array, Array]]
+    returned: list[Array]
+
+
 def result_arrays(
     names: Sequence[str], types: Sequence[TensorType], out: Any, inputs: Sequence[Array]
-) -> tuple[list[Array], list[tuple[Array, Array]]]:
-    """Arrays for the backend to write, and (from, to) copies to be made after the run.
+) -> Destinations:
+    """Fresh arrays, or those of `out`: None, one array, a sequence of arrays or a mapping by result name (absent or
+    None: a fresh array).
 
-    `out` is None, one array, a sequence of arrays or a mapping by result name (absent or None: a fresh array). An
-    array that is not dense, or that overlaps an input, is filled by a copy. Raises TileError TILE0506, TILE0507.
+    An array that is not dense, or that overlaps an input, is filled by a copy. Raises TileError TILE0506, TILE0507.
     """
     given = _given(names, out)
-    arrays: list[Array] = []
-    copies: list[tuple[Array, Array]] = []
-    for name, type, target in zip(names, types, given, strict=True):
-        if target is None:
-            arrays.append(empty(name, type))
-            continue
-        _check_out(name, type, target)
-        if any(np.may_share_memory(target, other) for other in given if other is not None and other is not target):
+    targets = [None if g is None else _checked_out(n, t, g) for n, t, g in zip(names, types, given, strict=True)]
+    found = Destinations([], [], [])
+    for i, (name, type, target) in enumerate(zip(names, types, targets)):
+        if any(target is not None and other is not None and _overlap(target, other) for other in targets[:i]):
             raise error("TILE0507", f"out= for {name!r} overlaps another out= array")
-        direct = target.flags.c_contiguous and target.flags.aligned
-        if direct and not any(np.may_share_memory(target, i) for i in inputs):
-            arrays.append(target)
+        if target is not None and _is_dense(target) and not any(np.may_share_memory(target, x) for x in inputs):
+            found.arrays.append(target)
         else:
-            arrays.append(empty(name, type))
-            copies.append((arrays[-1], target))
-    return arrays, copies
+            found.arrays.append(empty(name, type))
+            if target is not None:
+                found.copies.append((found.arrays[-1], target))
+        found.returned.append(found.arrays[-1] if target is None else given[i])
+    return found
 
 
-def _given(names: Sequence[str], out: Any) -> list[Array | None]:
+def _overlap(a: Array, b: Array) -> bool:
+    try:
+        return np.shares_memory(a, b, max_work=1000)  # type: ignore[arg-type]  # any int is taken
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _given(names: Sequence[str], out: Any) -> list[Any]:
     if out is None:
         return [None] * len(names)
     if isinstance(out, Mapping):
@@ -133,22 +172,33 @@ def _given(names: Sequence[str], out: Any) -> list[Array | None]:
     listed = list(out) if isinstance(out, tuple | list) else [out]
     if len(listed) != len(names):
         raise error("TILE0506", f"out= holds {len(listed)} arrays, the function has {len(names)} results")
-    if len({id(a) for a in listed if a is not None}) < sum(a is not None for a in listed):
-        raise error("TILE0507", "out= holds the same array twice")
     return listed
 
 
-def _check_out(name: str, type: TensorType, target: Any) -> None:
-    if not isinstance(target, np.ndarray):
-        raise error("TILE0506", f"out= for {name!r} is a {target.__class__.__name__}, not a NumPy array")
+def _checked_out(name: str, type: TensorType, given: Any) -> Array:
+    """`given` as an array of the base class, of the right type, that can be written."""
+    if not isinstance(given, np.ndarray) or isinstance(given, np.ma.MaskedArray):
+        raise error("TILE0506", f"out= for {name!r} is of type {given.__class__.__name__}, not a NumPy array")
+    target = np.ndarray.view(given, np.ndarray)  # what a subclass says of its shape need not be true
     found = type_of(target)
     if found is None or (found.dtype, found.shape) != (type.dtype, type.shape):
         shown = describe(found) if found else str(target.dtype)
         raise error("TILE0506", f"out= for {name!r} is {shown}, the result is {describe(type)}")
     if not target.flags.writeable:
         raise error("TILE0507", f"out= for {name!r} is read-only")
-    if any(stride == 0 and extent > 1 for stride, extent in zip(target.strides, target.shape)):
-        raise error("TILE0507", f"out= for {name!r} overlaps itself: a stride is 0")
+    if _overlaps_itself(target):
+        raise error("TILE0507", f"out= for {name!r} overlaps itself")
+    return target
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether two elements may share memory: an axis does not step over all that the axes of smaller stride reach."""
+    reach = array.itemsize
+    for stride, extent in sorted((abs(s), e) for s, e in zip(array.strides, array.shape) if e > 1):
+        if stride < reach:
+            return array.size > 0
+        reach += stride * (extent - 1)
+    return False
 
 
 def bind(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

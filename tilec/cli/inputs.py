@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import numpy as np
 from tilec.api import parse_type
 from tilec.backend import Array
 from tilec.dtypes import BF16
-from tilec.errors import error
+from tilec.errors import TileError, error
 from tilec.graph import TensorType
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*'?\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z")
+_MAX_RANK = 16
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
 
 
@@ -31,12 +32,19 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
     values: dict[str, Any] = {}
     for text in assignments:
         name, value = _split(text, "=", "-i NAME=FILE.npy, NAME=FILE.npz:KEY or NAME=NUMBER")
+        _once(name, values)
         values[name] = _value(value)
     generator = np.random.default_rng(seed)
     for text in random:
         name, value = _split(text, ":", "--random NAME:f32[64,64]")
+        _once(name, values)
         values[name] = random_array(parse_type(name, value), generator)
     return values
+
+
+def _once(name: str, given: Mapping[str, Any]) -> None:
+    if name in given:
+        raise error("TILE0704", f"{name!r} is given twice")
 
 
 def _split(text: str, separator: str, form: str) -> tuple[str, str]:
@@ -62,12 +70,14 @@ def load(path: str, key: str | None) -> Array:
     try:
         found = np.load(path, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
-            return _bfloat16(found)
+            return _bfloat16(np.asarray(found))
         with found:
             return _bfloat16(_member(path, found, key))
+    except TileError:
+        raise
     except OSError as reason:
         raise error("TILE0701", f"cannot read {path!r}: {reason.strerror or reason}") from None
-    except (ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, SyntaxError) as reason:
+    except Exception as reason:  # NumPy's reader lets out whatever a hostile header makes it stumble over
         detail = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
         raise error("TILE0703", f"{path!r} does not hold a readable array: {detail}") from None
 
@@ -77,7 +87,7 @@ def _member(path: str, found: Any, key: str | None) -> Array:
     if key is None and len(keys) == 1:
         key = keys[0]
     if key not in keys:
-        wanted = f"no array {key!r}" if key else "several arrays"
+        wanted = f"no array {key!r}" if key else "several arrays" if keys else "no array"
         notes = [f"keys: {', '.join(keys)}"]
         raise error("TILE0703", f"{path!r} holds {wanted}", notes=notes, help="write FILE.npz:KEY")
     return np.asarray(found[key])
@@ -91,6 +101,8 @@ def _bfloat16(array: Array) -> Array:
 def random_array(type: TensorType, generator: np.random.Generator) -> Array:
     """Floats uniform in [-1, 1), integers of a small range, bools, of the given type."""
     shape = tuple(int(s) for s in type.shape)  # type: ignore[arg-type]  # parsed sizes are ints
+    if len(shape) > _MAX_RANK:
+        raise error("TILE0413", f"an array of {len(shape)} axes; the limit is {_MAX_RANK}")
     try:
         if type.dtype.is_float:
             return (generator.random(shape, np.float32) * 2 - 1).astype(type.dtype.numpy)
@@ -104,28 +116,50 @@ def random_array(type: TensorType, generator: np.random.Generator) -> Array:
 
 def output_paths(assignments: Iterable[str]) -> dict[str, str]:
     """`-o NAME=FILE.npy` options as a map."""
-    return dict(_split(text, "=", "-o NAME=FILE.npy") for text in assignments)
+    found: dict[str, str] = {}
+    for text in assignments:
+        name, path = _split(text, "=", "-o NAME=FILE.npy")
+        _once(name, found)
+        found[name] = path
+    return found
 
 
 def save(arrays: Mapping[str, Array], paths: Mapping[str, str]) -> None:
     """Writes each array to its .npy file, whole or not at all; raises TileError TILE0702, TILE0704."""
-    for name, path in paths.items():
+    for name in paths:
         if name not in arrays:
             raise error("TILE0704", f"there is no result {name!r} to write", notes=[f"results: {', '.join(arrays)}"])
-        _save(arrays[name], Path(path))
+    for name, path in paths.items():
+        try:
+            _save(arrays[name], Path(path))
+        except OSError as reason:
+            raise error("TILE0702", f"cannot write {path!r}: {reason.strerror or reason}") from None
 
 
 def _save(array: Array, path: Path) -> None:
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                np.save(file, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                file.close()
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, path)
-    except OSError as reason:
-        raise error("TILE0702", f"cannot write {str(path)!r}: {reason.strerror or reason}") from None
+    """Devices and pipes are written to; a file is replaced, at the end of its links, by a finished one beside it."""
+    path = Path(os.path.realpath(path))
+    mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
+        with path.open("wb") as file:
+            np.lib.format.write_array(file, array, allow_pickle=False)
+        return
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tilec.", delete=False) as file:
+        try:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+            os.chmod(file.name, _default_mode() if mode is None else stat.S_IMODE(mode))
+            file.close()  # an open file cannot be replaced on Windows
+            os.replace(file.name, path)
+        except BaseException:
+            file.close()
+            os.unlink(file.name)
+            raise
+
+
+def _default_mode() -> int:
+    """Permissions of a new file; a temporary file has narrower ones."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

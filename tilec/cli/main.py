@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import typer
 
 from tilec import __version__
 from tilec.cli import check, explain, opt, run
-from tilec.errors import TileError
+from tilec.errors import TileError, error
 
 
 def guarded(command: Callable[..., int]) -> Callable[..., None]:
@@ -19,9 +20,11 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*args: object, **options: object) -> None:
+        _tolerate_any_text()
         try:
             code = command(*args, **options)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None where the caller closed it
+                sys.stdout.flush()
         except TileError as problem:
             print(problem, file=sys.stderr)
             code = 1
@@ -29,12 +32,27 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             print("interrupted", file=sys.stderr)
             code = 130
         except BrokenPipeError:
-            # The reader of our output has gone; keep Python from complaining about it at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()  # its reader has gone
+            code = 1
+        except OSError as reason:  # files are read and written elsewhere: this is our output
+            print(error("TILE0702", f"cannot write the output: {reason.strerror or reason}"), file=sys.stderr)
+            _discard_output()
             code = 1
         raise typer.Exit(code)
 
     return wrapped
+
+
+def _tolerate_any_text() -> None:
+    """Characters that the terminal's encoding lacks are shown escaped instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Keeps Python from complaining at exit about output that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 app = typer.Typer(
