@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -12,11 +12,13 @@ import numpy as np
 
 from tests.fuzz.generate import Case, generate
 from tests.fuzz.judge import judge, same, visible
-from tilec import api
+from tilec import api, pipeline
+from tilec.backend import Built
 from tilec.errors import TileError
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.passes import infer
+from tilec.runtime import dense, empty
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Executor: TypeAlias = Callable[[Graph, Mapping[str, Any]], Mapping[str, Array]]
@@ -27,6 +29,14 @@ class Failure:
     seed: int
     text: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`reason` is None where the backend is right; `empty`: every result is empty or zero."""
+
+    reason: str | None
+    empty: bool
 
 
 @dataclass(slots=True)
@@ -45,6 +55,11 @@ class Summary:
         self.programs += 1
         self.features.update(case.features)
         self.pairs.update(combinations(sorted(case.features), 2))
+
+    def record(self, case: Case, verdict: Verdict) -> None:
+        self.empty += verdict.empty
+        if verdict.reason is not None:
+            self.failures.append(Failure(case.seed, case.text, verdict.reason))
 
     def add(self, other: Summary) -> None:
         self.programs += other.programs
@@ -84,30 +99,27 @@ def elaborate(case: Case) -> Graph:
     return infer.run(to_graph(api.parse(case.text), None, signature))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`reason` is None where the backend is right; `empty`: every result is empty or zero."""
-
-    reason: str | None
-    empty: bool
+def graphs(case: Case) -> tuple[Graph, Graph]:
+    """The program with all intermediate values as results, and with only its last one, where fusion may hide them."""
+    graph = elaborate(case)
+    last = case.text[case.text.index("-> (") + 4 : case.text.index(") {")].split(", ")[-1]
+    return visible(graph), replace(graph, results=(last,))
 
 
 def check(case: Case, execute: Executor) -> Verdict:
-    """Runs and judges a case; raises TileError where the program is refused.
+    """Runs and judges a case; raises TileError where the program is refused."""
+    whole, hidden = graphs(case)
+    return verdict(case, whole, execute(whole, case.inputs), execute(hidden, case.inputs))
 
-    The program runs twice: with all intermediate values as results, each statement judged from its actual inputs, and
-    as written, where fusion may hide them: the bits must be the same.
-    """
-    graph = elaborate(case)
-    whole = visible(graph)
-    found = execute(whole, case.inputs)
-    inputs = {p.name: np.asarray(case.inputs[p.name], p.type.dtype.numpy) for p in graph.params}
+
+def verdict(case: Case, whole: Graph, found: Mapping[str, Array], hidden: Mapping[str, Array]) -> Verdict:
+    """Judges each statement from its actual inputs; what runs with hidden values must give the same bits."""
+    inputs = {p.name: np.asarray(case.inputs[p.name], p.type.dtype.numpy) for p in whole.params}
     empty = not any(np.asarray(found[n]).astype(bool).any() for n in found)
     if mismatch := judge(whole, inputs, found):
         return Verdict(str(mismatch), empty)
-    last = case.text[case.text.index("-> (") + 4 : case.text.index(") {")].split(", ")[-1]
-    hidden = execute(Graph(graph.name, graph.params, graph.lets, (last,)), case.inputs)
-    if not same(hidden[last], found[last]).all():
+    ((last, value),) = hidden.items()
+    if not same(value, found[last]).all():
         return Verdict(f"{last} differs from what it is when the intermediate values are results too", empty)
     return Verdict(None, empty)
 
@@ -119,15 +131,41 @@ def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
         case = generate(seed)
         summary.count(case)
         try:
-            verdict = check(case, execute)
+            result = check(case, execute)
         except TileError as refusal:
             summary.refused[refusal.code] += 1
             continue
         except Exception as crash:
-            verdict = Verdict(f"{type(crash).__name__}: {crash}", False)
-        summary.empty += verdict.empty
-        if verdict.reason is not None:
-            summary.failures.append(Failure(seed, case.text, verdict.reason))
-            if len(summary.failures) >= stop:
-                break
+            result = Verdict(f"{type(crash).__name__}: {crash}", False)
+        summary.record(case, result)
+        if len(summary.failures) >= stop:
+            break
     return summary
+
+
+def run_on_opencl(seeds: Iterable[int]) -> Summary:
+    """As `run` on the first OpenCL device, with the kernels of all programs in one cl.Program."""
+    from tilec.backends.opencl.backend import OpenCLBackend
+
+    summary, target = Summary(), pipeline.resolve_target("opencl")
+    accepted: list[tuple[Case, Graph, Graph]] = []
+    for case in map(generate, seeds):
+        summary.count(case)
+        try:
+            accepted.append((case, *graphs(case)))
+        except TileError as refusal:
+            summary.refused[refusal.code] += 1
+    both = [pipeline.optimise(g) for _, *pair in accepted for g in pair]
+    programs = [pipeline.lower_graph(g, target) for g in both]
+    built = iter(OpenCLBackend().build_many(programs, target, [{} for _ in programs]))
+    for case, whole, hidden in accepted:
+        pair = [_call(next(built), g, case.inputs) for g in (whole, hidden)]
+        summary.record(case, verdict(case, whole, *pair))
+    return summary
+
+
+def _call(built: Built, graph: Graph, inputs: Mapping[str, Any]) -> dict[str, Array]:
+    types = graph.types()
+    results = {r: empty(r, types[r]) for r in graph.results}
+    built([dense(np.asarray(inputs[p.name], p.type.dtype.numpy)) for p in graph.params], list(results.values()))
+    return results

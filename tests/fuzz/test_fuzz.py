@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.generate import generate
-from tests.fuzz.run import Summary, compiled, run
+from tests.fuzz.run import Summary, compiled, run, run_on_opencl
 from tests.fuzz.shrink import fails, shrink, statements
 from tilec import pipeline
 from tilec.loops import Program, Stmt, Store, rewrite
@@ -27,11 +27,11 @@ def test_programs_on_llvm(start: int) -> None:
     assert sum(found.refused.values()) <= 0.01 * found.programs, found.refused
 
 
-@pytest.mark.parametrize("start", range(100_000, 100_300, 50))
+@pytest.mark.parametrize("start", range(100_000, 100_300, 25))
 def test_programs_on_opencl(start: int) -> None:
     if not pipeline.backend("opencl").targets():
         pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
-    found = run(range(start, start + 50), compiled("opencl"))
+    found = run_on_opencl(range(start, start + 25))
     assert not found.failures, found.report()
 
 
