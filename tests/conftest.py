@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ if str(ROOT) not in sys.path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the expected part of golden files")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_disk_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests compile what they test, and never touch the user's cache; those of the cache turn theirs on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILEC_CACHE", "0")
+        patch.setenv("TILEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "tilec"))
+        yield
 
 
 @pytest.fixture

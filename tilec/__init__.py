@@ -11,17 +11,21 @@ Names are loaded on first use, so that importing tilec costs next to nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from tilec.version import VERSION
+
 if TYPE_CHECKING:
     from tilec.api import compile, parse, run
     from tilec.errors import Diagnostic, TileError
     from tilec.executable import Executable
     from tilec.graph import TensorType
+    from tilec.saved import load
     from tilec.target import Target
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "compile": "tilec.api",
+    "load": "tilec.saved",
     "parse": "tilec.api",
     "run": "tilec.api",
     "Diagnostic": "tilec.errors",
@@ -31,7 +35,18 @@ _HOMES = {
     "Target": "tilec.target",
 }
 
-__all__ = ["Diagnostic", "Executable", "Target", "TensorType", "TileError", "__version__", "compile", "parse", "run"]
+__all__ = [
+    "Diagnostic",
+    "Executable",
+    "Target",
+    "TensorType",
+    "TileError",
+    "__version__",
+    "compile",
+    "load",
+    "parse",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,28 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from tilec import pipeline
-from tilec.backend import Array, Built
+from tilec.backend import Array
+from tilec.cached import Request, cached
+from tilec.devices import resolve_target
 from tilec.dtypes import BY_NAME, F32
-from tilec.errors import Report, error
-from tilec.evaluate_graph import evaluate
-from tilec.executable import Executable, no_memory
-from tilec.frontends.tile.elaborate import elaborate
-from tilec.frontends.tile.parser import decode
-from tilec.frontends.tile.parser import parse as parse_text
+from tilec.errors import Report, Source, error
+from tilec.executable import Executable
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
-from tilec.pipeline import Options, Watcher
+from tilec.options import Options, Watcher, ignore
 from tilec.runtime import argument, as_array, dense, describe, type_of
 from tilec.target import Target
-from tilec.verify_graph import verify
 
 _SIZE = re.compile(r"[0-9]{1,19}\Z")
 
@@ -38,16 +34,29 @@ def parse(program: str | Path) -> TileProgram:
 
     A string with a brace or a line break, and a blank one, is text; any other string is a path.
     """
-    if isinstance(program, str) and ("{" in program or "\n" in program or not program.strip()):
-        return parse_text(program)
-    if not isinstance(program, str | os.PathLike):
-        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not {_kind(program)}")
-    return parse_file(program)
+    source = source_of(program)
+    return parse_text(source.text, source.name)
 
 
 def parse_file(path: str | Path) -> TileProgram:
     """Parses a .tile file; raises TileError."""
     return parse_text(read_text(path), os.fspath(path))
+
+
+def parse_text(text: str, name: str) -> TileProgram:
+    """Parses Tile text; `name` is shown in diagnostics. Raises TileError."""
+    from tilec.frontends.tile.parser import parse
+
+    return parse(text, name)
+
+
+def source_of(program: str | Path) -> Source:
+    """The text that a program stands for, read from a file where it is a path; raises TileError."""
+    if isinstance(program, str) and ("{" in program or "\n" in program or not program.strip()):
+        return Source("<string>", program)
+    if not isinstance(program, str | os.PathLike):
+        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not {_kind(program)}")
+    return Source(os.fspath(program), read_text(program))
 
 
 def read_text(path: str | Path) -> str:
@@ -57,7 +66,12 @@ def read_text(path: str | Path) -> str:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as reason:
         raise error("TILE0701", f"cannot read {name!r}: {getattr(reason, 'strerror', None) or reason}") from None
-    return decode(data, name)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        from tilec.frontends.tile.parser import decode
+
+        return decode(data, name)  # which says where it is wrong
 
 
 def compile(
@@ -68,7 +82,7 @@ def compile(
     *,
     function: str | None = None,
     options: Options = Options(),
-    watch: Watcher = pipeline.ignore,
+    watch: Watcher = ignore,
     **shapes_or_examples: Any,
 ) -> Executable:
     """Compiles one function for given argument types.
@@ -87,49 +101,69 @@ def compile_for(
     arguments: Mapping[str, Any],
     constants: Mapping[str, Any] | None = None,
     options: Options = Options(),
-    watch: Watcher = pipeline.ignore,
+    watch: Watcher = ignore,
 ) -> Executable:
     """As `compile`, with shapes or examples in a mapping."""
     _check_call(function, arguments, constants)
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
+    work = _Work(resolve_target(target), fixed, options, watch)
     if isinstance(program, Graph):
+        from tilec.verify_graph import verify
+
         verify(program)  # it need not come from one of our own frontends
         _check_graph_call(program, function, signature)
-        return compile_graph(mark_constants(program, fixed), target, fixed, options, watch)
-    found = elaborate(_program(program), function, signature)
-    scalars = {n: signature[n] for n in found.constants if n not in fixed}
-    graph = mark_constants(found.graph, fixed)
-    return compile_graph(graph, target, fixed, options, watch, scalars, found.warnings)
+        return _from_graph(mark_constants(program, fixed), work)
+    if isinstance(program, TileProgram):
+        return _from_tile(program, function, signature, work)
+    source = source_of(program)
+
+    def compile_source() -> Executable:
+        parsed = parse_text(source.text, source.name)
+        return _from_tile(parsed, function, signature, replace(work, kept=False))
+
+    if watch is not ignore:
+        return compile_source()
+    request = Request("tile", source.text, work.device, options, function, signature, fixed)
+    return cached(request, compile_source, source)
 
 
-def compile_graph(
-    graph: Graph,
-    target: str | Target,
-    constants: Mapping[str, Any],
-    options: Options = Options(),
-    watch: Watcher = pipeline.ignore,
-    scalars: Mapping[str, Any] | None = None,
-    report: Report | None = None,
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is asked for, apart from the program; `kept`: look among kept programs first."""
+
+    device: Target
+    constants: Mapping[str, Any]
+    options: Options
+    watch: Watcher
+    kept: bool = True
+
+
+def _from_tile(
+    program: TileProgram, function: str | None, signature: Mapping[str, TensorType | int | float], work: _Work
 ) -> Executable:
-    """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values.
+    from tilec.frontends.tile.elaborate import elaborate
 
-    `scalars` are arguments whose value is compiled in although they stay arguments; `report` holds earlier warnings.
-    """
-    device = pipeline.resolve_target(target)
-    report = report if report is not None else Report()
-    watch("graph", graph)
-    graph = pipeline.optimise(graph, watch, report)
-    warnings = tuple(report.warnings())
-    arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
-    if device.backend == "reference":
-        return Executable(graph, None, device, _Reference(graph, arrays), warnings, scalars)
-    program = pipeline.lower_graph(graph, device, options, watch)
-    try:
-        built = pipeline.backend(device.backend).build(program, device, arrays)
-    except MemoryError as reason:
-        raise no_memory(graph.name, reason) from None
-    return Executable(graph, program, device, built, warnings, scalars)
+    found = elaborate(program, function, signature)
+    scalars = {n: signature[n] for n in found.constants if n not in work.constants}
+    return _from_graph(mark_constants(found.graph, work.constants), work, scalars, found.warnings)
+
+
+def _from_graph(
+    graph: Graph, work: _Work, scalars: Mapping[str, Any] | None = None, report: Report | None = None
+) -> Executable:
+    def compile_graph() -> Executable:
+        from tilec.build import compile_graph
+
+        return compile_graph(graph, work.device, work.constants, work.options, work.watch, scalars, report)
+
+    if not work.kept or work.watch is not ignore:
+        return compile_graph()
+    from tilec.text.graph_text import print_graph
+
+    remarks = (repr(sorted((scalars or {}).items())), *(w.render() for w in (report or Report()).warnings()))
+    text = print_graph(graph)
+    return cached(Request("graph", text, work.device, work.options, None, {}, work.constants, remarks), compile_graph)
 
 
 def run(
@@ -168,10 +202,6 @@ def _check_graph_call(graph: Graph, function: str | None, signature: Mapping[str
 
 def _kind(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
-
-
-def _program(program: str | Path | TileProgram) -> TileProgram:
-    return program if isinstance(program, TileProgram) else parse(program)
 
 
 def signature_entry(name: str, value: Any) -> TensorType | int | float:
@@ -220,16 +250,3 @@ def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
         return replace(param, digest=hashlib.sha256(head + array.tobytes()).hexdigest())
 
     return replace(graph, params=tuple(map(mark, graph.params))) if constants else graph
-
-
-class _Reference(Built):
-    """Target `reference`: the evaluator itself."""
-
-    def __init__(self, graph: Graph, constants: Mapping[str, Array]) -> None:
-        self._graph, self._constants = graph, constants
-
-    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
-        names = [p.name for p in self._graph.params if p.digest is None]
-        values = evaluate(self._graph, {**self._constants, **dict(zip(names, params))})
-        for name, array in zip(self._graph.results, results):
-            array[...] = values[name]

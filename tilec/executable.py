@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, Protocol
 
 from tilec.backend import Array, Built
-from tilec.errors import Diagnostic, error
+from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.options import Options
@@ -69,7 +69,7 @@ class Executable:
         """The scheduled Program; None for target `reference`."""
         return self.ir.program()
 
-    def __call__(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.
 
         Returns one array, or a tuple of them in the order of `results`. `out`: an array, a sequence or a mapping by
@@ -86,7 +86,10 @@ class Executable:
                 _check_fixed(name, value, self.fixed[name])
         inputs = [argument(n, v, t) for (n, t), v in zip(self.params.items(), values)]
         found = result_arrays(tuple(self.results), tuple(self.results.values()), out, inputs)
-        self.built(inputs, found.arrays)
+        try:
+            self.built(inputs, found.arrays)
+        except MemoryError as reason:
+            raise no_memory(self.name, reason) from None
         for source, destination in found.copies:
             destination[...] = source
         return found.returned
@@ -129,6 +132,12 @@ def interface_of(
     types = graph.types()
     params = {p.name: p.type for p in graph.params if p.digest is None}
     return Interface(graph.name, params, {r: types[r] for r in graph.results}, dict(fixed or {}), warnings)
+
+
+def no_memory(name: str, reason: MemoryError) -> TileError:
+    """TILE0416 for a MemoryError that a backend let out: its temporary tensors do not fit."""
+    notes = str(reason).splitlines()[:1]
+    return error("TILE0416", f"the temporary tensors of {name!r} do not fit in memory", notes=notes)
 
 
 def _check_fixed(name: str, value: Any, compiled: int | float) -> None:

@@ -1,0 +1,58 @@
+"""Floor 5: from a program to an Executable by way of all passes. Imported only when something has to be compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tilec import pipeline
+from tilec.backend import Array, Built
+from tilec.errors import Report
+from tilec.evaluate_graph import evaluate
+from tilec.executable import Compiled, Executable, interface_of, no_memory
+from tilec.graph import Graph
+from tilec.options import Options, Watcher, ignore
+from tilec.runtime import argument
+from tilec.target import Target
+
+
+def compile_graph(
+    graph: Graph,
+    device: Target,
+    constants: Mapping[str, Any],
+    options: Options = Options(),
+    watch: Watcher = ignore,
+    scalars: Mapping[str, Any] | None = None,
+    report: Report | None = None,
+) -> Executable:
+    """Compiles a Graph whose constant parameters carry a digest; `constants` holds their values.
+
+    `scalars` are arguments whose value is compiled in although they stay arguments; `report` holds earlier warnings.
+    """
+    report = report if report is not None else Report()
+    watch("graph", graph)
+    graph = pipeline.optimise(graph, watch, report)
+    interface = interface_of(graph, tuple(report.warnings()), scalars)
+    arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
+    if device.backend == "reference":
+        built: Built = _Reference(graph, arrays)
+        return Executable(interface, device, built, Compiled(graph, None), arrays, options)
+    program = pipeline.lower_graph(graph, device, options, watch)
+    try:
+        built = pipeline.backend(device.backend).build(program, device, arrays)
+    except MemoryError as reason:
+        raise no_memory(graph.name, reason) from None
+    return Executable(interface, device, built, Compiled(graph, program), arrays, options)
+
+
+class _Reference(Built):
+    """Target `reference`: the evaluator itself."""
+
+    def __init__(self, graph: Graph, constants: Mapping[str, Array]) -> None:
+        self._graph, self._constants = graph, constants
+
+    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+        names = [p.name for p in self._graph.params if p.digest is None]
+        values = evaluate(self._graph, {**self._constants, **dict(zip(names, params))})
+        for name, array in zip(self._graph.results, results):
+            array[...] = values[name]
