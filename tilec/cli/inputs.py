@@ -5,6 +5,7 @@ Files are read without pickle; whatever is wrong with one is a TileError.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -141,8 +142,9 @@ def _save(array: Array, path: Path) -> None:
     path = Path(os.path.realpath(path))
     mode = path.stat().st_mode if path.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
-        with path.open("wb") as file:
-            np.lib.format.write_array(file, array, allow_pickle=False)
+        content = io.BytesIO()  # np.save wants to seek
+        np.save(content, array, allow_pickle=False)
+        path.write_bytes(content.getbuffer())
         return
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tilec.", delete=False) as file:
         try:
