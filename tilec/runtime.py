@@ -6,6 +6,7 @@ and copied first: strided, negative-strided, unaligned, read-only and foreign (D
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ def as_array(name: str, value: Any) -> Array:
 
     Always of the base class: what a subclass of ndarray says of its shape need not be true.
     """
-    if isinstance(value, np.ma.MaskedArray):
+    if _is_masked(value):
         raise error(
             "TILE0505", f"argument {name!r} is a masked array, and a mask has no meaning here", help="pass .filled(...)"
         )
@@ -47,6 +48,12 @@ def as_array(name: str, value: Any) -> Array:
             notes=_first_line(reason),
             help="pass a NumPy array or an object with __dlpack__ or the buffer protocol",
         ) from None
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether this is a masked array; without importing their module, which takes longer than loading a program."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray)
 
 
 def _foreign(value: Any) -> Array:
@@ -177,7 +184,7 @@ def _given(names: Sequence[str], out: Any) -> list[Any]:
 
 def _checked_out(name: str, type: TensorType, given: Any) -> Array:
     """`given` as an array of the base class, of the right type, that can be written."""
-    if not isinstance(given, np.ndarray) or isinstance(given, np.ma.MaskedArray):
+    if not isinstance(given, np.ndarray) or _is_masked(given):
         raise error("TILE0506", f"out= for {name!r} is of type {given.__class__.__name__}, not a NumPy array")
     target = np.ndarray.view(given, np.ndarray)  # what a subclass says of its shape need not be true
     found = type_of(target)

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from tilec import seal
 from tilec.files import TEMPORARY, distrust, read_with_status, write_whole
 
@@ -57,8 +59,6 @@ def settings() -> Settings:
     limit = int(size) if size.isdecimal() and len(size) < 20 else DEFAULT_LIMIT
     if given := os.environ.get("TILEC_CACHE_DIR"):
         return Settings(Path(given).absolute(), limit)
-    from platformdirs import user_cache_path
-
     return Settings(user_cache_path("tilec"), limit)
 
 
