@@ -63,7 +63,7 @@ def test_functions() -> None:
     assert found("function (A, A) -> (B) { B = A; }") == ["TILE0115 A"]
     assert found("function (A[N], N) -> (B) { B = A; }") == ["TILE0118 N"]
     assert found("function (A) -> (B, B) { B = A; }") == ["TILE0115 B"]
-    assert found("function <T: flaot>(A: T) -> (B: U) { B = A; }") == ["TILE0303 flaot", "TILE0303 U"]
+    assert found("function <T: flaot>(A: T) -> (B: U) { B = A; }") == ["TILE0308 flaot", "TILE0303 U"]
     text = "function f(A) -> (B, C) { B = A; C = A; } function g(A) -> (B) { (B, C, D) = f(A); }"
     assert found(text)[0].startswith("TILE0113")
 

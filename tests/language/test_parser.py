@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from itertools import chain
 from pathlib import Path
-from random import Random
 
 import pytest
 from lark import Lark, logger
@@ -454,34 +452,6 @@ def test_conformance_programs_parse(conformance: Path) -> None:
         if parses != expected:
             wrong.append(record["id"])
     assert wrong == []
-
-
-def test_typos_are_located() -> None:
-    """One token deleted, doubled or replaced: the caret, or the bracket of the note, is within a token of the typo."""
-    random = Random(11)
-    near: list[bool] = []
-    while len(near) < 400:
-        text = random.choice(SEEDS)
-        starts = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-        start, end = random.choice(starts)
-        typo = random.choice(["", f"{text[start:end]} {text[start:end]}", random.choice("()[]{},;:=+<")])
-        changed = text[:start] + typo + text[end:]
-        try:
-            parse(changed)
-        except TileError as fault:
-            places = {d.span.start for d in fault.diagnostics[:1] if d.span}
-            noted = re.search(r"opened at <string>:(\d+):(\d+)", str(fault.diagnostics[0].notes))
-            if noted:
-                lines = changed.split("\n")
-                places.add(sum(len(x) + 1 for x in lines[: int(noted[1]) - 1]) + int(noted[2]) - 1)
-            near.append(any(_tokens_between(changed, start, place) <= 1 for place in places))
-    assert sum(near) / len(near) >= 0.95
-
-
-def _tokens_between(text: str, a: int, b: int) -> int:
-    """Whole tokens between two places."""
-    low, high = min(a, b), max(a, b)
-    return max(0, len(re.findall(r"\w+|[^\w\s]", text[low:high])) - 1)
 
 
 def test_mutated_programs() -> None:

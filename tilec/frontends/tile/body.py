@@ -111,7 +111,7 @@ class Body:
             raise gradients(call.function.span, name)
         limits = table.arity(name)
         if limits is None:
-            raise unknown_function(call.function, table.known())
+            raise unknown_function(call.function, table.known(), {})
         if not limits[0] <= len(call.args) <= limits[1]:
             raise error("TILE0106", f"wrong number of arguments for '{name}'", call.span)
         if name in table.CASTS:

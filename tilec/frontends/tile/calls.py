@@ -49,7 +49,7 @@ def lookup(scope: Scope, ident: Ident) -> Value:
         raise wrong_case(ident, "a tensor")
     found = scope.values.get(ident.text)
     if found is None:
-        raise undefined(ident, scope.values)
+        raise undefined(ident, scope.where)
     if isinstance(found, Poison):
         raise Poisoned
     return found
@@ -146,7 +146,7 @@ def _builtin(b: Builder, scope: Scope, expression: Call, name: str | None) -> Va
         return random_data(b, [size(b, scope, a, "a size") for a in expression.args], expression.span, name)
     limits = table.arity(called)
     if limits is None:
-        raise unknown_function(expression.function, [*b.functions, *table.known()])
+        raise unknown_function(expression.function, table.known(), b.functions)
     args = [value(b, scope, a) for a in expression.args]
     if not limits[0] <= len(args) <= limits[1]:
         raise error("TILE0106", f"wrong number of arguments for '{called}'", expression.span)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from fractions import Fraction
+from types import MappingProxyType
 
 from tilec.dtypes import BY_NAME, DType
 from tilec.errors import Span, TileError, error
-from tilec.frontends.tile.syntax import Ident, Number
+from tilec.frontends.tile.syntax import Function, Ident, Number
 
 ELEMENT_INSIDE = "an element of a tensor, known only at run time, used as an index or size"
 
@@ -20,28 +21,59 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun if count == 1 else forms.get(noun, noun + 's')}"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """A help line that offers the most similar known name, or None."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The most similar known name, or None."""
     names = sorted(set(known))
     folded = {n.lower(): n for n in reversed(names)}
-    found = get_close_matches(name, names, 1, 0.6) or get_close_matches(name.lower(), list(folded), 1, 0.6)
-    return f"did you mean '{folded.get(found[0], found[0])}'?" if found else None
+    if found := get_close_matches(name, names, 1, 0.6):
+        return found[0]
+    found = get_close_matches(name.lower(), list(folded), 1, 0.6)
+    return folded[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A help line that offers the most similar known name, or None."""
+    found = nearest(name, known)
+    return f"did you mean '{found}'?" if found else None
+
+
+def bound_at(name: str, known: Iterable[str], places: Mapping[str, Span]) -> list[str]:
+    """A note on where the most similar name is bound: it may be that one that is misspelt."""
+    found = nearest(name, known)
+    return [f"'{found}' is bound at {places[found]}"] if found is not None and found in places else []
 
 
 _LATER = "statements take effect in their order: assign a name, once, before it is used"
 
 
-def undefined(name: Ident, known: Iterable[str], later: Span | None = None) -> TileError:
-    """TILE0101, or TILE0116 where a later statement assigns the name."""
+def never_used(unused: Mapping[str, Span], but: str | None) -> list[str]:
+    """Notes on names that nothing uses: where another one is missing, one of them may be misspelt."""
+    found = [f"'{name}', bound at {span}, is never used" for name, span in unused.items() if name != but]
+    return found if len(found) <= 2 else []
+
+
+def undefined(
+    name: Ident, known: Mapping[str, Span], later: Span | None = None, unused: Mapping[str, Span] = MappingProxyType({})
+) -> TileError:
+    """TILE0101, or TILE0116 where a later statement assigns the name.
+
+    `known` says where each name is bound, `unused` where those are that nothing uses.
+    """
     if later is not None:
         note = f"assigned at {later}"
         return error("TILE0116", f"'{name.text}' is used before it is assigned", name.span, notes=[note], help=_LATER)
-    return error("TILE0101", f"'{name.text}' is not defined", name.span, help=did_you_mean(name.text, known))
+    near = nearest(name.text, known)
+    notes = [*bound_at(name.text, known, known), *never_used(unused, near)]
+    help = f"did you mean '{near}'?" if near else None
+    return error("TILE0101", f"'{name.text}' is not defined", name.span, notes=notes, help=help)
 
 
-def unknown_function(name: Ident, known: Iterable[str]) -> TileError:
-    """TILE0105."""
-    return error("TILE0105", f"there is no function '{name.text}'", name.span, help=did_you_mean(name.text, known))
+def unknown_function(name: Ident, known: Iterable[str], functions: Mapping[str, Function]) -> TileError:
+    """TILE0105; `functions` are those of the program, `known` those that exist anyhow."""
+    places = {n: f.name.span for n, f in functions.items() if f.name is not None}
+    names = [*known, *functions]
+    notes, help = bound_at(name.text, names, places), did_you_mean(name.text, names)
+    return error("TILE0105", f"there is no function '{name.text}'", name.span, notes=notes, help=help)
 
 
 def wrong_case(name: Ident, found: str) -> TileError:

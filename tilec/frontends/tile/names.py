@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tilec.errors import Diagnostic, Report, Span, TileError, error
 from tilec.frontends.tile import functions as table
-from tilec.frontends.tile.complaints import did_you_mean, type_named, wrong_case
+from tilec.frontends.tile.complaints import bound_at, did_you_mean, nearest, never_used, type_named, wrong_case
 from tilec.frontends.tile.static import Checker
 from tilec.frontends.tile.syntax import (
     Assign,
@@ -23,7 +23,7 @@ from tilec.frontends.tile.syntax import (
     Program,
     Statement,
 )
-from tilec.frontends.tile.trees import expressions, targets, walk
+from tilec.frontends.tile.trees import expressions, read_names, targets, walk
 
 MAX_NAMES = 4_000
 CATEGORIES = frozenset({"float", "int", "uint", "integer", "bool", "number", "any"})
@@ -116,12 +116,16 @@ def _check_function(function: Function, functions: Mapping[str, Function], repor
         reported=inputs & outputs.keys(),
         sizes=frozenset(names) - inputs,
         generics=generics,
+        results=frozenset(outputs),
     )
     body.statements(function.body)
     for name, span in outputs.items():
         if name not in names:
-            help = did_you_mean(name, names.keys() - inputs)
-            report.error("TILE0103", f"output '{name}' is never assigned", span, help=help)
+            assigned = names.keys() - inputs
+            unused = {n: s for n, s in body.unused.items() if n in assigned and n not in body.sizes}
+            notes = [*bound_at(name, assigned, names), *never_used(unused, nearest(name, assigned))]
+            help = did_you_mean(name, assigned)
+            report.error("TILE0103", f"output '{name}' is never assigned", span, notes=notes, help=help)
 
 
 def _check_generics(generics: tuple[Generic, ...], report: Report) -> frozenset[str]:
@@ -191,17 +195,21 @@ class _Body:
     sizes: frozenset[str] = frozenset()
     generics: frozenset[str] = frozenset()
     testing: bool = False
+    results: frozenset[str] = frozenset()
     later: dict[str, Span] = field(default_factory=dict)
+    unused: dict[str, Span] = field(default_factory=dict)
 
     def statements(self, body: tuple[Statement, ...]) -> None:
         for statement in body:
             for target in targets(statement):
                 self.later.setdefault(target.text, target.span)
+        used = self.results.union(*map(read_names, body))
+        self.unused = {n: span for n, span in {**self.names, **self.later}.items() if n not in used}
         for statement in body:
             self._statement(statement)
 
     def _statement(self, statement: Statement) -> None:
-        checker = Checker(self.names, self.later, self.functions, self.report, self.testing)
+        checker = Checker(self.names, self.later, self.functions, self.report, self.testing, self.unused)
         self._check_statement(statement, checker)
         for target in targets(statement):
             self._bind(target)

@@ -39,13 +39,14 @@ from tilec.frontends.tile.trees import children, has_index
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """`names` are bound before the statement, `later` by this or a later one."""
+    """`names` are bound before the statement, `later` by this or a later one; `unused` are read by no statement."""
 
     names: Mapping[str, Span]
     later: Mapping[str, Span]
     functions: Mapping[str, Function]
     report: Report
     testing: bool
+    unused: Mapping[str, Span]
 
     def _add(self, found: TileError) -> None:
         self.report.diagnostics += found.diagnostics
@@ -105,7 +106,7 @@ class Checker:
             self._add(gradients(name.span, name.text))
             return
         if name.text not in table.TEST_CHECKS:
-            self._add(unknown_function(name, table.TEST_CHECKS))
+            self._add(unknown_function(name, table.TEST_CHECKS, {}))
             return
         self._count(name, len(statement.call.args), table.TEST_CHECKS[name.text], statement.call.span)
         for arg in statement.call.args:
@@ -257,7 +258,7 @@ class Checker:
         if name.kind != "tensor":
             self._add(wrong_case(name, "a tensor"))
         elif name.text not in self.names:
-            self._add(undefined(name, self.names, self.later.get(name.text)))
+            self._add(undefined(name, self.names, self.later.get(name.text), self.unused))
 
     # calls
 
@@ -278,7 +279,7 @@ class Checker:
         arity = table.TEST_DATA.get(name.text) if self.testing else None
         arity = arity or table.arity(name.text)
         if arity is None:
-            self._add(unknown_function(name, [*self.functions, *table.known()]))
+            self._add(unknown_function(name, table.known(), self.functions))
             return None
         self._count(name, count, arity, call.span)
         return 1

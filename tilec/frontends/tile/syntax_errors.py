@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from tilec.errors import Diagnostic, Span
+from tilec.frontends.tile import brackets
 from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Lexicon, Token
 
 _EXPRESSION = frozenset({"NAME", "INT", "FLOAT", "LPAR", "MINUS"})
@@ -21,8 +22,6 @@ _OPERATORS = frozenset(
 )
 _ORDER = ("SEMICOLON", "COMMA", "RPAR", "RSQB", "RBRACE", "COLON", "EQUAL", "ARROW", "LBRACE", "LPAR", "LSQB")
 _WORDS = {"NAME": "a name", "INT": "a number", "FLOAT": "a number", "STRING": 'a "string"', END: "the end"}
-# Tokens that often mean that a bracket in front of them was left open.
-_OUTSIDERS = frozenset({END, "SEMICOLON", "FUNCTION", "EQUAL", "COMMA", "COLON", "ARROW", "LBRACE", *CLOSERS})
 _STATEMENT = frozenset({"NAME", "LPAR", "LSQB"})
 _STATEMENT_START = ("NAME", "FUNCTION", "RBRACE")
 
@@ -57,7 +56,7 @@ class Situation:
 
 def diagnose(situation: Situation) -> Diagnostic:
     """The one best explanation of a syntax error."""
-    explanations = (_spelled_assign, _chained, _no_else, _end_of_text, _missing_semicolon, _near_keyword)
+    explanations = (_spelled_assign, _chained, _mismatched, _no_else, _end_of_text, _missing_semicolon, _near_keyword)
     for explain in explanations:
         if (found := explain(situation)) is not None:
             return found
@@ -70,7 +69,8 @@ def diagnose(situation: Situation) -> Diagnostic:
     if _follows_contraction(situation):
         help = "a contraction is a statement of its own: name its result, then compute with it"
         return Diagnostic("TILE0020", message, situation.token.span, help=help)
-    return Diagnostic("TILE0002", message, situation.token.span, opened)
+    closed = brackets.closed(situation.tokens, situation.at)
+    return Diagnostic("TILE0002", message, situation.token.span, opened or _list_of_names(situation) or closed)
 
 
 def is_missing_semicolon(situation: Situation) -> bool:
@@ -105,6 +105,14 @@ def _chained(situation: Situation) -> Diagnostic | None:
             hint = "combine two comparisons with '&', or use parentheses: (a < b) & (b < c)"
             return Diagnostic("TILE0009", "comparison operators do not chain", situation.token.span, help=hint)
     return None
+
+
+def _mismatched(situation: Situation) -> Diagnostic | None:
+    """A closing bracket of another kind than the innermost open one."""
+    if situation.token.type not in CLOSERS or not (opened := _opened(situation)):
+        return None
+    message = f"unexpected {_shown(situation.token)}, expected {expectation(situation.accepted, situation.lexicon)}"
+    return Diagnostic("TILE0019", message, situation.token.span, opened)
 
 
 def _no_else(situation: Situation) -> Diagnostic | None:
@@ -189,31 +197,17 @@ def _word(terminal: str, spelling: Mapping[str, str]) -> str:
 
 
 def _opened(situation: Situation) -> tuple[str, ...]:
-    """A note on the innermost bracket that is still open, where the token cannot stand inside it."""
-    token, open_brackets = situation.token, _open_brackets(situation.tokens[: situation.at])
-    if not open_brackets or token.type not in _OUTSIDERS:
-        return ()
-    opener = open_brackets[-1]
-    if opener.type == CLOSERS.get(token.type):
-        return ()
-    if opener.type == "LBRACE" and token.type not in (END, "FUNCTION"):
-        return ()
-    return (f"'{opener.text}' opened at {opener.span} is not closed",)
+    return brackets.opened(situation.tokens, situation.at, situation.accepted)
 
 
-def _open_brackets(tokens: Sequence[Token]) -> list[Token]:
-    stack: list[Token] = []
-    for token in tokens:
-        if token.type in OPENERS:
-            stack.append(token)
-        elif token.type == "FUNCTION":
-            stack.clear()
-        elif token.type == "SEMICOLON":  # ends every bracket but the braces
-            while stack and stack[-1].type != "LBRACE":
-                stack.pop()
-        elif stack and CLOSERS.get(token.type) == stack[-1].type:
-            stack.pop()
-    return stack
+def _list_of_names(situation: Situation) -> tuple[str, ...]:
+    """A note where a statement begins with a parenthesis, as if it were a list of names: a word may be missing."""
+    start = situation.at - 2
+    if start < 1 or situation.token.type not in OPENERS or situation.tokens[start].type != "LPAR":
+        return ()
+    if situation.tokens[start - 1].type not in ("SEMICOLON", "LBRACE"):
+        return ()
+    return (f"'(' at {situation.tokens[start].span} begins a list of names, as in '(A, B) = f(C);'",)
 
 
 def _follows_contraction(situation: Situation) -> bool:

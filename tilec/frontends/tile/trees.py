@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tilec.frontends.tile.forms import children, walk
 from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Expression, Ident, Index, Name, Statement
 
-__all__ = ["children", "expressions", "has_index", "has_names", "index_names", "targets", "walk"]
+__all__ = ["children", "expressions", "has_index", "has_names", "index_names", "read_names", "targets", "walk"]
 
 
 def index_names(expression: Expression) -> Iterator[Ident]:
@@ -35,6 +35,19 @@ def targets(statement: Statement) -> tuple[Ident, ...]:
             return (statement.target,)
         case Check():
             return ()
+
+
+def read_names(statement: Statement) -> frozenset[str]:
+    """Tensors and sizes that a statement reads."""
+    default = statement.default if isinstance(statement, Contract) else None
+    found = {default.text} if default is not None else set()
+    for node in (n for e in expressions(statement) for n in walk(e)):
+        match node:
+            case Name(ident) if ident.kind == "tensor":
+                found.add(ident.text)
+            case Index(tensor):
+                found.add(tensor.text)
+    return frozenset(found)
 
 
 def expressions(statement: Statement) -> Iterator[Expression]:
