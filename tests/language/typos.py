@@ -145,7 +145,8 @@ def distance(made: Typo, place: int) -> int:
 
 def campaign(count: int, seed: int) -> list[tuple[Typo, tuple[Diagnostic, ...]]]:
     """`count` typos that are errors, with what is said about them; edits that leave a valid program do not count."""
-    random, found = Random(seed), []
+    random = Random(seed)
+    found: list[tuple[Typo, tuple[Diagnostic, ...]]] = []
     while len(found) < count:
         made = typo(random.choice(programs()), random)
         if made.text != made.original and (said := diagnostics(made.text)):

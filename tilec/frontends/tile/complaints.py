@@ -46,10 +46,11 @@ def bound_at(name: str, known: Iterable[str], places: Mapping[str, Span]) -> lis
 _LATER = "statements take effect in their order: assign a name, once, before it is used"
 
 
-def never_used(unused: Mapping[str, Span], but: str | None) -> list[str]:
-    """Notes on names that nothing uses: where another one is missing, one of them may be misspelt."""
-    found = [f"'{name}', bound at {span}, is never used" for name, span in unused.items() if name != but]
-    return found if len(found) <= 2 else []
+def never_used(unused: Mapping[str, Span], near: str | None) -> list[str]:
+    """Notes on names that nothing uses: one of them may be misspelt, unless a similar name explains it all."""
+    if near in unused or len(unused) > 2:
+        return []
+    return [f"'{name}', bound at {span}, is never used" for name, span in unused.items()]
 
 
 def undefined(
