@@ -57,7 +57,7 @@ def read_with_status(path: str | Path, limit: int) -> tuple[bytes, os.stat_resul
             raise OSError(None, "it is not a regular file")
         if status.st_size > limit:
             raise OSError(None, f"it has {status.st_size} bytes, more than {limit}")
-        return file.read(limit), status
+        return file.read(status.st_size), status
 
 
 def distrust(status: os.stat_result) -> str | None:

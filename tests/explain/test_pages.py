@@ -18,6 +18,7 @@ from tilec.cli.inputs import random_array
 from tilec.cli.main import call
 from tilec.codes import CODES
 from tilec.errors import Diagnostic, TileError
+from tilec.executable import Executable
 from tilec.explain import Block, normalise, page, plain, read
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType
@@ -106,11 +107,13 @@ def shown(found: list[Diagnostic]) -> str:
 
 
 def python(text: str) -> str:
+    """The error that the lines raise, or the warnings of the executables that they make."""
+    names: dict[str, object] = {}
     try:
-        exec(compile(text, "example.py", "exec"), {})
+        exec(compile(text, "example.py", "exec"), names)
     except TileError as problem:
         return str(problem)
-    return ""
+    return shown([w for found in names.values() if isinstance(found, Executable) for w in found.warnings])
 
 
 def console(text: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import typer
@@ -20,6 +21,8 @@ def command(
     else:
         for file, listed in found.items():
             print("\n\n".join(d.render() for d in listed) if listed else f"{file}: no errors")
+        if sys.stdout.isatty() and (codes := {d.code: None for listed in found.values() for d in listed}):
+            print("\nmore about them: " + ", ".join(f"tilec explain {code}" for code in codes))
     return 1 if bad else 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import check, explain, opt, run
+from tilec.cli import check, explain, fmt, new, opt, run, test
 from tilec.errors import TileError, error
 
 
@@ -26,7 +26,7 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             if sys.stdout is not None:  # None where the caller closed it
                 sys.stdout.flush()
         except TileError as problem:
-            print(problem, file=sys.stderr)
+            _tell(problem)
             code = 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -41,6 +41,12 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
         raise typer.Exit(code)
 
     return wrapped
+
+
+def _tell(problem: TileError) -> None:
+    print(problem, file=sys.stderr)
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"\nmore about it: tilec explain {problem.code}", file=sys.stderr)
 
 
 def _tolerate_any_text() -> None:
@@ -65,6 +71,9 @@ app.command(name="run")(guarded(run.command))
 app.command(name="check")(guarded(check.command))
 app.command(name="opt")(guarded(opt.command))
 app.command(name="explain")(guarded(explain.command))
+app.command(name="fmt")(guarded(fmt.command))
+app.command(name="test")(guarded(test.command))
+app.command(name="new")(guarded(new.command))
 
 
 def _version(wanted: bool) -> None:
