@@ -143,6 +143,13 @@ def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
     return summary
 
 
+def run_batch(task: tuple[int, int, str]) -> Summary:
+    """`run` for a worker process: first seed, number of programs, target."""
+    start, count, target = task
+    seeds = range(start, start + count)
+    return run_on_opencl(seeds) if target == "opencl" else run(seeds, compiled(target))
+
+
 def run_on_opencl(seeds: Iterable[int]) -> Summary:
     """As `run` on the first OpenCL device, with the kernels of all programs in one cl.Program."""
     from tilec.backends.opencl.backend import OpenCLBackend
