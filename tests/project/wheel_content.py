@@ -17,7 +17,7 @@ def expected() -> set[str]:
         for path in (ROOT / folder).rglob("*"):
             relative = path.relative_to(ROOT / folder)
             through_link = folder == "tilec" and relative.parts[0] in ("passes", "backends", "grammar")
-            packaged = path.suffix in (".py", ".lark", ".md") or path.name == "py.typed"
+            packaged = path.suffix in (".py", ".lark", ".md", ".tile") or path.name == "py.typed"
             if packaged and not through_link:
                 found.add(f"{inside}/{relative.as_posix()}")
     return found

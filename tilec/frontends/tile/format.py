@@ -1,7 +1,8 @@
 """Tile text -> the same program in the one style.
 
 Two spaces of indentation, a blank line between functions, lines of at most 100 characters where they can be broken,
-nothing aligned. Comments stay where they are; of several blank lines between statements one is kept. Only white space is changed, so the meaning cannot be.
+nothing aligned. Comments stay where they are; of several blank lines between statements one is kept. Only white
+space is changed, so the meaning cannot be.
 """
 
 from __future__ import annotations
