@@ -7,7 +7,7 @@ Every code is listed in `tilec.codes.CODES`; raising an unlisted code is a progr
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -57,6 +57,21 @@ class Span:
         return Span(self.source, self.start, max(self.end, other.end))
 
 
+class Note(str):
+    """A fact about a place other than the diagnostic's own: the place is shown and underlined with dashes."""
+
+    __slots__ = ("span",)
+    span: Span
+
+    def __new__(cls, text: str, span: Span) -> Note:
+        note = super().__new__(cls, text)
+        note.span = span
+        return note
+
+    def __getnewargs__(self) -> tuple[str, Span]:  # type: ignore[override]  # what copying and pickling call __new__ with
+        return str(self), self.span
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding: what was found (`message`), more facts (`notes`), what to do (`help`)."""
@@ -76,7 +91,7 @@ class Diagnostic:
         """Plain text: headline, position, source line with carets, notes, help."""
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
         if self.span is not None:
-            lines += _excerpt(self.span)
+            lines += _excerpts(self.span, [n.span for n in self.notes if isinstance(n, Note)])
         lines += [f"  = note: {note}" for note in self.notes]
         if self.help is not None:
             lines.append(f"  = help: {self.help}")
@@ -86,20 +101,37 @@ class Diagnostic:
 _EXCERPT_WIDTH = 160
 
 
-def _excerpt(span: Span) -> list[str]:
+def _excerpts(span: Span, others: Sequence[Span]) -> list[str]:
+    """The lines of a place and of others; those that can be seen beside it are underlined in the same excerpt."""
+    beside = [o for o in others if o.source is span.source and _shares_excerpt(span, o)]
+    lines = _excerpt(span, "^", "-->", beside)
+    for other in dict.fromkeys(o for o in others if o not in beside):
+        lines += _excerpt(other, "-", ":::", [])
+    return lines
+
+
+def _shares_excerpt(span: Span, other: Span) -> bool:
+    same_line = span.source.position(span.start)[0] == span.source.position(other.start)[0]
+    return same_line and abs(span.start - other.start) < _EXCERPT_WIDTH // 2
+
+
+def _excerpt(span: Span, mark: str, arrow: str, beside: Sequence[Span]) -> list[str]:
     number, column = span.source.position(span.start)
     text = span.source.line(number)
-    width = max(1, min(span.end, span.start + len(text) - column + 1) - span.start)
+    line_start = span.start - column + 1
     first = max(0, column - 1 - _EXCERPT_WIDTH // 2)  # keep the caret in sight on very long lines
     shown = "".join(c if c.isprintable() else " " for c in text[first : first + _EXCERPT_WIDTH])
-    width = min(width, max(1, len(shown) - (column - 1 - first)))
+    marks = [" "] * (len(shown) + 1)
+    for place, sign in [*((b, "-") for b in beside), (span, mark)]:
+        start = min(max(0, place.start - line_start - first), len(shown))
+        stop = max(start + 1, min(place.end - line_start - first, len(shown)))
+        marks[start:stop] = sign * (stop - start)
     gutter = " " * len(str(number))
-    caret = " " * (column - 1 - first) + "^" * width
     return [
-        f"{gutter}--> {span}",
+        f"{gutter}{arrow} {span}",
         f"{gutter} |",
         f"{number} | {shown}".rstrip(),
-        f"{gutter} | {caret}",
+        f"{gutter} | {''.join(marks)}".rstrip(),
     ]
 
 

@@ -15,7 +15,7 @@ def test_typos_are_located() -> None:
     found = campaign(COUNT, seed=11)
     assert len({made.kind for made, _ in found}) == 10
     assert len({said[0].code for _, said in found}) >= 20
-    located = [is_located(made, said) for made, said in found]  # by the caret, or by a place that a note names
+    located = [is_located(made, said) for made, said in found]  # by the caret, or by what a note underlines
     assert sum(located) >= 0.95 * COUNT
     carets = [said[0].span is not None and distance(made, said[0].span.start) <= 1 for made, said in found]
     assert sum(carets) >= 0.8 * COUNT  # by the caret alone

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from tests.language.mutate import SEEDS
-from tilec.errors import Diagnostic, TileError
+from tilec.errors import Diagnostic, Note, TileError
 from tilec.frontends.tile.elaborate import check
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import prepare
@@ -26,7 +26,6 @@ _COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|"[^"\n]*"', re.S)
 _TOKEN = re.compile(r"[#$]?[A-Za-z_]\w*'?|\d[\w.]*|->|[=!<>]=|<<|>>|[^\w\s]")
 _WORD = re.compile(r"[#$]?[A-Za-z_]")
 _PUNCTUATION = "()[]{},;:=+-*/<>?&|"
-_PLACE = re.compile(rf"{re.escape(NAME)}:(\d+):(\d+)")
 
 
 @cache
@@ -126,13 +125,10 @@ def diagnostics(text: str) -> tuple[Diagnostic, ...]:
 
 
 def places(found: Diagnostic) -> Iterator[int]:
-    """Where a diagnostic points: the caret, and the places that its notes name."""
-    if found.span is None:
-        return
-    yield found.span.start
-    lines = found.span.source.text.split("\n")
-    for line, column in _PLACE.findall("\n".join([*found.notes, found.help or ""])):
-        yield sum(len(x) + 1 for x in lines[: int(line) - 1]) + int(column) - 1
+    """What a diagnostic underlines: its own place, and those that its notes are about."""
+    if found.span is not None:
+        yield found.span.start
+    yield from (note.span.start for note in found.notes if isinstance(note, Note))
 
 
 def distance(made: Typo, place: int) -> int:
@@ -155,7 +151,7 @@ def campaign(count: int, seed: int) -> list[tuple[Typo, tuple[Diagnostic, ...]]]
 
 
 def is_located(made: Typo, said: Sequence[Diagnostic]) -> bool:
-    """Whether the first diagnostic points to within one token of the typo."""
+    """Whether the first diagnostic underlines something within one token of the typo."""
     return any(distance(made, place) <= 1 for place in places(said[0]))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tilec.errors import Note
 from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Token
 
 # Tokens that often mean that a bracket in front of them was left open.
 _OUTSIDERS = frozenset({END, "SEMICOLON", "FUNCTION", "EQUAL", "COMMA", "COLON", "ARROW", "LBRACE", *CLOSERS})
 
 
-def opened(tokens: Sequence[Token], at: int, accepted: Collection[str]) -> tuple[str, ...]:
+def opened(tokens: Sequence[Token], at: int, accepted: Collection[str]) -> tuple[Note, ...]:
     """Notes on the innermost bracket that is still open, where `tokens[at]` cannot stand inside it."""
     token, still_open = tokens[at], open_brackets(tokens[:at])
     if not still_open:
@@ -24,10 +25,10 @@ def opened(tokens: Sequence[Token], at: int, accepted: Collection[str]) -> tuple
         return ()
     if opener.type == "LBRACE" and token.type not in (END, "FUNCTION"):
         return ()
-    return (f"'{opener.text}' opened at {opener.span} is not closed", *_uneven(tokens, at))
+    return (Note(f"'{opener.text}' opened at {opener.span} is not closed", opener.span), *_uneven(tokens, at))
 
 
-def closed(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
+def closed(tokens: Sequence[Token], at: int) -> tuple[Note, ...]:
     """A note on the bracket that the token in front closes: that one, or one before it, may be the wrong one."""
     if at == 0 or tokens[at - 1].type not in CLOSERS or tokens[at].type not in ("COMMA", *CLOSERS):
         return ()
@@ -37,7 +38,7 @@ def closed(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
             stack.append(token)
         elif stack and token.type in CLOSERS:
             opener = stack.pop()
-    return (f"'{tokens[at - 1].text}' closes '{opener.text}' at {opener.span}",)
+    return (Note(f"'{tokens[at - 1].text}' closes '{opener.text}' at {opener.span}", opener.span),)
 
 
 def open_brackets(tokens: Sequence[Token]) -> list[Token]:
@@ -56,7 +57,7 @@ def open_brackets(tokens: Sequence[Token]) -> list[Token]:
     return stack
 
 
-def _uneven(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
+def _uneven(tokens: Sequence[Token], at: int) -> tuple[Note, ...]:
     """A note on the first item of the statement's data that is nested less or deeper than the item before it."""
     start = max((i + 1 for i in range(at) if tokens[i].type in ("SEMICOLON", "LBRACE")), default=0)
     depths: list[int | None] = []  # per open bracket: how deep its first item is nested; None for no list of data
@@ -67,7 +68,7 @@ def _uneven(tokens: Sequence[Token], at: int) -> tuple[str, ...]:
             if previous == "LSQB":
                 depths[-1] = depth
             elif depth != depths[-1]:
-                return (f"rows of data are uneven from {token.span} on",)
+                return (Note(f"rows of data are uneven from {token.span} on", token.span),)
         if token.type in OPENERS:
             depths.append(0 if token.type == "LSQB" and previous != "NAME" else None)
         elif token.type in CLOSERS and depths:

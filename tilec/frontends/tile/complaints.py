@@ -9,7 +9,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from tilec.dtypes import BY_NAME, DType
-from tilec.errors import Span, TileError, error
+from tilec.errors import Note, Span, TileError, error
 from tilec.frontends.tile.syntax import Function, Ident, Number
 
 ELEMENT_INSIDE = "an element of a tensor, known only at run time, used as an index or size"
@@ -37,20 +37,22 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     return f"did you mean '{found}'?" if found else None
 
 
-def bound_at(name: str, known: Iterable[str], places: Mapping[str, Span]) -> list[str]:
+def bound_at(name: str, known: Iterable[str], places: Mapping[str, Span]) -> list[Note]:
     """A note on where the most similar name is bound: it may be that one that is misspelt."""
     found = nearest(name, known)
-    return [f"'{found}' is bound at {places[found]}"] if found is not None and found in places else []
+    if found is None or found not in places:
+        return []
+    return [Note(f"'{found}' is bound at {places[found]}", places[found])]
 
 
 _LATER = "statements take effect in their order: assign a name, once, before it is used"
 
 
-def never_used(unused: Mapping[str, Span], near: str | None) -> list[str]:
+def never_used(unused: Mapping[str, Span], near: str | None) -> list[Note]:
     """Notes on names that nothing uses: one of them may be misspelt, unless a similar name explains it all."""
     if near in unused or len(unused) > 2:
         return []
-    return [f"'{name}', bound at {span}, is never used" for name, span in unused.items()]
+    return [Note(f"'{name}', bound at {span}, is never used", span) for name, span in unused.items()]
 
 
 def undefined(
@@ -61,7 +63,7 @@ def undefined(
     `known` says where each name is bound, `unused` where those are that nothing uses.
     """
     if later is not None:
-        note = f"assigned at {later}"
+        note = Note(f"assigned at {later}", later)
         return error("TILE0116", f"'{name.text}' is used before it is assigned", name.span, notes=[note], help=_LATER)
     near = nearest(name.text, known)
     notes = [*bound_at(name.text, known, known), *never_used(unused, near)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tilec.errors import Diagnostic, Report, Span, TileError, error
+from tilec.errors import Diagnostic, Note, Report, Span, TileError, error
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.complaints import bound_at, did_you_mean, nearest, never_used, type_named, wrong_case
 from tilec.frontends.tile.static import Checker
@@ -73,7 +73,7 @@ def _function_table(program: Program, report: Report) -> dict[str, Function]:
     for function in program.functions:
         if function.name is None:
             if anonymous is not None:
-                note = f"the first is at {anonymous.span}"
+                note = Note(f"the first is at {anonymous.span}", anonymous.span)
                 report.error(
                     "TILE0117", "two functions without a name", function.span, notes=[note], help="name one of them"
                 )
@@ -81,7 +81,8 @@ def _function_table(program: Program, report: Report) -> dict[str, Function]:
             continue
         name = function.name
         if name.text in found:
-            note = f"first defined at {found[name.text].span}"
+            first = found[name.text].name or name
+            note = Note(f"first defined at {first.span}", first.span)
             report.error("TILE0108", f"function '{name.text}' is defined twice", name.span, notes=[note])
             continue
         if table.is_builtin(name.text):
@@ -141,7 +142,7 @@ def _declare(name: Ident, names: dict[str, Span], report: Report) -> None:
     if name.kind != "tensor":
         report.diagnostics.append(wrong_case(name, "an input, which is a tensor").diagnostics[0])
     elif name.text in names:
-        note = f"first bound at {names[name.text]}"
+        note = Note(f"first bound at {names[name.text]}", names[name.text])
         report.error("TILE0115", f"input '{name.text}' is declared twice", name.span, notes=[note])
         return
     names[name.text] = name.span
@@ -151,7 +152,7 @@ def _check_size_name(dim: Ident, inputs: frozenset[str], names: dict[str, Span],
     if dim.kind != "tensor":
         report.diagnostics.append(wrong_case(dim, "a size").diagnostics[0])
     elif dim.text in inputs:
-        note = f"the input is at {names[dim.text]}"
+        note = Note(f"the input is at {names[dim.text]}", names[dim.text])
         help = f"a size comes with its tensor: leave the input '{dim.text}' out, or rename one of them"
         report.error("TILE0118", f"'{dim.text}' is both an input and a size", dim.span, notes=[note], help=help)
     names.setdefault(dim.text, dim.span)
@@ -170,7 +171,7 @@ def _check_outputs(
             help = "give the result a name of its own"
             report.error("TILE0104", f"output '{name.text}' is also an input", name.span, help=help)
         elif name.text in outputs:
-            note = f"first listed at {outputs[name.text]}"
+            note = Note(f"first listed at {outputs[name.text]}", outputs[name.text])
             report.error("TILE0115", f"output '{name.text}' is listed twice", name.span, notes=[note])
         outputs.setdefault(name.text, name.span)
     return outputs
@@ -235,7 +236,7 @@ class _Body:
                 "TILE0102",
                 f"'{target.text}' is assigned more than once",
                 target.span,
-                notes=[f"first {what} at {self.names[target.text]}"],
+                notes=[Note(f"first {what} at {self.names[target.text]}", self.names[target.text])],
                 help="every name is assigned once; use another name",
             )
         self.names.setdefault(target.text, target.span)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from tilec.errors import Diagnostic, Span
+from tilec.errors import Diagnostic, Note, Span
 from tilec.frontends.tile import brackets
 from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Lexicon, Token
 
@@ -196,18 +196,19 @@ def _word(terminal: str, spelling: Mapping[str, str]) -> str:
     return _WORDS.get(terminal) or f"'{spelling.get(terminal, terminal)}'"
 
 
-def _opened(situation: Situation) -> tuple[str, ...]:
+def _opened(situation: Situation) -> tuple[Note, ...]:
     return brackets.opened(situation.tokens, situation.at, situation.accepted)
 
 
-def _list_of_names(situation: Situation) -> tuple[str, ...]:
+def _list_of_names(situation: Situation) -> tuple[Note, ...]:
     """A note where a statement begins with a parenthesis, as if it were a list of names: a word may be missing."""
     start = situation.at - 2
     if start < 1 or situation.token.type not in OPENERS or situation.tokens[start].type != "LPAR":
         return ()
     if situation.tokens[start - 1].type not in ("SEMICOLON", "LBRACE"):
         return ()
-    return (f"'(' at {situation.tokens[start].span} begins a list of names, as in '(A, B) = f(C);'",)
+    span = situation.tokens[start].span
+    return (Note(f"'(' at {span} begins a list of names, as in '(A, B) = f(C);'", span),)
 
 
 def _follows_contraction(situation: Situation) -> bool:
