@@ -114,7 +114,8 @@ def _loaded(image: Image, request: Request) -> Executable:
         raise ValueError("it holds no machine code")
     types = image.constant_types
     constants = {n: argument(n, request.constants[n], t) for n, t in types.items()}
-    return revive(image, LLVMBackend().load(image.code, constants), request.target, constants)
+    built = LLVMBackend().load(image.code, constants, request.target.threads)
+    return revive(image, built, request.target, constants)
 
 
 def _entry(value: TensorType | int | float, with_value: bool) -> list[Any]:

@@ -56,8 +56,8 @@ def load(path: str | os.PathLike[str], *, machine_code: bool = True, target: str
     why = "it was not asked for" if not machine_code else distrust(status) or _unfit(image, device)
     if image.code is not None and why is None:
         try:
-            code = replace(image.code, threads=min(image.code.threads, device.threads))
-            return revive(image, LLVMBackend().load(code, image.constants), image.target, image.constants)
+            built = LLVMBackend().load(image.code, image.constants, device.threads)
+            return revive(image, built, image.target, image.constants)
         except (RuntimeError, KeyError, ValueError) as reason:
             why = str(reason)
     return _compiled_again(image, device, name, why or "the file holds none")

@@ -50,9 +50,9 @@ class LLVMBackend:
             target.threads,
         )
 
-    def load(self, code: Code, constants: Mapping[str, Array]) -> BuiltProgram:
+    def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:
         """Makes kept machine code callable; the caller answers for its being what `compile` once returned."""
-        return BuiltProgram(code, constants)
+        return BuiltProgram(code, constants, threads)
 
 
 __all__ = ["BuiltProgram", "LLVMBackend"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.pointers import Table
-from tilec.backends.llvm.pool import pool_address
+from tilec.backends.llvm.pool import Pool, pool_address
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _KEPT_ARENAS = 4
@@ -23,11 +23,13 @@ _KEPT_ARENAS = 4
 class BuiltProgram:
     """A program's machine code and constant memory; each call takes its own arena.
 
-    Attributes: code, what was loaded. `constants` by name, every one that `code.table` asks for.
+    Attributes: code, what was loaded; threads, how many run it, at most what the code was made for. `constants` by
+    name, every one that `code.table` asks for.
     """
 
-    def __init__(self, code: Code, constants: Mapping[str, Array]) -> None:
+    def __init__(self, code: Code, constants: Mapping[str, Array], threads: int | None = None) -> None:
         self.code = code
+        self.threads = code.threads if threads is None else min(threads, code.threads)
         self._library = jit.load(code.object_file, ["run", *(["init"] if code.init else [])])
         self._run = _ENTRY(self._library.addresses["run"])
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in code.table if n in constants}
@@ -39,7 +41,7 @@ class BuiltProgram:
         if code.init:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
-            init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, pool_address(code.threads))
+            init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, self._pool())
 
     @property
     def object_code(self) -> bytes:
@@ -51,7 +53,7 @@ class BuiltProgram:
         table = self._table.filled((*params, *results))
         arena = self._take()
         try:
-            self._run(table, arena.address, self._fixed.address, pool_address(self.code.threads))
+            self._run(table, arena.address, self._fixed.address, self._pool())
         finally:
             self._give(arena)
 
@@ -59,7 +61,13 @@ class BuiltProgram:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
         table, arena = self._table.filled((*params, *results)), _Memory(self.code.arena_bytes)
         kept = (self, arena, *params, *results)
-        return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self.code.threads)
+        return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._pool)
+
+    def _pool(self) -> int | None:
+        """What the code takes for its pool: none where it has no parallel loops, one without workers for one thread."""
+        if self.threads > 1 or self.code.threads <= 1:
+            return pool_address(self.threads)
+        return _lonely_pool().address
 
     def _take(self) -> _Memory:
         with self._lock:
@@ -73,9 +81,14 @@ class BuiltProgram:
                 self._arenas.append(arena)
 
 
-def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, threads: int) -> None:
+def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:
     """`_kept` only keeps the memory alive that the addresses point to."""
-    run(table, arena, fixed, pool_address(threads))
+    run(table, arena, fixed, pool())
+
+
+@cache
+def _lonely_pool() -> Pool:
+    return Pool(1)
 
 
 class _Memory:
