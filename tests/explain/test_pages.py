@@ -19,7 +19,7 @@ from tilec.cli.main import call
 from tilec.codes import CODES
 from tilec.errors import Diagnostic, TileError
 from tilec.executable import Executable
-from tilec.explain import Block, normalise, page, plain, read
+from tilec.explain import Block, markdown, normalise, page, plain, read
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType
 
@@ -137,6 +137,16 @@ def compiled(block: Block) -> None:
 @pytest.mark.parametrize("text", ["TILE0101", "tile0101", "101", "0101", " error[TILE0101]"[6:]])
 def test_codes_may_be_short(text: str) -> None:
     assert normalise(text) == "TILE0101"
+
+
+def test_inputs_are_shown() -> None:
+    found = page("TILE0203")
+    assert "Wrong\n-----\nwith A: f32[4, 6], B: f32[4]\n\n    function add_to_rows" in plain(found)
+    assert "with `A: f32[4, 6], B: f32[4]`\n\n```tile\nfunction add_to_rows" in markdown(found)
+
+
+def test_every_page_is_read_without_its_marks() -> None:
+    assert all("```" not in plain(page(code)) for code in CODES)
 
 
 def test_command(capsys: pytest.CaptureFixture[str]) -> None:

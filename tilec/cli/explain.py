@@ -20,7 +20,7 @@ def command(
     if code is None:
         print(json.dumps(CODES) if as_json else "\n".join(f"{c}  {title}" for c, title in CODES.items()))
         return 0
-    from tilec.explain import page, plain
+    from tilec.explain import markdown, page, plain
 
     found = page(code)
     if as_json:
@@ -29,7 +29,7 @@ def command(
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(found.text))
+        Console().print(Markdown(markdown(found)))
     else:
         print(plain(found), end="")
     return 0

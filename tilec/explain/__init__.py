@@ -93,11 +93,17 @@ def _block(section: str) -> Block:
     return Block(kind, inputs or None, text)
 
 
+def markdown(page: Page) -> str:
+    """The page with the types of inputs in front of their block, for whoever shows Markdown."""
+    return re.sub(r"^```tile inputs (.*)$", r"with `\1`\n\n```tile", page.text, flags=re.M)
+
+
 def plain(page: Page) -> str:
     """The page as text without marks: blocks are indented, and code in a sentence is in quotes."""
 
     def block(found: Block) -> str:
-        return "".join(f"    {line}\n" if line else "\n" for line in found.text.splitlines())
+        inputs = "" if found.inputs is None else f"with {found.inputs}\n\n"
+        return inputs + "".join(f"    {line}\n" if line else "\n" for line in found.text.splitlines())
 
     def prose(text: str) -> str:
         return f"{text.replace('`', chr(39))}\n"

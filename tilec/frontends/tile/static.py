@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tilec.errors import Report, Span, TileError
 from tilec.frontends.tile import functions as table
+from tilec.frontends.tile import habits
 from tilec.frontends.tile.complaints import (
     ELEMENT_INSIDE,
     float_in_index,
     gradients,
+    nearest,
     not_affine,
     plural,
     undefined,
@@ -245,7 +247,7 @@ class Checker:
         return left or right
 
     def _size_in_index(self, name: Ident) -> None:
-        if name.text in self.names or name.text in self.later:
+        if name.text in self.names or name.text in self.later or nearest(name.text, self.names) is not None:
             self._name(name)
         else:
             self._add(wrong_case(name, "an index, but no size of that name is bound"))
@@ -290,7 +292,8 @@ class Checker:
             text = plural(low, "argument")
             if low != high:
                 text = f"at least {text}" if high >= MANY else f"{low} to {high} arguments"
-            self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span)
+            help = habits.arguments(name.text, count)
+            self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span, help=help)
 
     def _single(self, call: Call, results: int | None) -> None:
         if results is not None and results != 1:
