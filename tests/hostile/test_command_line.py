@@ -121,11 +121,14 @@ def test_output_that_cannot_be_written(folder: Path, command: str, end: str) -> 
     assert ("TILE0702" in found.stderr) == (end == ">/dev/full")
 
 
+LONG_TO_COMPILE = "".join(f"T{i + 1} = T{i} * 2;\n" for i in range(5000))
+LONG_TO_RUN = "T5000[i : N] = +(T0[i] * k), k < 1000000000000000;"
+
+
 @POSIX
-def test_interruption_ends_with_130(folder: Path) -> None:
-    """Elaboration of thousands of statements takes a while; an interrupt meets it somewhere."""
-    lines = "".join(f"T{i + 1} = T{i} * 2;\n" for i in range(5000))
-    (folder / "long.tile").write_text(f"function (T0[N]) -> (T5000) {{ {lines} }}")
+@pytest.mark.parametrize("statements", [LONG_TO_COMPILE, LONG_TO_RUN], ids=["compiling", "running"])
+def test_interruption_ends_with_130(folder: Path, statements: str) -> None:
+    (folder / "long.tile").write_text(f"function (T0[N]) -> (T5000) {{ {statements} }}")
     command = [sys.executable, "-m", "tilec", "run", "long.tile", "--random", "T0:f32[3]"]
     running = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     time.sleep(1.5)

@@ -20,11 +20,10 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*args: object, **options: object) -> None:
-        _tolerate_any_text()
+        _make_streams_usable()
         try:
             code = command(*args, **options)
-            if sys.stdout is not None:  # None where the caller closed it
-                sys.stdout.flush()
+            sys.stdout.flush()
         except TileError as problem:
             _tell(problem)
             code = 1
@@ -45,14 +44,17 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
 
 def _tell(problem: TileError) -> None:
     print(problem, file=sys.stderr)
-    if sys.stderr is not None and sys.stderr.isatty():
+    if sys.stderr.isatty():
         print(f"\nmore about it: tilec explain {problem.code}", file=sys.stderr)
 
 
-def _tolerate_any_text() -> None:
-    """Characters that the terminal's encoding lacks are shown escaped instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+def _make_streams_usable() -> None:
+    """Closed output goes nowhere; characters that the terminal's encoding lacks are shown escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for the rest of the process
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import typer
 
+from tilec.cli.interrupt import interruptible
+
 
 def command(
     file: str = typer.Argument(..., help="A .tile file."),
@@ -34,9 +36,9 @@ def command(
     executable = api.compile_for(api.parse_file(file), target, function, values)
     compiled = time.perf_counter() - started
     arguments = {n: v for n, v in values.items() if n in executable.params}
-    arrays = dict(zip(executable.results, executable.run((), arguments)))
+    arrays = dict(zip(executable.results, interruptible(lambda: executable.run((), arguments))))
     save(arrays, paths)
-    times = measure(executable, arguments) if timing else None
+    times = interruptible(lambda: measure(executable, arguments)) if timing else None
     for warning in executable.warnings:
         print(warning.render(), file=sys.stderr)
     if as_json:
