@@ -14,9 +14,12 @@ legal where is the elaborator's work.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tilec.errors import Source, Span
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,3 +203,15 @@ class Program:
     source: Source
     functions: tuple[Function, ...]
     tests: tuple[Test, ...]
+
+    def _repr_html_(self) -> str:
+        """The coloured text, for notebooks."""
+        from tilec.highlight import to_html
+
+        return to_html(self.source.text)
+
+    def __rich__(self) -> Text:
+        """The coloured text, for `rich.print`."""
+        from tilec.highlight import to_rich
+
+        return to_rich(self.source.text)
