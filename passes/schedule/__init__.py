@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from tilec.loops import Kernel
-from tilec.passes.schedule.analysis import malformed
+from tilec.passes.schedule.analysis import check_one_name, malformed
 from tilec.passes.schedule.compute_at import compute_at, inline
 from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
@@ -60,4 +60,5 @@ def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
         for item in value if isinstance(value, tuple) else (value,):
             if not isinstance(item, wanted):
                 raise malformed(f"{directive}: '{name}' must be {'an integer' if wanted is int else 'a word'}")
+    check_one_name(kernel)
     return primitive(kernel, *directive.args)

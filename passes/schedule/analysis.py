@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import BOOL
 from tilec.errors import TileError, error
-from tilec.expr import Access, Const, Expr, Read, reads, substitute_indices, transform, variables
+from tilec.expr import Access, Const, Expr, Read, reads, substitute_indices, transform
 from tilec.loops import (
     Alloc,
     Block,
@@ -90,16 +90,30 @@ def buffers(kernel: Kernel) -> dict[str, Buffer]:
     return found
 
 
-def aliases(kernel: Kernel, buffer: str) -> set[str]:
-    """Other names under which a buffer's memory is accessed: its base, its views, and theirs."""
+def check_one_name(kernel: Kernel) -> None:
+    """Raises TILE0604 where memory that is stored to is accessed under two names: a buffer and a view, or two views.
+
+    Dependences are told apart by name, so every primitive relies on this.
+    """
     known = buffers(kernel)
+    if all(b.base is None for b in known.values()):
+        return
+    names: dict[str, set[str]] = {}
+    stored: set[str] = set()
+    for use in uses(kernel.body, private=True):
+        if use.store is None or use.store.value is not VIEW:
+            root = _root(known, use.buffer)
+            names.setdefault(root, set()).add(use.buffer)
+            stored |= {root} if use.store else set()
+    for root in sorted(stored):
+        if len(names[root]) > 1:
+            raise refuse(f"'{root}' is stored to and has several names: {', '.join(sorted(names[root]))}")
 
-    def root(name: str) -> str:
-        base = known[name].base if name in known else None
-        return name if base is None else root(base)
 
-    accessed = {u.buffer for u in uses(kernel.body, private=True) if u.indices is not None}
-    return {n for n in accessed if n != buffer and root(n) == root(buffer)}
+def _root(known: Mapping[str, Buffer], name: str) -> str:
+    while name in known and (base := known[name].base) is not None:
+        name = base
+    return name
 
 
 def loops_named(block: Block, name: str) -> list[For]:
@@ -111,15 +125,15 @@ class Scope:
     """What encloses a statement, outermost first."""
 
     loops: tuple[For, ...] = ()
-    conditions: tuple[Affine, ...] = ()
+    certain: bool = True  # no `If` and no `While` around it
     buffers: tuple[Buffer, ...] = ()  # in sight; copies of a nest hold buffers of one name and different shapes
 
     def enter(self, stmt: Stmt) -> Scope:
         match stmt:
             case For():
                 return replace(self, loops=(*self.loops, stmt))
-            case If():
-                return replace(self, conditions=(*self.conditions, *stmt.conditions))
+            case If() | While():
+                return replace(self, certain=False)
             case Alloc():
                 return replace(self, buffers=(*self.buffers, stmt.buffer))
             case _:
@@ -182,6 +196,7 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
 
 def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
     """Redirects every access to `buffer`: `change` maps its indices to another buffer and indices."""
+
     def leaf(e: Expr) -> Expr:
         if isinstance(e, Read) and e.access.tensor == buffer:
             tensor, indices = change(e.access.indices)
@@ -251,34 +266,31 @@ class Use:
     indices: tuple[Index, ...] | None  # None: any cell (a view, a machine instruction)
     store: Store | None
     ranges: Mapping[str, int] = field(default_factory=dict)
-    conditions: tuple[Affine, ...] = ()
+    certain: bool = True  # no `If` and no `While` between the block and it
 
 
 def uses(block: Block, ranges: Mapping[str, int] | None = None, *, private: bool = False) -> list[Use]:
     """Every access in a block to a buffer that is not allocated inside it (or also to those, with `private`)."""
     own = {s.buffer.name for s in walk(block) if isinstance(s, Alloc) and not private}
-    return [u for u in _uses(block, dict(ranges or {}), ()) if u.buffer not in own]
+    return [u for u in _uses(block, dict(ranges or {}), True) if u.buffer not in own]
 
 
-def _uses(block: Block, ranges: dict[str, int], conditions: tuple[Affine, ...]) -> Iterator[Use]:
+def _uses(block: Block, ranges: dict[str, int], certain: bool) -> Iterator[Use]:
     for stmt in block:
         for access in _reads(stmt):
-            yield Use(access.tensor, access.indices, None, ranges, conditions)
+            yield Use(access.tensor, access.indices, None, ranges, certain)
         match stmt:
             case Store():
-                yield Use(stmt.buffer, stmt.indices, stmt, ranges, conditions)
+                yield Use(stmt.buffer, stmt.indices, stmt, ranges, certain)
             case For():
-                yield from _uses(stmt.body, {**ranges, stmt.index: static(stmt.extent)}, conditions)
-            case If():
-                yield from _uses(stmt.body, ranges, (*conditions, *stmt.conditions))
-            case While():
-                yield from _uses(stmt.body, ranges, conditions)
+                yield from _uses(stmt.body, {**ranges, stmt.index: static(stmt.extent)}, certain)
+            case If() | While():
+                yield from _uses(stmt.body, ranges, False)
             case Alloc() if stmt.buffer.base is not None:
-                marker = Store(stmt.buffer.base, (), _ANY)
-                yield Use(stmt.buffer.base, None, marker, ranges, conditions)
+                yield Use(stmt.buffer.base, None, Store(stmt.buffer.base, (), VIEW), ranges, certain)
             case Instr():
                 for window in stmt.operands:
-                    yield Use(window.buffer, None, Store(window.buffer, (), _ANY), ranges, conditions)
+                    yield Use(window.buffer, None, Store(window.buffer, (), _ANY), ranges, certain)
             case _:
                 pass
 
@@ -290,7 +302,8 @@ def _reads(stmt: Stmt) -> list[Access]:
     return found
 
 
-_ANY = Const(0, BOOL)  # the unknown value that a view or an instruction may store
+VIEW = Const(0, BOOL)  # the unknown value that may be stored through a view; told from others by its identity
+_ANY = Const(0, BOOL)  # the unknown value that an instruction may store
 
 
 def order_free(monoid: Monoid | None) -> bool:
@@ -357,28 +370,3 @@ def _multiple(low: int, high: int, step: int, furthest: int) -> bool:
 
 def _larger(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
     return {n: max(a.get(n, 1), b.get(n, 1)) for n in a.keys() | b.keys()}
-
-
-def uses_index(block: Block, index: str) -> bool:
-    """Whether a block mentions a loop index at all."""
-    for stmt in walk(block):
-        match stmt:
-            case Store():
-                forms = [i.variables() if isinstance(i, Affine) else variables(i) for i in stmt.indices]
-                if index in variables(stmt.value) or any(index in f for f in forms):
-                    return True
-            case Let():
-                if index in variables(stmt.value):
-                    return True
-            case While():
-                if index in variables(stmt.condition):
-                    return True
-            case If():
-                if any(index in c.variables() for c in stmt.conditions):
-                    return True
-            case Instr():
-                if any(index in s.variables() for w in stmt.operands for s in w.starts):
-                    return True
-            case _:
-                pass
-    return False

@@ -57,6 +57,7 @@ def compute_at(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") 
         inside = [u for u in uses(found.body) if u.buffer == buffer]
         if not inside:
             return (found,)
+        _check_capture(producers, {loop.index for loop in (*scope.loops, found)})
         box = clip(region(inside, "compute_at"), shape)
         ranges = {**scope.ranges(), found.index: static(found.extent)}
         moved = [_moved(p, axes, local, box, shape, ranges) for p, axes in zip(producers, plans)]
@@ -161,6 +162,13 @@ def _check_operands(kernel: Kernel, producers: Sequence[Stmt], consumers: Sequen
         for use in uses((stmt,)):
             if use.store is not None and use.buffer in operands:
                 raise refuse(f"{primitive}: '{use.buffer}', which the producers read, is stored before the last use")
+
+
+def _check_capture(producers: Sequence[Stmt], around: set[str]) -> None:
+    """The producers move into the loops called `around`, and must not bind these names again."""
+    own = {s.index for s in statements(tuple(producers)) if isinstance(s, For)}
+    if own & around:
+        raise refuse(f"compute_at: a loop '{min(own & around)}' of the producer would be inside another of that name")
 
 
 def _outside(block: Block, loop: str) -> list[Use]:

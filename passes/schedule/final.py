@@ -64,8 +64,8 @@ def finish(kernel: Kernel, buffer: str, loop: str) -> Final:
         raise refuse(f"stage: '{buffer}' is not allocated at the top of the kernel, so others see it")
     using = [i for i, s in enumerate(kernel.body) if any(u.buffer == buffer for u in uses((s,)))]
     staged = [i for i in using if loops_named((kernel.body[i],), loop)]
-    readers = [i for i in using if staged and i > staged[-1]]
-    if not staged or len(readers) != 1:
+    readers = [i for i in using if staged and i > staged[0] and i not in staged]
+    if len(readers) != 1 or readers[0] < staged[-1]:
         raise refuse(f"stage: '{buffer}' is not read by one nest after the loop '{loop}'")
     if not covers_once([kernel.body[i] for i in staged], kernel, buffer, loop):
         raise refuse(f"stage: not every cell of '{buffer}' is staged in '{loop}'")

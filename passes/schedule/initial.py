@@ -123,7 +123,7 @@ def _boxes(stmt: Stmt, buffer: str, loop: str) -> list[list[tuple[int, int]]]:
             if not inside:
                 return
             around = scope.enter(stmt).loops
-            if scope.conditions:
+            if not scope.certain:
                 raise refuse(f"stage: loop '{loop}' is guarded, so cells of '{buffer}' may stay uninitialised")
             for outer in around:
                 if why := carried(inside, outer.index):
@@ -158,6 +158,8 @@ def _check_dense(body: Sequence[Use], buffer: str, around: Mapping[str, int]) ->
                 raise refuse(f"stage: the staged boxes of '{buffer}' leave cells out or overlap")
             moving.add(name)
             reach *= around[name]
+    if again := sorted(n for n, extent in around.items() if extent > 1 and n not in moving):
+        raise refuse(f"stage: each iteration of '{again[0]}' would stage the same cells of '{buffer}' again")
 
 
 def _total(inside: Sequence[Use]) -> list[tuple[int, int]]:

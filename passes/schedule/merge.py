@@ -44,10 +44,11 @@ def merge(kernel: Kernel, outer: str, inner: str, new: str) -> Kernel:
     check_fresh(kernel, new)
     if not loops_named(kernel.body, outer) or not loops_named(kernel.body, inner):
         raise malformed(f"merge: there is no loop '{outer}' or '{inner}' in kernel '{kernel.name}'")
-    pairs = [_pair(loop, inner) for loop in loops_named(kernel.body, outer)]
-    for pair in pairs:
-        for buffer, axis in _axes_to_join(pair, kernel).items():
-            kernel = _joined(kernel, buffer, axis, new)
+    found: dict[str, int] = {}
+    for loop in loops_named(kernel.body, outer):
+        _axes_to_join(_pair(loop, inner), kernel, found)
+    for buffer, axis in found.items():
+        kernel = _joined(kernel, buffer, axis, new)
 
     def change(found: For, scope: Scope) -> Block:
         pair = _pair(found, inner)
@@ -77,8 +78,8 @@ def _pair(loop: For, inner: str) -> _Pair:
     return _Pair(loop.index, inner, static(loop.body[0].extent), loop.body[0].body)
 
 
-def _axes_to_join(pair: _Pair, kernel: Kernel) -> dict[str, int]:
-    """Per buffer the first of two axes that must become one. Checks that all else fits."""
+def _axes_to_join(pair: _Pair, kernel: Kernel, found: dict[str, int]) -> None:
+    """Adds to `found` per buffer the first of two axes that must become one. Checks that all else fits."""
     for stmt in statements(pair.body):
         if isinstance(stmt, Instr):
             raise refuse("merge: the loops hold a machine instruction")
@@ -89,12 +90,10 @@ def _axes_to_join(pair: _Pair, kernel: Kernel) -> dict[str, int]:
         for form in forms:
             if not pair.fits(form):
                 raise refuse(f"merge: '{form}' is no function of the merged index")
-    found: dict[str, int] = {}
-    for use in uses(pair.body):
+    for use in uses(pair.body, private=True):
         axis = _axis(use, pair, kernel)
         if axis is not None and found.setdefault(use.buffer, axis) != axis:
             raise refuse(f"merge: '{use.buffer}' is accessed along different axes")
-    return found
 
 
 def _axis(use: Use, pair: _Pair, kernel: Kernel) -> int | None:
@@ -116,6 +115,7 @@ def _axis(use: Use, pair: _Pair, kernel: Kernel) -> int | None:
 def _joined(kernel: Kernel, buffer: str, axis: int, new: str) -> Kernel:
     """The kernel with two axes of a buffer made one, in all its accesses."""
     old = buffers(kernel)[buffer]
+    _check_alike(kernel, old)
     size = static(old.shape[axis + 1])
     shape = (*old.shape[:axis], static(old.shape[axis]) * size, *old.shape[axis + 2 :])
     target = buffer if old.space != "param" or old.base is not None else f"{buffer}.{new}"
@@ -132,6 +132,15 @@ def _joined(kernel: Kernel, buffer: str, axis: int, new: str) -> Kernel:
     check_fresh(kernel, target)
     view = Alloc(Buffer(target, old.dtype, shape, "heap", None, buffer))
     return replace(kernel, body=(view, *body))
+
+
+def _check_alike(kernel: Kernel, buffer: Buffer) -> None:
+    """Copies of a nest may hold buffers of one name and different shapes; windows keep the rank they have."""
+    for stmt in statements(kernel.body):
+        if isinstance(stmt, Alloc) and stmt.buffer.name == buffer.name and stmt.buffer != buffer:
+            raise refuse(f"merge: there are buffers '{buffer.name}' of different shapes")
+        if isinstance(stmt, Instr) and any(w.buffer == buffer.name for w in stmt.operands):
+            raise refuse(f"merge: '{buffer.name}' is an operand of the machine instruction '{stmt.name}'")
 
 
 def _reshaped(stmt: Stmt, buffer: str, shape: tuple[Size, ...]) -> Stmt:

@@ -26,7 +26,6 @@ from tilec.passes.schedule.analysis import (
     Index,
     Scope,
     Use,
-    aliases,
     buffers,
     carried,
     check_fresh,
@@ -191,8 +190,6 @@ def _check_source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
     known = buffers(kernel)
     if buffer not in known:
         raise malformed(f"{primitive}: there is no buffer '{buffer}' in kernel '{kernel.name}'")
-    if aliases(kernel, buffer):
-        raise refuse(f"{primitive}: '{buffer}' is also seen through a view")
     return known[buffer]
 
 
@@ -330,7 +327,7 @@ def _variables(use: Use, axis: int) -> frozenset[str]:
 
 def _overwritten(found: Sequence[Use], box: Region) -> bool:
     """Whether the body stores every cell of the box without looking at it."""
-    if len(found) != 1 or found[0].store is None or found[0].store.monoid is not None or found[0].conditions:
+    if len(found) != 1 or found[0].store is None or found[0].store.monoid is not None or not found[0].certain:
         return False
     ranges, free = found[0].ranges, set[str]()
     for form in found[0].indices or ():

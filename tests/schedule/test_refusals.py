@@ -32,6 +32,40 @@ DILATED = """kernel f(in A: f32[4, 6], out C: f32[7]) {
 """
 SPREAD = "kernel f(inout C: f32[8]) { for i in 4 { C[i] = 1.0 C[i + 4] = 2.0 } }\n"
 GATHER = "kernel f(in A: f32[8], in I: i32[8], out C: f32[8]) { for i in 8 { C[i] = A[@I[i]] } }\n"
+ONE_NAME = "kernel f(inout A: f32[9]) { alloc v: heap f32[9] base A for i in 8 { v[i + 1] = A[i] } }\n"
+SAME_LOOPS = """kernel f(in A: f32[8], out O: f32[8]) {
+  alloc t: heap f32[8]
+  for i in 8 { t[i] = A[i] }
+  for i in 2 { for j in 4 { O[4*i + j] = t[4*i + j] } }
+}
+"""
+READ_AGAIN = """kernel f(in A: f32[4], inout S: f32[3], inout R: f32[4]) {
+  alloc C: heap f32[4]
+  for i in 4 { C[i] = A[i] }
+  for m in 3 { for k in 4 { S[m] sum= C[k] } }
+  for j in 4 { R[j] sum= C[j] }
+}
+"""
+READ_BETWEEN = """kernel f(in A: f32[4], out S: f32[2], out R: f32[4]) {
+  alloc C: heap f32[4]
+  for i in 4 { C[i] = A[i] }
+  for m in 2 { for k in 3 { C[m] sum= A[k] } }
+  for q in 2 { S[q] = C[q] }
+  for m in 2 { for k in 3 { C[m + 2] sum= A[k] } }
+  for j in 4 { R[j] = C[j] }
+}
+"""
+UNTIL = """kernel f(in A: f32[4], inout F: bool[1], out C: f32[4], out R: f32[4]) {
+  for i in 4 { C[i] = 1.0 }
+  while F[0] { for m in 4 { C[m] sum= A[m] } F[0] = 0 }
+}
+"""
+ROWS = "kernel f(in A: f32[6, 8], out O: f32[6, 8]) { for m in 6 { for n in 8 { O[m, n] = A[m, n] } } }\n"
+WINDOW = """kernel f(in A: f32[6, 8], out O: f32[6, 8]) {
+  for m in 6 { for n in 8 { O[m, n] = A[m, n] } }
+  instr load(A[0 : 6, 0 : 8])
+}
+"""
 
 MALFORMED = [
     (MATMUL, "rotate(m)", "no schedule primitive"),
@@ -80,6 +114,14 @@ UNSAFE = [
     (DILATED, "stage(C, m, c, thread, init)", "leave cells out"),
     (SPREAD, "parallel(i) stage(C, i, c)", "overlap in the parallel loop"),
     (GATHER, "stage(A, i, a)", "depends on data"),
+    (ONE_NAME, "vectorize(i)", "several names: A, v"),
+    (SAME_LOOPS, "compute_at(t, j)", "inside another of that name"),
+    (READ_AGAIN, "stage(C, m, c, thread, copy, 0, finish)", "stage the same cells"),
+    (READ_BETWEEN, "stage(C, m, c, thread, copy, 0, finish)", "not read by one nest"),
+    (UNTIL, "stage(C, m, c, thread, init)", "guarded"),
+    (ROWS, "tile(m, 4, m.0, m.1) stage(A, m.0, a) merge(a.0, a.1, a.m)", "different shapes"),
+    (ROWS, "tile(m, 4, m.0, m.1) merge(m.1, n, mn)", None),
+    (WINDOW, "merge(m, n, mn)", "operand of the machine instruction"),
 ]
 
 
