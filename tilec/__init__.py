@@ -15,9 +15,11 @@ from tilec.version import VERSION
 
 if TYPE_CHECKING:
     from tilec.api import compile, parse, run
+    from tilec.configuration import config
     from tilec.errors import Diagnostic, TileError
     from tilec.executable import Executable
     from tilec.graph import TensorType
+    from tilec.operation import op
     from tilec.saved import load
     from tilec.target import Target
 
@@ -25,7 +27,9 @@ __version__ = VERSION
 
 _HOMES = {
     "compile": "tilec.api",
+    "config": "tilec.configuration",
     "load": "tilec.saved",
+    "op": "tilec.operation",
     "parse": "tilec.api",
     "run": "tilec.api",
     "Diagnostic": "tilec.errors",
@@ -43,7 +47,9 @@ __all__ = [
     "TileError",
     "__version__",
     "compile",
+    "config",
     "load",
+    "op",
     "parse",
     "run",
 ]

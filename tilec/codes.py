@@ -119,4 +119,5 @@ CODES: dict[str, str] = {
     "TILE0708": "kept machine code is not used",
     "TILE0709": "no C compiler",
     "TILE0710": "device driver failed",
+    "TILE0711": "bad setting",
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 
 from tilec.backend import Backend
-from tilec.errors import error
+from tilec.configuration import Loaded, config
+from tilec.errors import TileError, error
 from tilec.target import Target
 
 # Every backend by name: module and class.
@@ -25,14 +27,36 @@ def backend(name: str) -> Backend:
 
 
 def resolve_target(name: str | Target) -> Target:
-    """The Target that a name such as `auto`, `llvm`, `opencl` or `opencl:1` stands for; raises TILE0508, TILE0509."""
+    """The Target that a name such as `auto`, `llvm`, `opencl` or `opencl:1` stands for; raises TILE0508, TILE0509.
+
+    `auto` is the target that is set (`tilec.config`), else `llvm`. A Target is taken as it is, a name gets the number
+    of threads that is set.
+    """
     if isinstance(name, Target):
         return name
     if not isinstance(name, str):
         raise error("TILE0508", f"a target is a name or a Target, not an object of type {type(name).__name__}")
+    loaded = config.loaded()
+    found = _named(name) if name != "auto" else _configured(loaded)
+    threads = loaded.settings.threads
+    return replace(found, threads=threads) if threads and found.backend == "llvm" else found
+
+
+def _configured(loaded: Loaded) -> Target:
+    name = loaded.settings.target
+    try:
+        return _named("llvm" if name == "auto" else name)
+    except TileError as problem:
+        if name == "auto":
+            raise
+        note = f"the setting 'target' is {name!r}, from {loaded.origins['target']}"
+        raise TileError([replace(d, notes=(*d.notes, note)) for d in problem.diagnostics]) from None
+
+
+def _named(name: str) -> Target:
     if name == "reference":
         return Target("reference")
-    kind, _, device = ("llvm" if name == "auto" else name).partition(":")
+    kind, _, device = name.partition(":")
     targets = backend(kind).targets()
     if not targets:
         raise error("TILE0509", f"target {kind!r} is not available on this machine", help=_recipe(kind))

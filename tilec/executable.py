@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tilec.backend import Array, Built
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.options import Options
-from tilec.runtime import argument, bind, result_arrays
+from tilec.runtime import Slot, bind, result_arrays
 from tilec.target import Target
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 
 class IR(Protocol):
@@ -58,6 +61,8 @@ class Executable:
         self.target, self.options, self.constants = target, options, constants
         self.built, self.ir = built, ir
         self._names = tuple(self.params)
+        self._slots = [Slot(n, t) for n, t in self.params.items()]
+        self._fresh = [Slot(n, t) for n, t in self.results.items()]
 
     @cached_property
     def graph(self) -> Graph:
@@ -80,19 +85,33 @@ class Executable:
 
     def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any = None) -> list[Array]:
         """As `__call__`, always returning a list."""
-        values = bind(self._names, args, kwargs)
-        for name, value in zip(self._names, values):
-            if name in self.fixed:
-                _check_fixed(name, value, self.fixed[name])
-        inputs = [argument(n, v, t) for (n, t), v in zip(self.params.items(), values)]
+        return self.run_values(bind(self._names, args, kwargs), out)
+
+    def run_values(self, values: Sequence[Any], out: Any = None) -> list[Array]:
+        """As `run`, for exactly one value per parameter, in their order."""
+        if self.fixed:
+            for name, value in zip(self._names, values):
+                if name in self.fixed:
+                    _check_fixed(name, value, self.fixed[name])
+        inputs = [p.taken(v) for p, v in zip(self._slots, values)]
+        if out is None:
+            arrays = [r.fresh() for r in self._fresh]
+            self._launch(inputs, arrays)
+            return arrays
+        if len(self._fresh) == 1 and self._fresh[0].writable(out, inputs):
+            self._launch(inputs, [out])
+            return [out]
         found = result_arrays(tuple(self.results), tuple(self.results.values()), out, inputs)
-        try:
-            self.built(inputs, found.arrays)
-        except MemoryError as reason:
-            raise no_memory(self.name, reason) from None
+        self._launch(inputs, found.arrays)
         for source, destination in found.copies:
             destination[...] = source
         return found.returned
+
+    def _launch(self, inputs: Sequence[Array], results: Sequence[Array]) -> None:
+        try:
+            self.built(inputs, results)
+        except MemoryError as reason:
+            raise no_memory(self.name, reason) from None
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the executable to a file that `tilec.load` reads, whole or not at all; raises TileError TILE0702.
@@ -109,6 +128,18 @@ class Executable:
         params = ", ".join(f"{n}: {describe(t)}" for n, t in self.params.items())
         results = ", ".join(f"{n}: {describe(t)}" for n, t in self.results.items())
         return f"<tilec.Executable {self.name}({params}) -> ({results}) on {self.target}>"
+
+    def _repr_html_(self) -> str:
+        """Signature, target and kernels as a table, for notebooks."""
+        from tilec.display import executable_table
+
+        return executable_table(self)._repr_html_()
+
+    def __rich__(self) -> RichTable:
+        """The same for `rich.print`."""
+        from tilec.display import executable_table
+
+        return executable_table(self).__rich__()
 
 
 @dataclass(frozen=True, slots=True)

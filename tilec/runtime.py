@@ -94,11 +94,55 @@ def argument(name: str, value: Any, expected: TensorType) -> Array:
     return dense(array)
 
 
+class Slot:
+    """A parameter or result with all that a call needs to know of it, looked up once: calls should cost little."""
+
+    __slots__ = ("_dtype", "_name", "_shape", "_type")
+
+    def __init__(self, name: str, type: TensorType) -> None:
+        self._name, self._type = name, type
+        self._dtype, self._shape = type.dtype.numpy, tuple(type.shape)
+
+    def taken(self, value: Any) -> Array:
+        """`argument`, with a short way for an array that is what is expected."""
+        if (
+            type(value) is np.ndarray
+            and value.dtype is self._dtype
+            and value.shape == self._shape
+            and value.flags.num & _DENSE == _DENSE
+        ):
+            return value
+        return argument(self._name, value, self._type)
+
+    def writable(self, out: Any, inputs: Sequence[Array]) -> bool:
+        """Whether a backend may write to `out` just as it is; False also where that takes longer to find out."""
+        return (
+            type(out) is np.ndarray
+            and out.dtype is self._dtype
+            and out.shape == self._shape
+            and out.flags.num & _WRITABLE == _WRITABLE
+            and not any(np.may_share_memory(out, x) for x in inputs)
+        )
+
+    def fresh(self) -> Array:
+        """`empty`, with a short way."""
+        try:
+            return np.empty(self._shape, self._dtype)
+        except (MemoryError, ValueError):
+            return empty(self._name, self._type)
+
+
+_DENSE = 0x101  # NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED
+_WRITABLE = _DENSE | 0x400  # NPY_ARRAY_WRITEABLE
+
+
 def _number(name: str, value: float, expected: TensorType) -> Array:
     if isinstance(value, float) and not expected.dtype.is_float:
         raise error("TILE0503", f"argument {name!r} is a float, expected {expected.dtype.long}")
     if not expected.dtype.is_float and not expected.dtype.min <= value <= expected.dtype.max:
         raise error("TILE0503", f"argument {name!r} is {value}, outside the range of {expected.dtype.long}")
+    if -1e38 < value < 1e38:  # no overflow to care for: the guard below takes longer than the rest
+        return np.array(value, expected.dtype.numpy)
     try:
         with np.errstate(over="ignore"):
             return np.asarray(value, dtype=expected.dtype.numpy)
@@ -210,6 +254,8 @@ def _overlaps_itself(array: Array) -> bool:
 
 def bind(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     """Positional and named arguments in the order of `names`; raises TileError TILE0501, TILE0502."""
+    if not kwargs and len(args) == len(names):
+        return list(args)
     if len(args) > len(names):
         raise error("TILE0502", f"{len(args)} arguments given, {len(names)} expected", notes=[_signature(names)])
     bound = dict(zip(names, args))
@@ -228,4 +274,15 @@ def _signature(names: Sequence[str]) -> str:
     return f"arguments: {', '.join(names) if names else '(none)'}"
 
 
-__all__ = ["TileError", "argument", "as_array", "bind", "dense", "describe", "empty", "result_arrays", "type_of"]
+__all__ = [
+    "Slot",
+    "TileError",
+    "argument",
+    "as_array",
+    "bind",
+    "dense",
+    "describe",
+    "empty",
+    "result_arrays",
+    "type_of",
+]

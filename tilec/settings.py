@@ -1,0 +1,147 @@
+"""Floor 1: what can be set, as data: each setting with its type, default, meaning and the values it allows.
+
+Where values come from is the matter of `tilec.configuration`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+MAX_THREADS = 1024
+LEVELS = ("off", "error", "warning", "info", "debug")
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_TARGET = re.compile(r"[a-z][a-z0-9]*(:[A-Za-z0-9_.-]+)?\Z")
+_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(i?B)?\Z", re.IGNORECASE)
+
+Reader = Callable[[Any], Any]
+
+
+def _word(pattern: re.Pattern[str]) -> Reader:
+    def read(given: Any) -> str:
+        if not isinstance(given, str) or not pattern.match(given):
+            raise ValueError
+        return given
+
+    return read
+
+
+def _one_of(*words: str) -> Reader:
+    def read(given: Any) -> str:
+        if not isinstance(given, str) or given.lower() not in words:
+            raise ValueError
+        return given.lower()
+
+    return read
+
+
+def _flag(given: Any) -> bool:
+    if isinstance(given, bool):
+        return given
+    text = str(given).strip().lower()
+    if text not in _TRUE + _FALSE:
+        raise ValueError
+    return text in _TRUE
+
+
+def _threads(given: Any) -> int:
+    if isinstance(given, str) and given.strip().isdecimal() and len(given) < 8:
+        given = int(given)
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= MAX_THREADS:
+        raise ValueError
+    return given
+
+
+def _bytes(given: Any) -> int:
+    """`1000000`, `512M`, `2 GiB`: letters stand for powers of 1024."""
+    match = _SIZE.match(str(given).strip())
+    if match is None or isinstance(given, bool | float):
+        raise ValueError
+    return int(match[1]) << " KMGT".index(match[2].upper() or " ") * 10
+
+
+def _directory(given: Any) -> str:
+    """An absolute path; `~` is the user's home. Empty stays empty."""
+    if not isinstance(given, str | os.PathLike):
+        raise ValueError
+    text = os.fspath(given)
+    if not isinstance(text, str) or "\0" in text:
+        raise ValueError
+    return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a setting. `project`: a pyproject.toml, which may come with a stranger's code, may set it."""
+
+    name: str
+    type: str
+    default: Any
+    doc: str
+    allowed: str
+    read: Reader
+    project: bool = True
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return f"TILEC_{self.name.upper()}"
+
+
+def _setting(default: Any, doc: str, allowed: str, read: Reader, project: bool = True) -> Any:
+    return field(default=default, metadata={"doc": doc, "allowed": allowed, "read": read, "project": project})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting. A value of this type is complete and valid."""
+
+    target: str = _setting(
+        "auto",
+        "Where programs run that are compiled for target 'auto'.",
+        "auto, llvm, opencl, opencl:N or reference",
+        _word(_TARGET),
+    )
+    threads: int = _setting(
+        0,
+        "Threads of parallel loops; 0: as many as the process may run at once.",
+        f"an integer from 0 to {MAX_THREADS}",
+        _threads,
+    )
+    cache: bool = _setting(True, "Whether compiled programs are kept on disk.", "true or false", _flag)
+    cache_dir: str = _setting(
+        "",
+        "Directory of compiled programs; empty: tilec's own in the user's cache directory.",
+        "a path",
+        _directory,
+        project=False,  # its entries are run as machine code, and a project's files are not to be trusted that far
+    )
+    cache_size: int = _setting(
+        1 << 30, "Bytes that compiled programs may take on disk.", "bytes, such as 1000000, 512M or 2G", _bytes
+    )
+    log_level: str = _setting(
+        "off",
+        "Show log records of at least this level on standard error; off: leave logging to the application.",
+        ", ".join(LEVELS),
+        _one_of(*LEVELS),
+    )
+    color: str = _setting(
+        "auto",
+        "Colour on the command line; auto: on a terminal, unless NO_COLOR is set.",
+        "auto, always or never",
+        _one_of("auto", "always", "never"),
+    )
+
+
+@cache
+def settings_by_name() -> Mapping[str, About]:
+    """What is known of each setting, in the order of their declaration."""
+    return {f.name: About(f.name, str(f.type), f.default, **f.metadata) for f in fields(Settings)}
+
+
+__all__ = ["LEVELS", "MAX_THREADS", "About", "Settings", "settings_by_name"]
