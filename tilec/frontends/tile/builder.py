@@ -150,7 +150,7 @@ class Builder:
                 return known.value
             case Poison():
                 raise Poisoned
-        help = "sizes, literals and scalar inputs given as numbers are compile-time constants"
+        help = "sizes, literals and Python numbers given for inputs are constants; of a NumPy scalar pass .item()"
         raise error("TILE0510", f"{what} must be a compile-time constant, not {describe(value)}", span, help=help)
 
     def integer(self, value: Value, span: Span, what: str) -> int:

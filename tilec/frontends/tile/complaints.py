@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from tilec.dtypes import BY_NAME, DType
 from tilec.errors import Note, Span, TileError, error
+from tilec.frontends.tile import habits
 from tilec.frontends.tile.syntax import Function, Ident, Number
 
 ELEMENT_INSIDE = "an element of a tensor, known only at run time, used as an index or size"
@@ -75,7 +76,8 @@ def unknown_function(name: Ident, known: Iterable[str], functions: Mapping[str, 
     """TILE0105; `functions` are those of the program, `known` those that exist anyhow."""
     places = {n: f.name.span for n, f in functions.items() if f.name is not None}
     names = [*known, *functions]
-    notes, help = bound_at(name.text, names, places), did_you_mean(name.text, names)
+    notes = bound_at(name.text, names, places)
+    help = did_you_mean(name.text, functions) or habits.function(name.text) or did_you_mean(name.text, names)
     return error("TILE0105", f"there is no function '{name.text}'", name.span, notes=notes, help=help)
 
 

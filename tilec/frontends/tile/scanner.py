@@ -97,13 +97,16 @@ def _tokens(source: Source, lexicon: Lexicon, report: Report) -> Iterator[Token]
         docs.clear()
 
 
+_RADIX = re.compile(r"[xX][0-9a-fA-F]|[bBoO][0-9]")
+
+
 def _number(kind: str, span: Span, found: re.Match[str], report: Report, lexicon: Lexicon) -> Token:
     """A number token, unless it runs into a letter or another number, is a hexadecimal or out of range."""
     word, text = found.group(), span.source.text
     tail = lexicon.pattern.match(text, span.end)
     follows = tail.lastgroup if tail else None
     glued = follows in _NUMBERS or (follows == "NAME" and kind == "FLOAT")
-    if glued or (kind == "COEFFICIENT" and re.match(r"[xXbBoO][0-9]", text[span.end : span.end + 2]) and word == "0"):
+    if glued or (kind == "COEFFICIENT" and word == "0" and _RADIX.match(text, span.end)):
         assert tail is not None
         wide = Span(span.source, span.start, tail.end())
         shown = _shortened(text[wide.start : wide.end])
@@ -173,7 +176,8 @@ _LOOKALIKES = {
     "$": "'$' stands directly in front of a name",
     "#": "'#' stands directly in front of a name; a comment begins with '//'",
     "'": 'a quote may only end a name; strings are written with "',
-    "@": "comments are written '// ...', attributes '[[name]]'",
+    "@": "a matrix product is a contraction: 'C[i, j] += A[i, k] * B[k, j];'; attributes are written '[[name]]'",
+    ".": "names have no parts: call functions by their names alone, as in 'exp(A)'",
 }
 
 

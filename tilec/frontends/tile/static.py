@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tilec.errors import Report, Span, TileError
 from tilec.frontends.tile import functions as table
+from tilec.frontends.tile import habits
 from tilec.frontends.tile.complaints import (
     ELEMENT_INSIDE,
     float_in_index,
@@ -291,7 +292,8 @@ class Checker:
             text = plural(low, "argument")
             if low != high:
                 text = f"at least {text}" if high >= MANY else f"{low} to {high} arguments"
-            self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span)
+            help = habits.arguments(name.text, count)
+            self.report.error("TILE0106", f"'{name.text}' takes {text}, {count} given", span, help=help)
 
     def _single(self, call: Call, results: int | None) -> None:
         if results is not None and results != 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from tilec.errors import Diagnostic, Note, Span
-from tilec.frontends.tile import brackets
+from tilec.frontends.tile import brackets, habits
 from tilec.frontends.tile.scanner import CLOSERS, END, OPENERS, Lexicon, Token
 
 _EXPRESSION = frozenset({"NAME", "INT", "FLOAT", "LPAR", "MINUS"})
@@ -62,13 +62,16 @@ def diagnose(situation: Situation) -> Diagnostic:
             return found
     message = f"unexpected {_shown(situation.token)}, expected {expectation(situation.accepted, situation.lexicon)}"
     opened = _opened(situation)
+    meant = habits.unexpected(situation.tokens, situation.at, frozenset(situation.accepted))
     if opened and situation.token.type != "FUNCTION":
-        return Diagnostic("TILE0019", message, situation.token.span, opened)
+        return Diagnostic("TILE0019", message, situation.token.span, opened, meant)
     if (foreign := _foreign_operator(situation)) is not None:
         return Diagnostic("TILE0018", message, situation.token.span, help=foreign)
     if _follows_contraction(situation):
         help = "a contraction is a statement of its own: name its result, then compute with it"
         return Diagnostic("TILE0020", message, situation.token.span, help=help)
+    if meant is not None:
+        return Diagnostic("TILE0002", message, situation.token.span, opened, meant)
     closed = brackets.closed(situation.tokens, situation.at)
     return Diagnostic("TILE0002", message, situation.token.span, opened or _list_of_names(situation) or closed)
 
