@@ -190,15 +190,31 @@ def _lookalike(char: str) -> str | None:
     return f"write '{plain}'" if plain != char and plain.isascii() else None
 
 
+_LEVELS = (("?",), ("^",), ("|",), ("&",), ("==", "!="), ("<", "<=", ">", ">="), ("<<", ">>"), ("+", "-"), ("*", "/"))
+_LEVEL = {sign: level for level, signs in enumerate(_LEVELS) for sign in signs}  # loosest first
+_ENDS = frozenset(",;={}")
+
+
 def _checked_nesting(tokens: list[Token], report: Report) -> list[Token]:
-    """`tokens`, cut short (TILE0411) in front of a bracket that is nested too deep."""
-    depth = 0
+    """`tokens`, cut short (TILE0411) in front of a bracket nested too deep, or an operator in too long a chain.
+
+    A chain of n operators of one level is a tree of n levels: a source of nothing else is refused before it is parsed.
+    """
+    chains = [[0] * len(_LEVELS)]
     for i, token in enumerate(tokens):
         if token.type in OPENERS:
-            depth += 1
-            if depth > MAX_NESTING + 1:  # the brace of the function is none of the expression's
+            chains.append([0] * len(_LEVELS))
+            if len(chains) > MAX_NESTING + 2:  # the brace of the function is none of the expression's
                 report.error("TILE0411", f"brackets nest deeper than {MAX_NESTING} levels", token.span)
                 return [*tokens[:i], Token(ERROR, "", token.span), tokens[-1]]
-        elif token.type in CLOSERS:
-            depth = max(0, depth - 1)
+        elif token.type in CLOSERS and len(chains) > 1:
+            chains.pop()
+        if token.text in _ENDS:
+            chains[-1] = [0] * len(_LEVELS)
+        elif (level := _LEVEL.get(token.text)) is not None:
+            chains[-1][level:] = [chains[-1][level] + 1] + [0] * (len(_LEVELS) - level - 1)
+            if chains[-1][level] > MAX_NESTING:
+                help = "compute a part of it in a statement of its own"
+                report.error("TILE0411", f"expression nests deeper than {MAX_NESTING} levels", token.span, help=help)
+                return [*tokens[:i], Token(ERROR, "", token.span), tokens[-1]]
     return tokens
