@@ -66,6 +66,26 @@ def test_run_refuses(folder: Path, capsys: pytest.CaptureFixture[str], arguments
     assert code in captured and "Traceback" not in captured
 
 
+@pytest.mark.parametrize(
+    ("arguments", "help"),
+    [
+        (["run"], "give it with -i NAME=FILE.npy"),
+        (["run", "-i", "A=three"], "a value is FILE.npy, FILE.npz:KEY or a number"),
+        (["run", "-i", "A={}/matmul.tile"], "numpy.save"),
+        (["opt"], "give it with --shape"),
+        (["opt", "--print-after", "nothing"], "write one of: infer, "),
+    ],
+)
+def test_refusals_say_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], help: str
+) -> None:
+    command, *options = [a.format(folder) for a in arguments]
+    assert call([command, f"{folder}/matmul.tile", *options]) == 1
+    captured = capsys.readouterr().err
+    assert help in captured.partition("= help: ")[2]
+    assert "pickle" not in captured
+
+
 def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["check", f"{folder}/matmul.tile"]) == 0
     assert call(["check", f"{folder}/matmul.tile", f"{folder}/bad.tile"]) == 1

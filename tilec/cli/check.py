@@ -13,7 +13,7 @@ def command(
     files: list[str] = typer.Argument(..., help="Tile files."),
     as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
 ) -> int:
-    """Say everything that is wrong with programs without running them."""
+    """Say what is wrong with programs, as far as it shows without the shapes of the inputs."""
     found = {file: diagnostics(file) for file in files}
     bad = any(d.severity == "error" for listed in found.values() for d in listed)
     if as_json:

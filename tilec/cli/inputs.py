@@ -10,7 +10,9 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,18 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
         _once(name, values)
         values[name] = random_array(parse_type(name, value), generator)
     return values
+
+
+@contextmanager
+def inputs_given_by(option: str) -> Iterator[None]:
+    """Adds to errors about missing inputs how the command line gives them."""
+    try:
+        yield
+    except TileError as problem:
+        raise TileError(
+            replace(d, help=f"give it with {option}") if d.code == "TILE0501" and d.help is None else d
+            for d in problem.diagnostics
+        ) from None
 
 
 def _once(name: str, given: Mapping[str, Any]) -> None:
@@ -77,10 +91,16 @@ def load(path: str, key: str | None) -> Array:
     except TileError:
         raise
     except OSError as reason:
-        raise error("TILE0701", f"cannot read {path!r}: {reason.strerror or reason}") from None
+        help = None if Path(path).suffix else "a value is FILE.npy, FILE.npz:KEY or a number"
+        raise error("TILE0701", f"cannot read {path!r}: {reason.strerror or reason}", help=help) from None
     except Exception as reason:  # NumPy's reader lets out whatever a hostile header makes it stumble over
         detail = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
-        raise error("TILE0703", f"{path!r} does not hold a readable array: {detail}") from None
+        if "pickle" in detail:  # NumPy's advice, to load it unsafely, is none to pass on
+            detail = "it is no .npy or .npz file, or one of Python objects"
+        raise error("TILE0703", f"{path!r} does not hold a readable array: {detail}", help=_SAVE) from None
+
+
+_SAVE = "write it with numpy.save, from an array of numbers"
 
 
 def _member(path: str, found: Any, key: str | None) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,17 @@ def command(
     dump_dir: Path | None = typer.Option(None, "--dump-dir", help="Write the IR after each pass to numbered files."),
     verify_each: bool = typer.Option(False, "--verify-each", help="Verify the IR after each pass."),
 ) -> int:
-    """Run compiler passes one by one; prints the resulting IR."""
+    """Run compiler passes one by one; prints the resulting IR.
+
+    For example: tilec opt examples/softmax.tile --shape X=f32[4,1000] --print-after all
+    """
+    from tilec.cli.inputs import inputs_given_by
     from tilec.cli.opt_stages import load, print_ir, select, write_dump
 
     stages = select(file, passes, schedule, target)
-    ir = load(file, function, shapes)
+    _check_name(print_after, [name for name, _ in stages])
+    with inputs_given_by("--shape NAME=TYPE, as in --shape A=f32[64,64]"):
+        ir = load(file, function, shapes)
     for number, (name, run) in enumerate(stages):
         ir = _verified(name, run(ir)) if verify_each else run(ir)
         if print_after in (name, "all"):
@@ -33,6 +40,14 @@ def command(
             write_dump(dump_dir, number, name, ir)
     print(print_ir(ir), end="")
     return 0
+
+
+def _check_name(print_after: str, names: Sequence[str]) -> None:
+    from tilec.errors import error
+
+    if print_after and print_after not in (*names, "all"):
+        text = f"--print-after names {print_after!r}, which is not among the passes that run"
+        raise error("TILE0605", text, help=f"write one of: {', '.join(dict.fromkeys(names))}, all")
 
 
 def _verified(name: str, ir: Any) -> Any:
