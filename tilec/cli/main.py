@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import check, explain, fmt, new, opt, run, test
+from tilec.cli import cache, check, compile, explain, fmt, new, opt, run, test
 from tilec.errors import TileError, error
 
 
@@ -76,6 +76,11 @@ app.command(name="explain")(guarded(explain.command))
 app.command(name="fmt")(guarded(fmt.command))
 app.command(name="test")(guarded(test.command))
 app.command(name="new")(guarded(new.command))
+app.command(name="compile")(guarded(compile.command))
+app.add_typer(cache.app, name="cache")
+cache.app.command(name="info")(guarded(cache.info))
+cache.app.command(name="clear")(guarded(cache.clear))
+cache.app.command(name="verify")(guarded(cache.verify))
 
 
 def _version(wanted: bool) -> None:

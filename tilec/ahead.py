@@ -1,0 +1,141 @@
+"""Floor 5: ahead of time: a Graph at fixed shapes as LLVM text, assembly or an object file that C programs can link."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from tilec import pipeline
+from tilec.backend import Array
+from tilec.backends.llvm import jit
+from tilec.backends.llvm.c_interface import BY_VALUE, CArgument, CModule, c_module
+from tilec.backends.llvm.target import host, named, triple_of
+from tilec.errors import Diagnostic, Report, error
+from tilec.graph import Graph, TensorType
+from tilec.loops import Program
+from tilec.options import Options
+from tilec.runtime import argument
+from tilec.target import Target
+
+# Processors that code can be made for anywhere: C compilers' names and those of `backends.llvm.target`.
+PROCESSORS = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512", "aarch64": "neon"}
+
+_WORDS = (
+    "auto bool break case char class const continue default delete do double else enum extern float for friend goto if"
+    " inline int long new operator private protected public register restrict return short signed sizeof static struct"
+    " switch template this throw try typedef union unsigned using virtual void volatile while workspace"
+)
+_C_WORDS = frozenset(_WORDS.split())
+
+
+def target_named(name: str) -> Target:
+    """A target to make objects for: `host`, `auto`, `llvm` or `llvm:host`, or a processor; raises TILE0508, TILE0509.
+
+    Its code runs parallel loops in the calling thread; its device is an LLVM triple.
+    """
+    short = name.removeprefix("llvm:")
+    if short in PROCESSORS:
+        return named(PROCESSORS[short])
+    if short not in ("auto", "llvm", "host"):
+        known = ", ".join(["llvm:host", *PROCESSORS])
+        raise error("TILE0508", f"objects cannot be made for target {name!r}", help=f"known: {known}")
+    try:
+        found = host()
+    except (RuntimeError, OSError) as reason:
+        raise error("TILE0509", f"target 'llvm' is not available on this machine: {reason}") from None
+    return replace(found, device=triple_of(found), threads=1)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A function made ready for C. `fixed` are arguments whose values are compiled in; they are no C arguments."""
+
+    graph: Graph
+    program: Program
+    target: Target
+    symbol: str
+    arguments: tuple[CArgument, ...]
+    names: tuple[str, ...]  # of the arguments, in C
+    constants: Mapping[str, Array]
+    fixed: Mapping[str, int | float]
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def module(self) -> CModule:
+        return c_module(self.program, self.target, self.symbol, self.arguments, self.constants)
+
+    def assembly(self) -> str:
+        return jit.assembly(self.module.text, self.target)
+
+    def object_file(self) -> bytes:
+        """A position-independent object that imports no symbol."""
+        return jit.object_code(self.module.text, self.target)
+
+
+def compile_ahead(
+    graph: Graph,
+    target: Target,
+    constants: Mapping[str, Any],
+    fixed: Mapping[str, int | float],
+    symbol: str | None = None,
+    options: Options = Options(),
+    report: Report | None = None,
+) -> Ahead:
+    """Runs all passes. Constants are parameters with a digest, `constants` their values. Raises TileError."""
+    report = report if report is not None else Report()
+    graph = pipeline.optimise(graph, report=report)
+    program = pipeline.lower_graph(graph, target, options)
+    arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
+    arguments = _arguments(graph, program, fixed)
+    symbol = _symbol(symbol, graph.name)
+    names = _c_names(a.buffer for a in arguments)
+    return Ahead(graph, program, target, symbol, arguments, names, arrays, fixed, tuple(report.warnings()))
+
+
+def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float]) -> tuple[CArgument, ...]:
+    inputs = [p for p in graph.params if p.digest is None and p.name not in fixed]
+    types = graph.types()
+    return (
+        *(CArgument(p.name, p.type.dtype, _shape(p.type), by_value=_by_value(p.type)) for p in inputs),
+        *(
+            CArgument(buffer, types[name].dtype, _shape(types[name]), output=True)
+            for name, buffer in zip(graph.results, program.results, strict=True)
+        ),
+    )
+
+
+def _by_value(type: TensorType) -> bool:
+    """Python numbers among the arguments become C numbers."""
+    return type.weak and not type.shape and type.dtype.name in BY_VALUE
+
+
+def _shape(type: TensorType) -> tuple[int, ...]:
+    if not all(isinstance(s, int) for s in type.shape):
+        raise error("TILE0210", "objects are made for sizes that are numbers")
+    return tuple(int(str(s)) for s in type.shape)
+
+
+def _symbol(given: str | None, name: str) -> str:
+    if given is None:
+        return f"tilec_{_c_name(name)}"
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", given) or given in _C_WORDS:
+        raise error("TILE0704", f"{given!r} is not the name of a C function")
+    return given
+
+
+def _c_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _c_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Different identifiers for different names: a prime becomes `_`, reserved words get one."""
+    found: list[str] = []
+    for name in names:
+        candidate = _c_name(name)
+        while candidate in found or candidate in _C_WORDS or candidate[:1].isdigit():
+            candidate = f"{candidate}_" if not candidate[:1].isdigit() else f"_{candidate}"
+        found.append(candidate)
+    return tuple(found)

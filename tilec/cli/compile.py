@@ -1,0 +1,175 @@
+"""Floor 6: `tilec compile`: what the compiler makes of a function, for people, for C programs and for other tools."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from tilec.ahead import Ahead
+
+KINDS = ("graph", "loops", "llvm", "asm", "obj", "header", "lib")
+_SUFFIXES = {"graph": ".graph", "loops": ".loops", "llvm": ".ll", "asm": ".s", "obj": ".o", "header": ".h"}
+
+
+def command(
+    file: str = typer.Argument(..., help="A .tile file."),
+    function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
+    emit: str = typer.Option("llvm", "--emit", metavar="KIND,...", help=f"{', '.join(KINDS)}."),
+    shapes: list[str] = typer.Option(
+        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32) or a number."
+    ),
+    constants: list[str] = typer.Option(
+        [], "--constant", metavar="NAME=VALUE", help="An input to compile in: a .npy, .npz:KEY or number."
+    ),
+    output: str | None = typer.Option(None, "-o", "--output", help="File to write; '-' for standard output."),
+    target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
+    symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
+) -> int:
+    """Compile a function for fixed shapes and write IR, assembly, an object, its C header or a library."""
+    kinds = _kinds(emit)
+    made = compile_file(file, function, shapes, constants, target, symbol)
+    for warning in made.warnings:
+        print(warning.render(), file=sys.stderr)
+    written = {kind: make(made, kind) for kind in kinds}
+    for kind, data in written.items():
+        path = _path(made, kind, output, len(kinds))
+        if path is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        else:
+            _write(path, data)
+            print(f"{kind}: {path}", file=sys.stderr)
+    return 0
+
+
+def _kinds(emit: str) -> list[str]:
+    from tilec.errors import error
+
+    kinds = list(dict.fromkeys(k.strip() for k in emit.split(",") if k.strip()))
+    if not kinds or any(k not in KINDS for k in kinds):
+        raise error("TILE0704", f"cannot emit {emit!r}", help=f"kinds: {', '.join(KINDS)}")
+    return kinds
+
+
+def compile_file(
+    file: str,
+    function: str | None,
+    shapes: list[str],
+    constants: list[str],
+    target: str,
+    symbol: str | None,
+) -> Ahead:
+    """One function of a file, compiled ahead of time; raises TileError."""
+    from tilec import api
+    from tilec.ahead import compile_ahead, target_named
+    from tilec.cli.inputs import read_inputs
+    from tilec.cli.shapes import signature
+    from tilec.frontends.tile.elaborate import elaborate
+
+    device = target_named(target)
+    fixed = read_inputs(constants, [], 0)
+    given: Mapping[str, Any] = signature(shapes)
+    given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
+    found = elaborate(api.parse_file(file), function, given)
+    scalars = {n: given[n] for n in found.constants if n not in fixed}
+    graph = api.mark_constants(found.graph, fixed)
+    return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)
+
+
+def make(made: Ahead, kind: str) -> bytes:
+    """The bytes of one kind of output."""
+    from tilec.c_header import header
+    from tilec.text.graph_text import print_graph
+    from tilec.text.loops_text import print_program
+
+    texts: dict[str, Callable[[], str]] = {
+        "graph": lambda: print_graph(made.graph),
+        "loops": lambda: print_program(made.program),
+        "llvm": lambda: made.module.text,
+        "asm": made.assembly,
+        "header": lambda: header(made),
+    }
+    if kind in texts:
+        return texts[kind]().encode()
+    return made.object_file() if kind == "obj" else library(made)
+
+
+def _path(made: Ahead, kind: str, output: str | None, count: int) -> Path | None:
+    """Where an output goes; None for standard output.
+
+    With several kinds, `-o` gives the name that each gets its own suffix to. Without it, a single text is shown, and
+    everything else is named after the function.
+    """
+    if output == "-" or (output is None and count == 1 and kind not in ("obj", "lib")):
+        return None
+    suffix = _library_suffix() if kind == "lib" else _SUFFIXES[kind]
+    if output is None:
+        prefix = "lib" if kind == "lib" and os.name == "posix" else ""
+        return Path(f"{prefix}{made.symbol}{suffix}")
+    return Path(output) if count == 1 else Path(output).with_suffix(suffix)
+
+
+def _library_suffix() -> str:
+    return {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+
+
+def _write(path: Path, data: bytes) -> None:
+    from tilec.errors import error
+    from tilec.files import write_whole
+
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
+            path.write_bytes(data)
+        else:
+            write_whole(path, data, 0o644)
+    except (OSError, ValueError) as reason:
+        text = getattr(reason, "strerror", None) or str(reason)
+        raise error("TILE0702", f"cannot write {str(path)!r}: {text}") from None
+
+
+def library(made: Ahead) -> bytes:
+    """A shared library, linked by this system's C compiler; raises TileError TILE0709."""
+    from tilec.ahead import target_named
+    from tilec.errors import error
+
+    if made.target.device != target_named("host").device:
+        raise error(
+            "TILE0709",
+            f"a library for {made.target.device} cannot be linked here",
+            help="emit obj and header, and link them with the other system's compiler",
+        )
+    with tempfile.TemporaryDirectory() as directory:
+        source, target = Path(directory, "code.o"), Path(directory, "library")
+        source.write_bytes(made.object_file())
+        run = [*c_compiler(), "-shared", "-o", str(target), str(source)]
+        done = subprocess.run(run, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            notes = done.stderr.splitlines()[:5]
+            raise error("TILE0709", f"the C compiler failed: {shlex.join(run[:1])}", notes=notes)
+        return target.read_bytes()
+
+
+def c_compiler() -> list[str]:
+    """The command of a C compiler: that of the variable CC, or the first one found; raises TileError TILE0709."""
+    from tilec.errors import error
+
+    chosen = shlex.split(os.environ.get("CC", ""))
+    for words in [chosen] if chosen else [["cc"], ["gcc"], ["clang"]]:
+        if found := shutil.which(words[0]):
+            return [found, *words[1:]]
+    raise error(
+        "TILE0709",
+        "there is no C compiler to link a library with",
+        notes=[f"looked for: {chosen[0] if chosen else 'cc, gcc, clang'}"],
+        help="install one, set CC, or emit obj and link it yourself",
+    )

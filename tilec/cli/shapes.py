@@ -1,0 +1,37 @@
+"""Floor 6: `--shape NAME=...`: what the command line says of inputs that it has no values for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from tilec.api import parse_type, signature_entry
+from tilec.cli.inputs import _split, _value
+from tilec.errors import error
+
+_SIZES = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*,?\Z")
+FORM = "--shape NAME=f32[64,64], NAME=64,64 (float32) or NAME=NUMBER"
+
+
+def signature(shapes: Iterable[str]) -> dict[str, Any]:
+    """Types and numbers by input; raises TileError TILE0303, TILE0704."""
+    found: dict[str, Any] = {}
+    for text in shapes:
+        name, value = _split(text, "=", FORM)
+        if name in found:
+            raise error("TILE0704", f"{name!r} is given twice")
+        found[name] = _entry(name, value)
+    return found
+
+
+def _entry(name: str, value: str) -> Any:
+    """`64,64` and `64,` are shapes, `64` is a number."""
+    if "[" in value:
+        return parse_type(name, value)
+    if "," in value and _SIZES.match(value.replace(" ", "")):
+        return parse_type(name, f"f32[{value.replace(' ', '').removesuffix(',')}]")
+    number = _value(value) if value[:1] in "+-.0123456789" else None
+    if not isinstance(number, int | float):
+        raise error("TILE0704", f"cannot read {f'{name}={value}'!r}", help=f"write it like {FORM}")
+    return signature_entry(name, number)
