@@ -287,7 +287,21 @@ def test_arrays_with_tricks(path: Path) -> None:
         path.write_bytes(kept)
 
 
-HOSTILE = [None, True, -1, 1 << 70, 1.5, "", "x" * 300, [], {}, [[]], [None], {"a": {}}, [["B", "f32", [1], False]]]
+HOSTILE: list[Any] = [
+    None,
+    True,
+    -1,
+    1 << 70,
+    1.5,
+    "",
+    "x" * 300,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": {}},
+    [["B", "f32", [1], False]],
+]
 
 
 def test_manifests_with_tricks(path: Path) -> None:

@@ -1,0 +1,182 @@
+"""Objects compiled ahead of time, called as C would call them, and compared with the evaluator."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+from tests.backends.llvm_support import undefined_symbols
+from tilec import api, dtypes
+from tilec.ahead import PROCESSORS, Ahead, compile_ahead, target_named
+from tilec.backends.llvm import jit
+from tilec.c_header import header
+from tilec.dtypes import DType
+from tilec.errors import TileError
+from tilec.frontends.tile.elaborate import elaborate
+
+MATMUL = "function matmul(A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
+SOFTMAX = """
+function softmax(X[M, N]) -> (Y) {
+  Top[m : M] = >(X[m, n]);
+  E[m, n : M, N] = =(exp(X[m, n] - Top[m]));
+  S[m : M] = +(E[m, n]);
+  Y[m, n : M, N] = =(E[m, n] / S[m]);
+}
+"""
+C_SCALARS = {"bool": ctypes.c_int, "i32": ctypes.c_int32, "i64": ctypes.c_int64, "f32": ctypes.c_float}
+RNG = np.random.default_rng(0)
+
+
+def ahead(
+    code: str, inputs: Mapping[str, Any], constants: Mapping[str, Any] | None = None, target: str = "host"
+) -> Ahead:
+    """The function of `code` made for C, at the types of `inputs` and `constants`."""
+    fixed = dict(constants or {})
+    signature = {n: api.signature_entry(n, v) for n, v in {**inputs, **fixed}.items()}
+    found = elaborate(tilec.parse(code), None, signature)
+    scalars: Any = {n: signature[n] for n in found.constants if n not in fixed}
+    return compile_ahead(api.mark_constants(found.graph, fixed), target_named(target), fixed, scalars)
+
+
+class Loaded:
+    """An object in this process."""
+
+    def __init__(self, made: Ahead) -> None:
+        self.made = made
+        self._library = jit.load(made.object_file(), [made.symbol, f"{made.symbol}_workspace"])
+        kinds: list[Any] = [C_SCALARS[a.dtype.name] if a.by_value else ctypes.c_void_p for a in made.arguments]
+        form = ctypes.CFUNCTYPE(ctypes.c_int, *kinds, ctypes.c_void_p)
+        self.call: Callable[..., int] = form(self._library.addresses[made.symbol])
+        workspace = ctypes.CFUNCTYPE(ctypes.c_size_t)(self._library.addresses[f"{made.symbol}_workspace"])
+        self.size = int(workspace())
+
+    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """The results, after checking that nothing was written outside them and the workspace."""
+        arrays, results, guards = [], [], []
+        for argument in self.made.arguments:
+            if argument.output:
+                room = np.full(argument.bytes + 128, 0xA5, np.uint8)
+                guards.append(room)
+                results.append(room[64 : 64 + argument.bytes].view(argument.dtype.numpy).reshape(argument.shape))
+                arrays.append(results[-1].ctypes.data)
+            else:
+                value = inputs[argument.buffer]
+                arrays.append(value if argument.by_value else np.ascontiguousarray(value).ctypes.data)
+        room = np.full(self.size + 131, 0xA5, np.uint8)  # at an address that suits nothing in particular
+        guards.append(room)
+        assert self.call(*arrays, room.ctypes.data + 65) == 0
+        assert all((g[:64] == 0xA5).all() and (g[len(g) - 64 :] == 0xA5).all() for g in guards)
+        return results
+
+
+def compare(code: str, inputs: Mapping[str, Any], constants: Mapping[str, Any] | None = None) -> Loaded:
+    loaded = Loaded(ahead(code, inputs, constants))
+    executable = tilec.compile(code, "reference", constants, **inputs)
+    for found, expected in zip(loaded.run(inputs), executable.run((), inputs), strict=True):
+        assert found.shape == expected.shape
+        if found.dtype.kind in "biu":
+            np.testing.assert_array_equal(found, expected)
+        else:
+            np.testing.assert_allclose(found.astype("f8"), expected.astype("f8"), rtol=1e-5, atol=1e-6)
+    return loaded
+
+
+def normal(*shape: int) -> Any:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def test_matmul() -> None:
+    compare(MATMUL, {"A": normal(33, 17), "B": normal(17, 9)})
+
+
+def test_temporary_tensors_live_in_the_workspace() -> None:
+    loaded = compare(SOFTMAX, {"X": normal(7, 300) * 20})
+    assert loaded.size >= 7 * 300 * 4 or loaded.size == loaded.made.module.workspace
+
+
+def test_constants_are_data_of_the_object() -> None:
+    b = normal(17, 9)
+    loaded = compare(MATMUL, {"A": normal(5, 17)}, {"B": b})
+    assert [a.buffer for a in loaded.made.arguments] == ["A", "C"]
+    assert b.tobytes() in loaded.made.object_file()
+
+
+def test_what_depends_on_constants_only() -> None:
+    code = "function f(A[N], B[N]) -> (C) { S[] = +(B[n] * B[n]); C = A * S; }"
+    compare(code, {"A": normal(6)}, {"B": normal(6)})
+
+
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=str)
+def test_every_element_type(dtype: DType) -> None:
+    code = "function f(A[N], T[N, M]) -> (B, D) { B[n, m : N, M] = >(A[n] * T[n, m]); D = T; }"
+    table = np.array([0, 1, 1, 0, 1, 0]).astype(dtype.numpy).reshape(2, 3)
+    compare(code, {"A": np.array([1, 0]).astype(dtype.numpy)}, {"T": table})
+
+
+@pytest.mark.parametrize("number", [2, 1 << 40, 0.5, True, False, -3])
+def test_numbers_are_passed_by_value(number: Any) -> None:
+    code = "function f(A[N], F) -> (B) { B = A * F; }"
+    a = np.arange(5, dtype=np.int64) if isinstance(number, int) else normal(5)
+    loaded = compare(code, {"A": a, "F": number})
+    assert "*F" not in header(loaded.made)
+
+
+def test_numbers_that_shape_the_code_are_no_arguments() -> None:
+    code = "function f(A[N], W) -> (B) { B[n : N] = +(A[n + w]), w < W; }"
+    loaded = compare(code, {"A": normal(9), "W": 3})
+    assert [a.buffer for a in loaded.made.arguments] == ["A", "B"]
+    assert "W = 3 is compiled in" in header(loaded.made)
+
+
+def test_arrays_without_elements_may_be_null() -> None:
+    loaded = Loaded(ahead(MATMUL, {"A": np.zeros((0, 4), np.float32), "B": np.zeros((4, 3), np.float32)}))
+    b = np.zeros((4, 3), np.float32)
+    assert loaded.call(None, b.ctypes.data, None, None) == 0
+
+
+def test_wrong_calls_are_refused() -> None:
+    loaded = Loaded(ahead(MATMUL, {"A": (4, 4), "B": (4, 4)}))
+    a, b, c = (np.ones((4, 4), np.float32) for _ in range(3))
+    room = np.zeros(loaded.size + 1, np.uint8).ctypes.data
+    x, y, z = (array.ctypes.data for array in (a, b, c))
+    assert loaded.call(x, y, z, room) == 0
+    assert [loaded.call(*p, room) for p in ((None, y, z), (x, None, z), (x, y, None))] == [1, 1, 1]
+    assert [loaded.call(*p, room) for p in ((x + 2, y, z), (x, y + 1, z), (x, y, z + 3))] == [2, 2, 2]
+    assert [loaded.call(x, y, p, room) for p in (x, y, x + 60, x - 60, y - 60, y + 60)] == [3] * 6
+    both = np.ones(32, np.float32).ctypes.data
+    assert loaded.call(both, y, both + 64, room) == 0  # side by side is no overlap
+    assert loaded.call(x, x, z, room) == 0  # inputs may
+
+
+def test_a_workspace_that_is_needed_must_be_there() -> None:
+    loaded = Loaded(ahead(SOFTMAX, {"X": (4, 4000)}))
+    x, y = np.ones((4, 4000), np.float32), np.ones((4, 4000), np.float32)
+    assert loaded.call(x.ctypes.data, y.ctypes.data, None) == (1 if loaded.size else 0)
+
+
+@pytest.mark.parametrize("target", PROCESSORS)
+def test_objects_for_other_processors_import_nothing(target: str) -> None:
+    allowed: set[str] = set()  # the literal list of what an object may import
+    for code, inputs in ((MATMUL, {"A": (33, 17), "B": (17, 9)}), (SOFTMAX, {"X": (7, 300)})):
+        made = ahead(code, inputs, target=target)
+        assert undefined_symbols(made.object_file()) <= allowed
+        assert made.assembly()
+        assert made.object_file() == ahead(code, inputs, target=target).object_file()
+
+
+def test_names_that_c_does_not_have() -> None:
+    code = "function f(A'[N], A_[N], Int[N]) -> (B') { B' = A' + A_ + Int; }"
+    made = ahead(code, {"A'": (3,), "A_": (3,), "Int": (3,)})
+    assert len(set(made.names)) == 4
+    assert all(n.isidentifier() for n in made.names)
+
+
+def test_targets_that_are_none() -> None:
+    for name in ("opencl", "reference", "x86-64-v9", ""):
+        with pytest.raises(TileError, match="TILE0508"):
+            target_named(name)
