@@ -120,8 +120,8 @@ def console(text: str, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     codes = [call(shlex.split(line)[2:]) for line in text.splitlines() if line.startswith("$ tilec ")]
     told = capsys.readouterr().err.rstrip("\n")
-    assert bool(told) == any(codes)
-    return told
+    assert ("[TILE" in told) >= any(codes)
+    return told if "[TILE" in told else ""  # a command may say what it has written
 
 
 def compiled(block: Block) -> None:
