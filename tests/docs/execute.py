@@ -61,30 +61,31 @@ class Page:
             yield Difference(block.line, block.text, got, block.start, block.start + len(block.text))
 
     def _python(self, block: Block) -> Iterator[Difference]:
-        """Statement by statement, as typed at a prompt; an exception is a difference too."""
-        self.printed = ""
-        lines = block.text.splitlines()
+        """Statement by statement, as typed at a prompt; an exception ends the test with its traceback."""
+        lines = block.text.splitlines(keepends=True)
+        output, self.printed = io.StringIO(), ""
         for statement in ast.parse(block.text).body:
-            last = lines[(statement.end_lineno or 0) - 1]
-            arrow = _ARROW.search(last)
-            got = self._statement(statement, bool(arrow))
-            self.printed += got
-            if arrow and not agrees(arrow[1], got):
-                offset = block.start + sum(len(line) + 1 for line in lines[: (statement.end_lineno or 0) - 1])
-                place = offset + arrow.start(1), offset + arrow.end(1)
-                yield Difference(block.line + (statement.end_lineno or 0), arrow[1] + "\n", got.strip("\n"), *place)
+            last = (statement.end_lineno or 1) - 1
+            arrow = _ARROW.search(lines[last].rstrip("\n"))
+            begin = output.tell()
+            with contextlib.redirect_stdout(output):
+                self._statement(statement, bool(arrow))
+            got = output.getvalue()[begin:]
+            if arrow is None:
+                self.printed += got
+            elif not agrees(arrow[1], got):
+                start = block.start + sum(map(len, lines[:last])) + arrow.start(1)
+                end = start + len(arrow[1])
+                yield Difference(block.line + last + 1, arrow[1] + "\n", got.strip("\n"), start, end)
 
-    def _statement(self, statement: ast.stmt, show: bool) -> str:
-        """What a statement prints, or the repr of its value where it prints nothing and `show` is true."""
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            if show and isinstance(statement, ast.Expr):
-                value = eval(compile(ast.Expression(statement.value), "<page>", "eval"), self.names)
-                if not output.getvalue():
-                    print(repr(value))
-            else:
-                exec(compile(ast.Module([statement], []), "<page>", "exec"), self.names)
-        return output.getvalue()
+    def _statement(self, statement: ast.stmt, show: bool) -> None:
+        """Runs a statement; where it is an expression and `show` is true, prints its repr unless it is None."""
+        if show and isinstance(statement, ast.Expr):
+            value = eval(compile(ast.Expression(statement.value), "<page>", "eval"), self.names)
+            if value is not None:
+                print(repr(value))
+        else:
+            exec(compile(ast.Module([statement], []), "<page>", "exec"), self.names)
 
 
 def console(block: Block) -> Iterator[Difference]:

@@ -4,11 +4,12 @@ What a block's language says a test does with it:
 
     tile      parsed and checked; its in-file tests run. With `title="NAME"` it is also a file for what follows.
     python    run, in order, in one namespace for each page. `statement  # -> text` compares what the statement prints,
-              or its value; a `text` block right below compares all that the block prints.
+              or its value; a `text` block right below compares the rest that it prints.
     console   `$ command` lines are run, in order, in the page's folder; the lines below one are its output.
     (others)  with a title: written to a file for what follows.
 
-Anything else needs `<!-- not run: the reason -->` on the line above. In expected text, `...` stands for anything.
+Anything else needs `<!-- not run: the reason -->` on the line above; so marked, a titled program is only written. In
+expected text, `...` stands for anything.
 """
 
 from __future__ import annotations
