@@ -34,6 +34,15 @@ def blocks() -> dict[str, str]:
     }
 
 
+def items() -> list[str]:
+    """Every function and test of the programs of the project, each as a program of its own."""
+    found = []
+    for text in (*examples().values(), *blocks().values(), *SEEDS):
+        program = parse(text)
+        found += [text[i.span.start : i.span.end] for i in (*program.functions, *program.tests)]
+    return found
+
+
 def conformance() -> list[str]:
     """The programs of the shared conformance data that parse; none where it is absent."""
     if not CONFORMANCE.exists():

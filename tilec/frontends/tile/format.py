@@ -28,7 +28,7 @@ def format_text(text: str, name: str = "<string>") -> str:
     """
     source = parse(text, name).source
     result = _formatted(source)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if "//" in text or "/*" in text else 0):
         previous, result = result, _formatted(Source(name, result))
         if result == previous:
             break

@@ -111,7 +111,8 @@ STEP = 2
 def render(doc: Doc, width: int, start: int = 0) -> str:
     """The text of `doc`, its first line not indented, every other by at least `start` spaces."""
     printer = _Printer(width)
-    stack: list[_Item] = [(start, True, doc)]
+    breaks = is_broken(doc) or start + flat_width(doc) > width
+    stack: list[_Item] = [(start, breaks, doc)]
     printer.column = start
     while stack:
         depth, breaks, node = stack.pop()
@@ -131,7 +132,7 @@ def render(doc: Doc, width: int, start: int = 0) -> str:
                 stack.append((depth + STEP, breaks, content))
             case Group(content, broken):
                 flat_item = (depth, False, content)
-                fits = not broken and _fits(flat_item, stack, width - printer.column)
+                fits = not breaks or (not broken and _fits(flat_item, stack, width - printer.column))
                 stack.append(flat_item if fits else (depth, True, content))
     return "".join(printer.out)
 
