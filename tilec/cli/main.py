@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import cache, check, compile, explain, fmt, new, opt, run, test
+from tilec.cli import cache, check, compile, config, doctor, explain, fmt, new, opt, passes, run, test
 from tilec.errors import TileError, error
 
 
@@ -77,6 +77,9 @@ app.command(name="fmt")(guarded(fmt.command))
 app.command(name="test")(guarded(test.command))
 app.command(name="new")(guarded(new.command))
 app.command(name="compile")(guarded(compile.command))
+app.command(name="config")(guarded(config.command))
+app.command(name="doctor")(guarded(doctor.command))
+app.command(name="passes")(guarded(passes.command))
 app.add_typer(cache.app, name="cache")
 cache.app.command(name="info")(guarded(cache.info))
 cache.app.command(name="clear")(guarded(cache.clear))

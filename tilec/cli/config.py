@@ -1,0 +1,29 @@
+"""Floor 6: `tilec config`."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import typer
+
+
+def command(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
+    """List every setting with its value, where the value comes from, and what it means."""
+    from tilec.configuration import config, project_file, user_file
+
+    found = config.list()
+    if as_json:
+        shown = {
+            s.name: {"value": s.value, "origin": s.origin, "default": s.about.default, "type": s.about.type}
+            | {"variable": s.about.variable, "doc": s.about.doc, "allowed": s.about.allowed}
+            for s in found
+        }
+        print(json.dumps(shown))
+        return 0
+    for setting in found:
+        print(f"{setting.name} = {json.dumps(setting.value)}  ({setting.origin})")
+        print(f"    {setting.about.doc}\n    {setting.about.variable}: {setting.about.allowed}")
+    project = project_file(os.getcwd()) or "pyproject.toml, of which there is none here"
+    print(f"\nfiles: {user_file()}; [tool.tilec] of {project}")
+    return 0
