@@ -27,7 +27,7 @@ from tilec.image import SCHEMA, Image, decode, encode
 from tilec.options import Options
 from tilec.runtime import argument
 from tilec.saved import image_of, revive
-from tilec.store import Store, open_store, settings
+from tilec.store import Store, open_store, place
 from tilec.target import Target
 
 _log = logging.getLogger("tilec")
@@ -73,7 +73,7 @@ def cached(request: Request, compile: Callable[[], Executable], source: Source |
     """
     if request.target.backend != "llvm" or request.target.device != "host":
         return compile()
-    store = open_store(settings())
+    store = open_store(place())
     exact = request.key(True)
     if store is None:
         return _flights.shared(exact, compile)

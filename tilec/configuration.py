@@ -119,7 +119,7 @@ def _project_values(path: Path) -> dict[str, Any]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter where there is no home
         return ""
     except (OSError, ValueError) as reason:
         raise error("TILE0701", f"cannot read {str(path)!r}: {getattr(reason, 'strerror', None) or reason}") from None

@@ -26,6 +26,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from tilec import seal
+from tilec.configuration import config
 from tilec.files import TEMPORARY, distrust, read_with_status, write_whole
 
 _log = logging.getLogger("tilec")
@@ -44,28 +45,26 @@ class CacheWarning(RuntimeWarning):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Place:
     """Where compiled programs are kept, None for nowhere, and how many bytes they may take together."""
 
     directory: Path | None
     limit: int = DEFAULT_LIMIT
 
 
-def settings() -> Settings:
-    """From the environment: TILEC_CACHE=0 for none, TILEC_CACHE_DIR, TILEC_CACHE_SIZE in bytes."""
-    if os.environ.get("TILEC_CACHE", "").strip().lower() in ("0", "off", "no", "false"):
-        return Settings(None)
-    size = os.environ.get("TILEC_CACHE_SIZE", "")
-    limit = int(size) if size.isdecimal() and len(size) < 20 else DEFAULT_LIMIT
-    if given := os.environ.get("TILEC_CACHE_DIR"):
-        return Settings(Path(given).absolute(), limit)
-    return Settings(user_cache_path("tilec"), limit)
+def place() -> Place:
+    """As the settings `cache`, `cache_dir` and `cache_size` say here and now; raises what `tilec.config` raises."""
+    settings = config.loaded().settings
+    if not settings.cache:
+        return Place(None, settings.cache_size)
+    directory = Path(settings.cache_dir) if settings.cache_dir else user_cache_path("tilec")
+    return Place(directory, settings.cache_size)
 
 
 @cache
-def open_store(settings: Settings) -> Store | None:
-    """The process's one store for these settings."""
-    return None if settings.directory is None else Store(settings.directory, settings.limit)
+def open_store(place: Place) -> Store | None:
+    """The process's one store at a place."""
+    return None if place.directory is None else Store(place.directory, place.limit)
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,13 +9,13 @@ import llvmlite.binding as llvm
 
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.target import triple_of
-from tilec.store import open_store, settings
+from tilec.store import open_store, place
 from tilec.target import Target
 
 
 def support_code(text: str, target: Target) -> bytes:
     """As `jit.object_code`, looked up first in the disk cache."""
-    store = open_store(settings())
+    store = open_store(place())
     if store is None:
         return jit.object_code(text, target)
     version = list(llvm.llvm_version_info)

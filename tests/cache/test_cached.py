@@ -19,7 +19,7 @@ from tilec import api, build, identity
 from tilec.errors import TileError
 from tilec.executable import Executable
 from tilec.options import Options
-from tilec.store import Store, open_store, settings
+from tilec.store import Store, open_store, place
 from tilec.text.graph_text import print_graph
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ X = np.arange(12, dtype=np.float32)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("TILEC_CACHE", "1")
     monkeypatch.setenv("TILEC_CACHE_DIR", str(tmp_path / "cache"))
-    found = open_store(settings())
+    found = open_store(place())
     assert found is not None
     yield found
     open_store.cache_clear()

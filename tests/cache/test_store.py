@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import tilec
 from tilec import seal, store
-from tilec.store import CacheWarning, Settings, Store, settings
+from tilec.store import CacheWarning, Place, Store, place
 
 ROOT = Path(__file__).parents[2]
 KEY, OTHER = b"a key", b"another key"
@@ -197,9 +198,9 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_no_home_directory() -> None:
     code = (
         "import pathlib, pwd, warnings, os\n"
-        "from tilec.store import Store, settings\n"
+        "from tilec.store import Store, place\n"
         "with warnings.catch_warnings(record=True) as seen:\n"
-        "    store = Store(settings().directory)\n"
+        "    store = Store(place().directory)\n"
         "    store.put(b'k', b'v'); store.get(b'k'); store.put(b'k', b'v')\n"
         "print(len(seen), seen[0].message)\n"
     )
@@ -215,17 +216,19 @@ def test_a_relative_directory_is_nowhere() -> None:
     assert not Path("~").exists()
 
 
-def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_settings_decide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TILEC_CACHE", "0")
-    assert settings() == Settings(None)
+    assert place().directory is None
     monkeypatch.setenv("TILEC_CACHE", "1")
     monkeypatch.setenv("TILEC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setenv("TILEC_CACHE_SIZE", "1000")
-    assert settings() == Settings(tmp_path, 1000)
+    monkeypatch.setenv("TILEC_CACHE_SIZE", "2M")
+    assert place() == Place(tmp_path, 2 << 20)
+    with tilec.config(cache_size=1000, cache_dir=tmp_path / "other"):
+        assert place() == Place(tmp_path / "other", 1000)
     monkeypatch.delenv("TILEC_CACHE_DIR")
-    monkeypatch.setenv("TILEC_CACHE_SIZE", "a lot")
-    assert settings().limit == store.DEFAULT_LIMIT
-    assert "tilec" in str(settings().directory)
+    monkeypatch.delenv("TILEC_CACHE_SIZE")
+    assert place().limit == store.DEFAULT_LIMIT
+    assert "tilec" in str(place().directory)
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def info(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) 
     if as_json:
         print(json.dumps(found))
         return 0
-    print(f"directory: {found['directory'] or 'none: the cache is off (TILEC_CACHE)'}")
+    print(f"directory: {found['directory'] or 'none: the cache is off'}")
     if found["directory"]:
         usable = "yes" if found["problem"] is None else f"no: {found['problem']}"
         print(f"usable: {usable}\nentries: {found['entries']}\nbytes: {found['bytes']} of at most {found['limit']}")
@@ -25,9 +25,9 @@ def info(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) 
 
 def clear(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
     """Delete everything that is kept."""
-    from tilec.store import open_store, settings
+    from tilec.store import open_store, place
 
-    store = open_store(settings())
+    store = open_store(place())
     count = 0 if store is None else store.clear()
     print(json.dumps({"deleted": count}) if as_json else f"{count} files deleted")
     return 0
@@ -36,9 +36,9 @@ def clear(as_json: bool = typer.Option(False, "--json", help="Report as JSON."))
 def verify(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
     """Read everything that is kept and delete what is damaged or not ours; exit code 1 where there was any."""
     from tilec.errors import error
-    from tilec.store import Unusable, open_store, settings
+    from tilec.store import Unusable, open_store, place
 
-    store = open_store(settings())
+    store = open_store(place())
     try:
         good, bad = (0, 0) if store is None else store.verify()
     except (Unusable, OSError) as reason:
@@ -50,9 +50,9 @@ def verify(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")
 
 def state() -> dict[str, Any]:
     """The cache as a JSON value; `problem` says why it cannot be used."""
-    from tilec.store import Unusable, open_store, settings
+    from tilec.store import Unusable, open_store, place
 
-    given = settings()
+    given = place()
     store = open_store(given)
     if store is None:
         return {"directory": None, "limit": given.limit, "entries": 0, "bytes": 0, "problem": None}
