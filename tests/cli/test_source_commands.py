@@ -6,6 +6,7 @@ import io
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_fmt_reads_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     stdin(monkeypatch, UGLY)
     assert call(["fmt", "-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["<stdin>"] == {"changed": True, "diagnostics": [], "text": NEAT}
+
+
+def test_fmt_keeps_any_character() -> None:
+    command = [sys.executable, "-m", "tilec", "fmt", "-"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    text = "// größer × 2 \U0001f600\n" + NEAT
+    done = subprocess.run(command, input=text.encode(), capture_output=True, env=environment, timeout=60)
+    assert (done.returncode, done.stdout.decode()) == (0, text)
 
 
 def test_fmt_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,8 @@ def items() -> list[str]:
     found = []
     for text in (*examples().values(), *blocks().values(), *SEEDS):
         program = parse(text)
-        found += [text[i.span.start : i.span.end] for i in (*program.functions, *program.tests)]
+        spans = [f.span for f in program.functions] + [t.span for t in program.tests]
+        found += [text[span.start : span.end] for span in spans]
     return found
 
 

@@ -64,7 +64,8 @@ def _written(outcome: Outcome, quiet: bool) -> Outcome:
     if outcome.diagnostics:
         return outcome
     if outcome.file == sources.STDIN:
-        sys.stdout.write("" if quiet else outcome.after)
+        if not quiet:
+            sys.stdout.buffer.write(outcome.after.encode())  # UTF-8 whatever the terminal's encoding, as it was read
         return outcome
     try:
         if outcome.changed:
