@@ -14,7 +14,7 @@ from tilec.expr import IndexValue, read
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.calls import cast_target, lookup, value
-from tilec.frontends.tile.complaints import gradients, not_affine, plural, unknown_function
+from tilec.frontends.tile.complaints import gradients, plural, unknown_function
 from tilec.frontends.tile.indices import affine, check_coefficients
 from tilec.frontends.tile.scalars import convert, fold
 from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, Name, Number, Ternary, Unary
@@ -181,7 +181,8 @@ def _combine(at: Binary, a: Affine, c: Affine) -> Affine | None:
                 raise error("TILE0216", "division by zero in an index value", at.right.span)
             return a * (1 / Fraction(c.const))
         case "/":
-            raise not_affine(at.span, "a division by an index variable; convert it with as_float(i, 32)")
+            help = "a float says which quotient is meant, as in '1.0 / (i + 1)' or 'as_float(j, 32) / i'"
+            raise error("TILE0205", "an integer is divided by an index variable", at.span, help=help)
     return None
 
 
