@@ -3,7 +3,8 @@
     python benchmarks/cold_warm.py [rounds]
 
 Times are of the call alone, after `import tilec, tilec.api`: the first call of a process pays for everything that is
-loaded on demand. `again` is a second call in the same process. Medians over the rounds; all processes run one by one.
+loaded on demand. `cpu` is the processor time of the warm call, which other work on the machine does not lengthen;
+`again` is a second call in the same process. Medians over the rounds; all processes run one by one.
 A process of a cached program is also checked to import neither Lark nor any pass.
 """
 
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,40 +44,46 @@ import tilec, tilec.api
 file, function, inputs = json.loads(sys.argv[1])
 times = []
 for _ in range(2):
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     tilec.compile(f"examples/{file}.tile", function=function, **inputs)
-    times.append(time.perf_counter() - started)
+    times += [time.perf_counter() - started, time.process_time() - used]
 loaded = any(n == "lark" or n.startswith("tilec.passes") for n in sys.modules)
 print(json.dumps([*times, loaded]))
 """
 
 
-def measure(case: tuple[str, str | None, dict[str, Any]], directory: str) -> tuple[float, float, bool]:
-    """Milliseconds of the first and the second call in a new process, and whether anything was compiled."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Milliseconds of the first and the second call of a process; `compiled`: Lark or a pass was imported."""
+
+    first: float
+    cpu: float
+    again: float
+    compiled: bool
+
+
+def measure(case: tuple[str, str | None, dict[str, Any]], directory: str) -> Sample:
     environment = {**os.environ, "TILEC_CACHE": "1", "TILEC_CACHE_DIR": directory}
     command = [sys.executable, "-c", CHILD, json.dumps(case)]
-    first, second, loaded = json.loads(subprocess.check_output(command, cwd=ROOT, env=environment))
-    return first * 1e3, second * 1e3, loaded
+    first, cpu, again, _, loaded = json.loads(subprocess.check_output(command, cwd=ROOT, env=environment))
+    return Sample(first * 1e3, cpu * 1e3, again * 1e3, loaded)
 
 
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print(f"{'example':24} {'cold ms':>9} {'warm ms':>9} {'again ms':>9}   (medians of {rounds}; best warm)")
+    print(f"{'example':24} {'cold ms':>9} {'warm ms':>9} {'cpu ms':>9} {'again ms':>9}   medians of {rounds}")
     slow = 0
     for case in CASES:
         cold, warm = [], []
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as directory:
-                os.chmod(directory, 0o700)
                 cold.append(measure(case, directory))
                 warm.append(measure(case, directory))
-        assert not any(loaded for _, _, loaded in warm), "a cached program was compiled again"
-        first = statistics.median(t for t, _, _ in warm)
-        again = statistics.median(t for _, t, _ in warm)
+        assert not any(s.compiled for s in warm), "a cached program was compiled again"
+        row = [[s.first for s in cold], [s.first for s in warm], [s.cpu for s in warm], [s.again for s in warm]]
         name = f"{case[0]}.{case[1]}" if case[1] else case[0]
-        best = min(t for t, _, _ in warm)
-        print(f"{name:24} {statistics.median(t for t, _, _ in cold):9.1f} {first:9.1f} {again:9.1f}   ({best:.1f})")
-        slow += first >= 20
+        print(f"{name:24} " + " ".join(f"{statistics.median(column):9.1f}" for column in row), flush=True)
+        slow += statistics.median(row[2]) >= 20
     return int(slow > 0)
 
 

@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Request:
         content = {
             "schema": SCHEMA,
             "compiler": [dict(versions()), fingerprint()],
-            "target": asdict(self.target),
-            "options": asdict(self.options),
+            "target": repr(self.target),
+            "options": repr(self.options),
             "program": [self.form, self.text, self.function, *self.remarks],
             "signature": entries,
             "constants": {n: _digest(v) for n, v in self.constants.items()},

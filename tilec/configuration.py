@@ -126,6 +126,8 @@ def _text(path: Path) -> str:
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
+    if not text.strip():  # most users have no file: no need to load the parser
+        return {}
     import tomllib
 
     try:
