@@ -26,10 +26,10 @@ from tilec.target import Target
 
 _SIZE = re.compile(r"[0-9]{1,19}\Z")
 
-ProgramLike: TypeAlias = str | Path | TileProgram | Graph
+ProgramLike: TypeAlias = str | Path | Source | TileProgram | Graph
 
 
-def parse(program: str | Path) -> TileProgram:
+def parse(program: str | Path | Source) -> TileProgram:
     """Parses Tile text, or the file that a path names; raises TileError.
 
     A string with a brace or a line break, and a blank one, is text; any other string is a path.
@@ -50,8 +50,10 @@ def parse_text(text: str, name: str) -> TileProgram:
     return parse(text, name)
 
 
-def source_of(program: str | Path) -> Source:
+def source_of(program: str | Path | Source) -> Source:
     """The text that a program stands for, read from a file where it is a path; raises TileError."""
+    if isinstance(program, Source):
+        return program
     if isinstance(program, str) and ("{" in program or "\n" in program or not program.strip()):
         return Source("<string>", program)
     if not isinstance(program, str | os.PathLike):

@@ -27,6 +27,7 @@ from functools import cache
 from typing import Any
 
 from tilec.backends.llvm import jit
+from tilec.backends.llvm.support import support_code
 from tilec.backends.llvm.target import host, is_x86, triple_of
 
 _SPIN = 1000  # pauses of about 40 ns
@@ -232,7 +233,7 @@ _IMPORTS = ("PyThread_acquire_lock", "PyThread_release_lock")
 @cache
 def _code() -> jit.Library:
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
-    return jit.load(jit.object_code(pool_text(), host()), ["work", "fork_join"], imports)
+    return jit.load(support_code(pool_text(), host()), ["work", "fork_join"], imports)
 
 
 class Pool:

@@ -22,7 +22,7 @@ _SUFFIXES = {"graph": ".graph", "loops": ".loops", "llvm": ".ll", "asm": ".s", "
 
 
 def command(
-    file: str = typer.Argument(..., help="A .tile file."),
+    file: str = typer.Argument(..., help="A .tile file; '-' for standard input."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
     emit: str = typer.Option("llvm", "--emit", metavar="KIND,...", help=f"{', '.join(KINDS)}."),
     shapes: list[str] = typer.Option(
@@ -72,6 +72,7 @@ def compile_file(
     """One function of a file, compiled ahead of time; raises TileError."""
     from tilec import api
     from tilec.ahead import compile_ahead, target_named
+    from tilec.cli import sources
     from tilec.cli.inputs import read_inputs
     from tilec.cli.shapes import signature
     from tilec.frontends.tile.elaborate import elaborate
@@ -80,7 +81,7 @@ def compile_file(
     fixed = read_inputs(constants, [], 0)
     given: Mapping[str, Any] = signature(shapes)
     given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
-    found = elaborate(api.parse_file(file), function, given)
+    found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
     graph = api.mark_constants(found.graph, fixed)
     return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)

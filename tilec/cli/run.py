@@ -16,7 +16,7 @@ from tilec.cli.interrupt import interruptible
 
 
 def command(
-    file: str = typer.Argument(..., help="A .tile file."),
+    file: str = typer.Argument(..., help="A .tile file; '-' for standard input."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function to run, where there are several."),
     inputs: list[str] = typer.Option([], "-i", "--input", metavar="NAME=VALUE", help="FILE.npy, FILE.npz:KEY, number."),
     random: list[str] = typer.Option([], "--random", metavar="NAME:TYPE", help="Random values, e.g. A:f32[64,64]."),
@@ -31,13 +31,14 @@ def command(
     For example: tilec run examples/softmax.tile --random X:f32[4,10] -o Y=y.npy
     """
     from tilec import api
+    from tilec.cli import sources
     from tilec.cli.inputs import inputs_given_by, output_paths, read_inputs, save
 
     values = read_inputs(inputs, random, seed)
     paths = output_paths(outputs)
     started = time.perf_counter()
     with inputs_given_by("-i NAME=FILE.npy, -i NAME=NUMBER or --random NAME:f32[64,64]"):
-        executable = api.compile_for(api.parse_file(file), target, function, values)
+        executable = api.compile_for(sources.source(file), target, function, values)
     compiled = time.perf_counter() - started
     arguments = {n: v for n, v in values.items() if n in executable.params}
     arrays = dict(zip(executable.results, interruptible(lambda: executable.run((), arguments))))

@@ -7,6 +7,10 @@ import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tilec.errors import Source
 
 STDIN = "-"
 
@@ -21,6 +25,13 @@ def read(file: str) -> str:
     except (OSError, ValueError, AttributeError) as reason:
         raise error("TILE0701", f"cannot read {file!r}: {getattr(reason, 'strerror', None) or reason}") from None
     return decode(data, shown(file))
+
+
+def source(file: str) -> Source:
+    """A program's text with its name; raises TileError TILE0006, TILE0701."""
+    from tilec.errors import Source
+
+    return Source(shown(file), read(file))
 
 
 def shown(file: str) -> str:
