@@ -31,7 +31,8 @@ from tilec.partition import Partition
 
 CHEAP = 2  # cost up to which work may be repeated
 EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
-MAX_COST = 64  # of one inlined expression; also bounds its depth
+MAX_COST = 64  # of one inlined expression
+MAX_DEPTH = 64  # of Lets inlined into one another: what costs nothing, as a transposition, is bounded by this alone
 MAX_GROUP_COST = 1024
 MAX_OPERANDS = 24  # tensors that one kernel reads
 _CHEAP_OPS = frozenset({
@@ -80,11 +81,13 @@ class _Pointwise:
 
     cost: int
     reads: dict[str, bool]
+    depth: int = 1  # Lets that are inlined into one another
 
 
 class _Fuser:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self._results = frozenset(graph.results)
         self._shapes = {n: tuple(map(integer, t.shape)) for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
         for let in graph.lets:
@@ -140,12 +143,14 @@ class _Fuser:
 
     def _combined(self, cost: int, operands: list[tuple[str, bool]]) -> _Pointwise:
         reads: dict[str, bool] = {}
+        depth = 1
         for name, aligned in operands:
             inner = self._inlined.get(name)
             cost += inner.cost if inner else 0
+            depth = max(depth, 1 + inner.depth if inner else 1)
             for n, own in (inner.reads if inner else {name: True}).items():
                 reads[n] = reads.get(n, True) and own and aligned
-        return _Pointwise(cost, reads)
+        return _Pointwise(cost, reads, depth)
 
     # --- decisions ----------------------------------------------------------------------------------------------------
 
@@ -166,7 +171,7 @@ class _Fuser:
             self._open(let, how)
 
     def _may_inline(self, name: str, how: _Pointwise) -> bool:
-        if name in self._graph.results or how.cost > MAX_COST or len(how.reads) > MAX_OPERANDS // 2:
+        if name in self._results or how.cost > MAX_COST or how.depth > MAX_DEPTH or len(how.reads) > MAX_OPERANDS // 2:
             return False
         evaluations = [points for _, points in self._readers.get(name, ())]
         if -1 in evaluations:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tilec.fresh import FreshNames
 from tilec.graph import Apply, Custom, Graph, Let, Remat
-from tilec.rewrite import rename_operands
+from tilec.rewrite import map_subgraphs, names, rename_operands, with_lets
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,38 +28,26 @@ class Options:
 
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
-    """The Graph without Remat and Custom nodes; the same object where there were none."""
-    if not any(isinstance(let.node, Remat | Custom) for let in graph.lets):
-        return graph
-    taken = {p.name for p in graph.params} | {n for let in graph.lets for n in let.names}
+    """The Graph without Remat and Custom nodes, in its sub-Graphs too; the same object where there were none."""
+    fresh = FreshNames(names(graph))
     lets: list[Let] = []
     for let in graph.lets:
         match let.node:
             case Remat(body=body, args=args) | Custom(forward=body, args=args):
-                lets.extend(_instance(run(body), args, let, taken))
+                lets.extend(_instance(run(body), args, let, fresh))
             case _:
-                lets.append(let)
-    return replace(graph, lets=tuple(lets))
+                lets.append(map_subgraphs(let, lambda g: run(g, options)))
+    return with_lets(graph, lets)
 
 
-def _instance(body: Graph, args: tuple[str, ...], outer: Let, taken: set[str]) -> list[Let]:
+def _instance(body: Graph, args: tuple[str, ...], outer: Let, fresh: FreshNames) -> list[Let]:
     """The Lets of `body` with its parameters bound and every other name fresh; they bind what `outer` bound."""
-    names = {p.name: a for p, a in zip(body.params, args, strict=True)}
+    new = {p.name: a for p, a in zip(body.params, args, strict=True)}
     lets = []
     for let in body.lets:
-        node = rename_operands(let.node, names)
-        for n in let.names:
-            names[n] = _fresh(n, taken)
-        lets.append(replace(let, names=tuple(names[n] for n in let.names), node=node))
+        node = rename_operands(let.node, new)
+        new.update((n, fresh.like(n)) for n in let.names)
+        lets.append(replace(let, names=tuple(new[n] for n in let.names), node=node))
     for name, result, type_ in zip(outer.names, body.results, outer.types, strict=True):
-        lets.append(Let((name,), Apply("ident", (names[result],)), (type_,), span=outer.span))
+        lets.append(Let((name,), Apply("ident", (new[result],)), (type_,), span=outer.span))
     return lets
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    found, n = name, 1
-    while found in taken:
-        n += 1
-        found = f"{name}.{n}"
-    taken.add(found)
-    return found

@@ -41,13 +41,15 @@ After:
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from tilec.boxes import integer
 from tilec.errors import error
+from tilec.fresh import FreshNames
 from tilec.loops import (
     Alloc,
     Branch,
@@ -61,6 +63,7 @@ from tilec.loops import (
     Repeat,
     Step,
 )
+from tilec.verify_program import root
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,17 @@ def hoist(program: Program) -> Program:
         return program
     kernels = tuple(_without_allocations(k, own[k.name]) for k in program.kernels)
     buffers: dict[str, Buffer] = {b.name: b for b in program.buffers}
+    names = FreshNames(frozenset(buffers))
+
+    def declare(buffer: Buffer) -> str:
+        name = names.like(buffer.name)
+        buffers[name] = replace(buffer, name=name)
+        return name
 
     def visit(step: Step) -> Step:
         match step:
             case Launch():
-                return replace(step, args=(*step.args, *(_declare(b, buffers) for b in own[step.kernel])))
+                return replace(step, args=(*step.args, *map(declare, own[step.kernel])))
             case Repeat():
                 return replace(step, test=tuple(map(visit, step.test)), steps=tuple(map(visit, step.steps)))
             case Branch():
@@ -129,15 +138,6 @@ def _without_allocations(kernel: Kernel, own: list[Buffer]) -> Kernel:
     return replace(kernel, params=(*kernel.params, *params), body=body)
 
 
-def _declare(buffer: Buffer, buffers: dict[str, Buffer]) -> str:
-    name, n = buffer.name, 1
-    while name in buffers:
-        n += 1
-        name = f"{buffer.name}.{n}"
-    buffers[name] = replace(buffer, name=name)
-    return name
-
-
 # --- lifetimes --------------------------------------------------------------------------------------------------------
 
 
@@ -149,10 +149,10 @@ def lifetimes(program: Program) -> list[Life]:
     last: dict[str, int] = {}
     for moment, names in _moments(program):
         for name in names:
-            name = buffers[name].base or name
+            name = root(buffers[name], buffers).name
             first.setdefault(name, moment)
             last[name] = moment
-    kept = {buffers[n].base or n for step in program.init for n in _touched(step)}
+    kept = {root(buffers[n], buffers).name for step in program.init for n in _touched(step)}
     return [
         Life(b.name, size_of(b), 0 if b.name in kept else first[b.name], end if b.name in kept else last[b.name])
         for b in program.buffers
@@ -197,18 +197,34 @@ def size_of(buffer: Buffer) -> int:
 def assign(lives: list[Life], alignment: int) -> tuple[dict[str, int], int]:
     """Byte offset of every buffer, and the size of the arena. Raises TileError TILE0414."""
     places: dict[str, int] = {}
-    placed: list[tuple[int, int, Life]] = []  # (offset, end, life), by offset
+    placed = _Placed()
     arena = 0
     for life in sorted(lives, key=lambda b: (-b.size, b.first, b.name)):
-        offset = 0
-        for start, end, other in placed:
-            if other.first <= life.last and life.first <= other.last:
-                if offset + life.size <= start:
-                    break
-                offset = max(offset, -(-end // alignment) * alignment)
-        if offset + life.size >= 1 << 63:
-            raise error("TILE0414", f"the program needs {offset + life.size} bytes of memory")
-        insort(placed, (offset, offset + life.size, life), key=lambda p: (p[0], p[1]))
+        offset = placed.gap(life)
+        end = offset + life.size
+        after = -(-end // alignment) * alignment
+        if after >= 1 << 63:
+            raise error("TILE0414", f"the program needs {end} bytes of memory", help="make the tensors smaller")
+        placed.add(offset, after, life)
         places[life.name] = offset
-        arena = max(arena, offset + life.size)
+        arena = max(arena, end)
     return places, arena
+
+
+class _Placed:
+    """Buffers that have their places, by offset: rows of an int64 array, so that a search is a few array operations."""
+
+    def __init__(self) -> None:
+        self._rows = np.zeros((4, 0), np.int64)  # start, aligned end, first and last moment
+
+    def gap(self, life: Life) -> int:
+        """The lowest offset at which `life` overlaps no buffer that is alive at the same time."""
+        starts, ends, first, last = self._rows
+        meets = (first <= life.last) & (last >= life.first)
+        free = np.maximum.accumulate(np.append(0, ends[meets]))  # from where on the memory up to each start is free
+        fits = starts[meets] - free[:-1] >= life.size
+        return int(free[np.argmax(fits)] if fits.any() else free[-1])
+
+    def add(self, start: int, end: int, life: Life) -> None:
+        at = int(np.searchsorted(self._rows[0], start, "right"))
+        self._rows = np.insert(self._rows, at, (start, end, life.first, life.last), axis=1)

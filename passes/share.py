@@ -27,9 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tilec.canonical import canonical
-from tilec.expr import Const, Expr, walk
-from tilec.loops import Branch, Kernel, Launch, Let, Program, Repeat, Step, Store, While
-from tilec.loops import walk as statements
+from tilec.loops import Branch, Kernel, Launch, Program, Repeat, Step
+from tilec.text.loops_text import print_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Options:
 
 def run(program: Program, options: Options = Options()) -> Program:
     """The program with each kernel once; the same object where no two were equal."""
-    kept: dict[object, Kernel] = {}
+    kept: dict[str, Kernel] = {}
     names: dict[str, str] = {}
     for kernel in program.kernels:
         names[kernel.name] = kept.setdefault(_key(kernel), kernel).name
@@ -61,18 +60,6 @@ def run(program: Program, options: Options = Options()) -> Program:
     return replace(program, kernels=tuple(kept.values()), init=init, steps=steps)
 
 
-def _key(kernel: Kernel) -> object:
-    """Equal for kernels that do the same. Numbers are compared by their text: 0.0 is not -0.0, and NaN is itself."""
-    form = canonical(kernel)
-    values = [e for s in statements(form.body) for v in _values(s) for e in walk(v)]
-    return str([repr(e.value) for e in values if isinstance(e, Const)]), form
-
-
-def _values(stmt: object) -> list[Expr]:
-    match stmt:
-        case Store() | Let():
-            return [stmt.value]
-        case While():
-            return [stmt.condition]
-        case _:
-            return []
+def _key(kernel: Kernel) -> str:
+    """Equal for kernels that do the same. Text tells 0.0 from -0.0, and NaN is itself."""
+    return print_kernel(canonical(kernel))

@@ -34,7 +34,7 @@ from tilec.expr import Call, Const, Expr, Var, reads, transform
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType
 from tilec.rewrite import Context, rewrite
 from tilec.rewrite_expr import ExprRule, Look, apply_rules, expr_rule, same_expr
-from tilec.rules import broadcast
+from tilec.rules import broadcast, rounded
 
 INTEGERS = ("int", "uint")
 NUMBERS = ("int", "uint", "float")
@@ -102,6 +102,10 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("ident(x)", "x", ANYTHING),
 )
 RULES: tuple[ExprRule, ...] = tuple(expr_rule(p, r, *kinds) for p, r, kinds in _TABLE)
+_RULES_OF: dict[str, list[ExprRule]] = {}  # by the operation at the root, in the order of the table
+for _rule in RULES:
+    assert isinstance(_rule.pattern, Call)
+    _RULES_OF.setdefault(_rule.pattern.op, []).append(_rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +139,8 @@ def _step(expr: Expr, look: Look = _itself) -> Expr | None:
     if expr.op == "cast":
         return _cast(expr, look)
     if expr.op == "div":
-        return _divide(expr, look) or apply_rules(expr, RULES, look)
-    return apply_rules(expr, RULES, look)
+        return _divide(expr, look) or apply_rules(expr, _RULES_OF["div"], look)
+    return apply_rules(expr, _RULES_OF.get(expr.op, ()), look)
 
 
 def _cast(expr: Call, look: Look) -> Expr | None:
@@ -146,7 +150,7 @@ def _cast(expr: Call, look: Look) -> Expr | None:
         return value
     inner = look(value)
     if isinstance(inner, Const):
-        return exact_constant(inner.value, expr.dtype)
+        return exact_constant(rounded(inner), expr.dtype)
     if isinstance(inner, Call) and inner.op == "cast" and _superfluous(inner.args[0].dtype, inner.dtype, expr.dtype):
         return Call("cast", inner.args, expr.dtype)
     return None

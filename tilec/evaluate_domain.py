@@ -3,7 +3,7 @@
 A condition says that a rational affine form is an integer in [0, bound). All points lie in a box found by rational
 interval propagation and, where that leaves an index unbounded, from the linear combinations of the forms that give the
 index. The box is enumerated and filtered with exact integer arithmetic. This is on purpose independent of
-`tilec.domain`, which it checks.
+`tilec.domain`, which it checks, but for one question: where no box is found, whether the integer points have one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from typing import TypeAlias
 import numpy as np
 
 from tilec.affine import Affine, Poly
+from tilec.boxes import Unbounded
+from tilec.boxes import span as value_range
+from tilec.domain import normalise
 from tilec.errors import Span, error
+from tilec.graph import Constraint
 from tilec.numpy_semantics import Array
 
 Interval: TypeAlias = tuple[Fraction | None, Fraction | None]
@@ -113,11 +117,27 @@ def bounding_box(
     if box is None:
         return None
     result = []
-    for name, (low, high) in zip(indices, box):
+    for low, high in box:
         if low is None or high is None:
-            raise error("TILE0401", f"index '{name}' is unbounded", span, help="add a constraint, such as 'i < 10'")
+            return _exact_box(indices, conditions, span)
         result.append((ceil(low), floor(high)))
     return result
+
+
+def _exact_box(
+    indices: Sequence[str], conditions: Sequence[Condition], span: Span | None
+) -> list[tuple[int, int]] | None:
+    """As `bounding_box`, where the conditions bound the indices as integers only, or contradict each other as such."""
+    try:
+        given = [Constraint(c.form, c.bound) for c in conditions if c.bound is not None]
+        normal = normalise(tuple(indices), given)
+    except Unbounded as e:
+        help = f"use '{e}' alone as an index of some tensor, or add a constraint such as '{e} < 10'"
+        raise error("TILE0401", f"index '{e}' is unbounded", span, help=help) from None
+    if normal is None:
+        return None
+    box = {name: (0, extent - 1) for name, extent in zip(normal.indices, normal.extents)}
+    return [value_range(normal.values.get(i, Affine.var(i)), box) for i in indices]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ contraction; in Loops every access is in bounds, and `skip` is the only mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -105,19 +105,36 @@ def transform(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
-    """Every node, parents before children; data-dependent indices included."""
-    stack = [expr]
+    """Every node object once, all its parents before it, left before right; data-dependent indices included.
+
+    Linear in the number of node objects, however often they are shared: the reverse of a postorder from the right.
+    """
+    order: list[Expr] = []
+    seen: set[int] = set()
+    stack = [(expr, False)]
     while stack:
-        node = stack.pop()
-        yield node
-        if isinstance(node, Call):
-            stack.extend(reversed(node.args))
-        elif isinstance(node, Read):
-            stack.extend(i for i in reversed(node.access.indices) if not isinstance(i, Affine))
+        node, children_done = stack.pop()
+        if children_done:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((child, False) for child in _children(node))
+    return reversed(order)
+
+
+def _children(expr: Expr) -> Iterable[Expr]:
+    match expr:
+        case Call():
+            return expr.args
+        case Read():
+            return [i for i in expr.access.indices if not isinstance(i, Affine)]
+        case _:
+            return ()
 
 
 def reads(expr: Expr) -> list[Read]:
-    """All tensor reads of an expression, left to right."""
+    """All tensor reads of an expression, left to right, a shared one once."""
     return [e for e in walk(expr) if isinstance(e, Read)]
 
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import TypeAlias
 
 from tilec.expr import Expr, Read, transform
+from tilec.fresh import FreshNames
 from tilec.graph import (
     Apply,
     Cond,
@@ -45,7 +45,7 @@ class Context:
 
     types: dict[str, TensorType] = field(default_factory=dict)
     definitions: dict[str, Let] = field(default_factory=dict)
-    used: set[str] = field(default_factory=set)
+    names: FreshNames = field(default_factory=FreshNames)
 
     def definition(self, name: str) -> Node | None:
         """The node that alone defines a name, None for parameters and members of tuples."""
@@ -54,9 +54,7 @@ class Context:
 
     def fresh(self, stem: str) -> str:
         """A name that the Graph does not use."""
-        name = next(n for i in count(1) if (n := f"{stem}.{i}") not in self.used)
-        self.used.add(name)
-        return name
+        return self.names.numbered(stem)
 
     def add(self, let: Let) -> None:
         self.types.update(zip(let.names, let.types))
@@ -68,7 +66,7 @@ Rule: TypeAlias = Callable[[Let, Context], Sequence[Let] | None]
 
 def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     """Applies rules to every Let, sub-Graphs included, until none fires."""
-    context = Context({p.name: p.type for p in graph.params}, {}, names(graph))
+    context = Context({p.name: p.type for p in graph.params}, {}, FreshNames(names(graph)))
     renamed: dict[str, str] = {}
     lets: list[Let] = []
     for let in graph.lets:

@@ -2,8 +2,9 @@
 
 A *weak* operand (a literal, a size, a Python number bound to a scalar input) takes the type of the others within its
 category: `u8 + 1` is u8, `f16 * 2.5` is f16, `i32 * 2.5` is f32 and `i64 * 2.5` too. An integer literal that the type
-cannot hold wraps: `u8 + (-1)` adds 255. Among weak operands only, literals are i32 (i64 beyond its range) and f32, and
-the result is weak again; a cast makes a value strong.
+cannot hold wraps: `u8 + (-1)` adds 255. Only a shift count never wraps into range: `u8 << 256` is 0. Among weak
+operands only, literals are i32 (i64 beyond its range) and f32, and the result is weak again; a cast makes a value
+strong.
 
 The rules of the single builtins are named in `tilec.builtins`. Errors raised: TILE0105 unknown operation, TILE0106
 wrong number of operands, TILE0203 shapes do not broadcast, TILE0301 operation not defined for a type, TILE0302 bitcast
@@ -184,7 +185,7 @@ def cast(expr: Expr, dtype: DType) -> Expr:
     if expr.dtype == dtype:
         return expr
     if isinstance(expr, Const):
-        return constant(_rounded(expr), dtype)
+        return constant(rounded(expr), dtype)
     if isinstance(expr, IndexValue) and (expr.dtype, dtype) == (I64, I32):
         return IndexValue(expr.form, dtype)  # wraps the same way
     if dtype == BOOL:
@@ -192,7 +193,8 @@ def cast(expr: Expr, dtype: DType) -> Expr:
     return Call("cast", (expr,), dtype)
 
 
-def _rounded(value: Const) -> int | float:
+def rounded(value: Const) -> int | float:
+    """The value that a constant has: a literal such as 0.1 is kept with more digits than its type holds."""
     if not value.dtype.is_float:
         return value.value
     return float(convert(np.float64(value.value), value.dtype.numpy))
@@ -233,5 +235,32 @@ def call_typed(op: str, args: Sequence[Typed], *, span: Span | None = None, dtyp
     wanted, result, weak = _dtypes(entry, types, dtype, span)
     if entry.rule == "cast":
         return Typed(_adapt(args[0], result))
+    if is_shift(op):
+        args = [args[0], _count(args[1], wanted[1])]
     operands = tuple(_adapt(a, d) for a, d in zip(args, wanted, strict=True))
     return Typed(Call(entry.name, operands, result), weak)
+
+
+def is_shift(op: str) -> bool:
+    return BUILTINS[ALIASES.get(op, op)].rule == "shift"
+
+
+def shift_count(value: int | float, dtype: DType) -> int | float:
+    """A literal count that means the same in `dtype`: all counts outside [0, bits) do."""
+    return max(-1, min(value, dtype.bits))
+
+
+def narrows(source: DType, target: DType) -> bool:
+    """Whether a shift count of type `source` could wrap to another one in `target`, and must be clamped before."""
+    return source.is_integer and source.bits > target.bits
+
+
+def _count(count: Typed, dtype: DType) -> Typed:
+    """A weak shift count, clamped so that it means the same in `dtype`: X << 256 is 0 for u8 too."""
+    if not count.weak or not narrows(count.expr.dtype, dtype):
+        return count
+    if isinstance(count.expr, Const):
+        return Typed(constant(shift_count(count.expr.value, dtype), dtype))
+    source = count.expr.dtype
+    least = call("max", count.expr, constant(-1, source)) if source.is_signed else count.expr
+    return Typed(call("min", least, constant(dtype.bits, source)))

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from tilec.affine import Size
 from tilec.dtypes import BOOL, DType
 from tilec.errors import Span, error
+from tilec.fresh import FreshNames
 from tilec.graph import (
     Apply,
     Cond,
@@ -31,25 +33,17 @@ from tilec.graph import (
     operands,
 )
 from tilec.monoid import STANDARD
-from tilec.rules import apply_type, builtin, cast, shape_text
+from tilec.rules import apply_type, builtin, cast, is_shift, narrows, shape_text
 from tilec.specials import special_type
 from tilec.type_expr import Types, retype, type_of
 
 Fresh: TypeAlias = Callable[[str], str]
+Convert: TypeAlias = Callable[[str, DType], str]
 
 
 def fresh_names(graph: Graph) -> Fresh:
     """A maker of names that the graph does not use: `x.1`, `x.2` ... for x."""
-    used = {p.name for p in graph.params} | {n for let in graph.lets for n in let.names}
-
-    def fresh(base: str) -> str:
-        number = 1
-        while (name := f"{base}.{number}") in used:
-            number += 1
-        used.add(name)
-        return name
-
-    return fresh
+    return FreshNames({p.name for p in graph.params} | {n for let in graph.lets for n in let.names}).numbered
 
 
 def infer_graph(graph: Graph) -> Graph:
@@ -76,23 +70,51 @@ def infer_let(let: Let, types: Types, fresh: Fresh) -> tuple[Let, ...]:
     """
     for name in operands(let.node):
         type_of(types, name, let.span)
-    casts: list[Let] = []
-
-    def convert(name: str, dtype: DType) -> str:
-        """Name of a value of this dtype, after a cast if one is needed."""
-        if types[name].dtype == dtype:
-            return name
-        new = fresh(name)
-        casts.append(Let((new,), Apply("cast", (name,), dtype), (TensorType(dtype, types[name].shape),), (), let.span))
-        return new
-
+    convert = _Casts(types, fresh, let.span)
     node, found = _infer_node(let, types, convert)
     if len(found) != len(let.names):
         raise error("TILE0106", f"{len(found)} results are bound to {len(let.names)} names", let.span)
     found = _declared(let, found)
     if node is let.node and found == let.types:
         return (let,)
-    return (*casts, replace(let, node=node, types=found))
+    return (*convert.lets, replace(let, node=node, types=found))
+
+
+class _Casts:
+    """Makes the Lets that give one node operands of the right types; `lets` are those made so far."""
+
+    def __init__(self, types: Types, fresh: Fresh, span: Span | None) -> None:
+        self._types = types
+        self._fresh = fresh
+        self._span = span
+        self.lets: list[Let] = []
+
+    def __call__(self, name: str, dtype: DType) -> str:
+        """Name of a value of this dtype, after a cast if one is needed."""
+        type_ = self._types[name]
+        return name if type_.dtype == dtype else self._cast(name, name, dtype, type_.shape)
+
+    def count(self, name: str, dtype: DType) -> str:
+        """The same for a weak shift count, which is clamped where it could wrap (`tilec.rules`)."""
+        type_ = self._types[name]
+        if not type_.weak or not narrows(type_.dtype, dtype):
+            return self(name, dtype)
+        clamped = self._limited("max", name, name, -1, type_) if type_.dtype.is_signed else name
+        clamped = self._limited("min", clamped, name, dtype.bits, type_)
+        return self._cast(clamped, name, dtype, type_.shape)
+
+    def _limited(self, op: str, name: str, stem: str, limit: int, type_: TensorType) -> str:
+        scalar = TensorType(type_.dtype, weak=True)
+        bound = self._bind(stem, Literal(scalar, (limit,)), scalar)
+        return self._bind(stem, Apply(op, (name, bound)), type_)
+
+    def _cast(self, name: str, stem: str, dtype: DType, shape: tuple[Size, ...]) -> str:
+        return self._bind(stem, Apply("cast", (name,), dtype), TensorType(dtype, shape))
+
+    def _bind(self, stem: str, node: Node, type_: TensorType) -> str:
+        new = self._fresh(stem)
+        self.lets.append(Let((new,), node, (type_,), (), self._span))
+        return new
 
 
 def _declared(let: Let, found: tuple[TensorType, ...]) -> tuple[TensorType, ...]:
@@ -111,10 +133,7 @@ def type_text(type_: TensorType) -> str:
     return f"{type_.dtype}{shape_text(type_.shape) if type_.shape else ''}"
 
 
-Convert: TypeAlias = Callable[[str, DType], str]
-
-
-def _infer_node(let: Let, types: Types, convert: Convert) -> tuple[Node, tuple[TensorType, ...]]:
+def _infer_node(let: Let, types: Types, convert: _Casts) -> tuple[Node, tuple[TensorType, ...]]:
     node, span = let.node, let.span
     match node:
         case Contraction():
@@ -144,12 +163,15 @@ def _infer_node(let: Let, types: Types, convert: Convert) -> tuple[Node, tuple[T
             return node if same else Remat(body, args), result_types(body)
 
 
-def _apply(node: Apply, types: Types, convert: Convert, span: Span | None) -> tuple[Apply, tuple[TensorType, ...]]:
+def _apply(node: Apply, types: Types, convert: _Casts, span: Span | None) -> tuple[Apply, tuple[TensorType, ...]]:
     wanted, result = apply_type(node.op, [types[a] for a in node.args], node.dtype, span)
-    name = builtin(node.op, len(node.args), span).name
-    args = tuple(convert(a, d) for a, d in zip(node.args, wanted))
-    same = args == node.args and name == node.op
-    return node if same else Apply(name, args, node.dtype), (result,)
+    entry = builtin(node.op, len(node.args), span)
+    if is_shift(entry.name):
+        args: tuple[str, ...] = (convert(node.args[0], wanted[0]), convert.count(node.args[1], wanted[1]))
+    else:
+        args = tuple(convert(a, d) for a, d in zip(node.args, wanted))
+    same = args == node.args and entry.name == node.op
+    return node if same else Apply(entry.name, args, node.dtype), (result,)
 
 
 def _well_formed(let: Let, node: Contraction) -> None:
@@ -160,7 +182,7 @@ def _well_formed(let: Let, node: Contraction) -> None:
 
 
 def _contraction(
-    let: Let, node: Contraction, types: Types, convert: Convert
+    let: Let, node: Contraction, types: Types, convert: _Casts
 ) -> tuple[Contraction, tuple[TensorType, ...]]:
     plain = [retype(b, types, let.span).expr for b in node.body]
     body = tuple(cast(b, d) for b, d in zip(plain, node.accumulator, strict=True))
@@ -230,7 +252,7 @@ def _scalar(name: str, type_: TensorType, span: Span | None) -> None:
         raise error("TILE0202", f"the condition '{name}' has rank {type_.rank}, not 0", span)
 
 
-def _cond(node: Cond, types: Types, convert: Convert, span: Span | None) -> tuple[Cond, tuple[TensorType, ...]]:
+def _cond(node: Cond, types: Types, convert: _Casts, span: Span | None) -> tuple[Cond, tuple[TensorType, ...]]:
     _scalar(node.predicate, types[node.predicate], span)
     then, orelse = infer_graph(node.then), infer_graph(node.orelse)
     predicate = convert(node.predicate, BOOL)
@@ -241,7 +263,7 @@ def _cond(node: Cond, types: Types, convert: Convert, span: Span | None) -> tupl
     return node if new == node else new, result_types(then)
 
 
-def _while(node: While, types: Types, convert: Convert, span: Span | None) -> tuple[While, tuple[TensorType, ...]]:
+def _while(node: While, types: Types, convert: _Casts, span: Span | None) -> tuple[While, tuple[TensorType, ...]]:
     condition, body = infer_graph(node.condition), infer_graph(node.body)
     args = _arguments(body, node.init + node.captures, types, convert, span)
     carried = tuple(p.type for p in body.params[: len(node.init)])
@@ -252,7 +274,7 @@ def _while(node: While, types: Types, convert: Convert, span: Span | None) -> tu
     return node if new == node else new, carried
 
 
-def _scan(node: Scan, types: Types, convert: Convert, span: Span | None) -> tuple[Scan, tuple[TensorType, ...]]:
+def _scan(node: Scan, types: Types, convert: _Casts, span: Span | None) -> tuple[Scan, tuple[TensorType, ...]]:
     body = infer_graph(node.body)
     slices = {}
     for name in node.inputs:

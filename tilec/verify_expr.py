@@ -10,8 +10,9 @@ from tilec.affine import Affine, Coef, Poly
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
 from tilec.errors import TileError, error
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, walk
 from tilec.graph import TensorType
+from tilec.monoid import STANDARD, Monoid, standard
 from tilec.rules import apply_type
 
 AccessCheck = Callable[[Access, DType], None]
@@ -32,9 +33,13 @@ class ExprChecker:
 
     def expr(self, expr: Expr) -> None:
         """Names are in scope, constants in range, every call homogeneous."""
-        match expr:
+        for node in walk(expr):
+            self._node(node)
+
+    def _node(self, node: Expr) -> None:
+        match node:
             case Const():
-                check_const(expr)
+                check_const(node)
             case Var(name, dtype):
                 if self.scalars.get(name) != dtype:
                     known = self.scalars.get(name)
@@ -43,13 +48,11 @@ class ExprChecker:
                 self.affine(form)
             case Read(access, dtype):
                 self._read(access, dtype)
-            case Call(_, args, _):
-                for arg in args:
-                    self.expr(arg)
-                check_call(expr)
+            case Call():
+                check_call(node)
 
     def _read(self, access: Access, dtype: DType) -> None:
-        self.indices_of(access)
+        self._indices(access)
         if (access.boundary == "value") != (access.fill is not None):
             fail(f"a read of '{access.tensor}': a fill value goes with boundary 'value' and with no other")
         if access.fill is not None:
@@ -59,12 +62,17 @@ class ExprChecker:
         self.access(access, dtype)
 
     def indices_of(self, access: Access) -> None:
+        """Indices of an access that is no part of an expression."""
+        for index in access.indices:
+            if not isinstance(index, Affine):
+                self.expr(index)
+        self._indices(access)
+
+    def _indices(self, access: Access) -> None:
         for index in access.indices:
             if isinstance(index, Affine):
                 self.affine(index)
-                continue
-            self.expr(index)
-            if not index.dtype.is_integer:
+            elif not index.dtype.is_integer:
                 fail(f"an index of '{access.tensor}' is of type {index.dtype}")
 
     def affine(self, form: Affine) -> None:
@@ -90,6 +98,26 @@ def check_const(const: Const) -> None:
         return
     if isinstance(value, float) or not dtype.min <= value <= dtype.max:
         fail(f"{value!r} is not a value of {dtype}")
+
+
+def check_monoid(monoid: Monoid) -> None:
+    """Identities are constants, combine functions expressions over the state and the new element.
+
+    Passes know the monoids of the language by name, so no other may have one of these names.
+    """
+    scalars = {f"{v}{i}": c.dtype for i, c in enumerate(monoid.identity) for v in "ab"}
+    checker = ExprChecker(frozenset(), _no_read, scalars, frozenset())
+    for combine, identity in zip(monoid.combine, monoid.identity, strict=True):
+        check_const(identity)
+        checker.expr(combine)
+        if combine.dtype != identity.dtype:
+            fail(f"aggregation '{monoid.name}': identity of {identity.dtype}, combine function of {combine.dtype}")
+    if monoid.name in STANDARD and repr(monoid) != repr(standard(monoid.name, monoid.identity[0].dtype)):
+        fail(f"an aggregation is called '{monoid.name}' and is not that of the language")
+
+
+def _no_read(access: Access, dtype: DType) -> None:
+    fail(f"a read of '{access.tensor}' is not allowed here")
 
 
 def check_call(call: Call) -> None:

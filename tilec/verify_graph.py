@@ -29,9 +29,8 @@ from tilec.graph import (
     operands,
     subgraphs,
 )
-from tilec.monoid import Monoid
 from tilec.type_graph import infer_let, result_types
-from tilec.verify_expr import ExprChecker, check_const, fail
+from tilec.verify_expr import ExprChecker, check_const, check_monoid, fail
 
 
 def verify(graph: Graph) -> None:
@@ -196,7 +195,7 @@ def _contraction(let: Let, node: Contraction, known: dict[str, TensorType | None
     checker = ExprChecker(frozenset(node.indices), _access_check(known), {}, sizes)
     for size in node.extents:
         checker.size(size)
-    _monoid(node.monoid)
+    check_monoid(node.monoid)
     for body, dtype in zip(node.body, node.accumulator):
         if all(t is not None for t in map(known.get, operands(node))) and let.types:
             checker.expr(body)
@@ -248,16 +247,6 @@ def _sinks(let: Let, node: Contraction, checker: ExprChecker) -> None:
             checker.affine(form)
         for size in sink.shape:
             checker.size(size)
-
-
-def _monoid(monoid: Monoid) -> None:
-    scalars = {f"{v}{i}": c.dtype for i, c in enumerate(monoid.identity) for v in "ab"}
-    checker = ExprChecker(frozenset(), _no_access, scalars, frozenset())
-    for combine, identity in zip(monoid.combine, monoid.identity, strict=True):
-        check_const(identity)
-        checker.expr(combine)
-        if combine.dtype != identity.dtype:
-            fail(f"aggregation '{monoid.name}': identity of {identity.dtype}, combine function of {combine.dtype}")
 
 
 def _integral(node: Contraction) -> None:

@@ -35,7 +35,7 @@ from tilec.loops import (
     accesses,
 )
 from tilec.verify_access import Region, Touch, collision, refute
-from tilec.verify_expr import ExprChecker, check_const, fail
+from tilec.verify_expr import ExprChecker, check_monoid, fail
 
 PRIVATE = ("register", "thread")
 _CONCURRENT: tuple[LoopKind, ...] = ("parallel", "group", "item")
@@ -193,9 +193,7 @@ def _store(stmt: Store, scope: Scope) -> None:
         return
     if stmt.monoid.dtypes != (buffer.dtype,):
         fail(f"'{stmt.buffer}', which is {buffer.dtype}, is aggregated in {stmt.monoid.dtypes}")
-    check_const(stmt.monoid.identity[0])
-    templates = ExprChecker(frozenset(), _no_read, {"a0": buffer.dtype, "b0": buffer.dtype}, frozenset())
-    templates.expr(stmt.monoid.combine[0])
+    check_monoid(stmt.monoid)
 
 
 def _access(access: Access, buffer: Buffer, scope: Scope) -> None:

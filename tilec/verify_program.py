@@ -7,6 +7,7 @@ inside the arena, and two that are needed at the same time share no byte. Error:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -49,8 +50,8 @@ def flatten(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _unique(what: str, names: Sequence[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             fail(f"{what} '{name}' is declared twice")
 
 
@@ -221,10 +222,13 @@ def _places(program: Program, buffers: dict[str, Buffer]) -> None:
     for name in lives:
         if name not in ranges and buffers[name].space != "param":
             fail(f"'{name}' has no place")
-    for (a, (low, high)), (b, (first, last)) in combinations(ranges.items(), 2):
-        share = low < last and first < high
-        if share and a in lives and b in lives and lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
-            fail(f"'{a}' and '{b}' share memory and are needed at the same time")
+    used = sorted((low, high, name) for name, (low, high) in ranges.items() if name in lives and low < high)
+    for k, (_, end, a) in enumerate(used):
+        for start, _, b in used[k + 1 :]:
+            if start >= end:
+                break
+            if lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
+                fail(f"'{a}' and '{b}' share memory and are needed at the same time")
 
 
 def lifetimes(program: Program, buffers: dict[str, Buffer]) -> dict[str, tuple[int, int]]:

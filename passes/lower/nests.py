@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 
 from tilec.affine import Affine
+from tilec.fresh import FreshNames
 from tilec.loops import Block, For, If
 
 Loops = Sequence[tuple[str, int]]  # (index, extent), outermost first
@@ -13,17 +14,8 @@ Loops = Sequence[tuple[str, int]]  # (index, extent), outermost first
 class Names:
     """Gives out names, each once and none of `reserved`: `m`, then `m_2`, `m_3`."""
 
-    def __init__(self, reserved: Container[str] = ()) -> None:
-        self._reserved = reserved
-        self._taken: set[str] = set()
-
-    def fresh(self, name: str) -> str:
-        found, n = name, 1
-        while found in self._taken or found in self._reserved:
-            n += 1
-            found = f"{name}_{n}"
-        self._taken.add(found)
-        return found
+    def __init__(self, reserved: Collection[str] = ()) -> None:
+        self.fresh = FreshNames(reserved, "_").like
 
 
 def nest(loops: Loops, conditions: Sequence[Affine], body: Block) -> Block:

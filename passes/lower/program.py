@@ -52,6 +52,8 @@ class Builder:
         self._kernels: list[Kernel] = []
         self._steps: list[Step] = []
         self._init: list[Step] = []
+        self._donated = {result for _, result in graph.aliases}
+        self._outputs = frozenset(graph.results) - self._donated  # computed straight into the caller's memory
         self._constant = {p.name for p in graph.params if p.digest is not None}
         for p in graph.params:
             self._declare(p.name, p.type, param=True)
@@ -75,7 +77,7 @@ class Builder:
         if not stored:
             return  # nothing reads it
         for n in stored:
-            self._declare(n, self._values.types[n], param=n in self._graph.results)
+            self._declare(n, self._values.types[n], param=n in self._outputs)
         names = Names(self._values.types)
         local = [n for n in produced if n not in self._outside]
         body = self._body(lets, stored, local, names)
@@ -123,7 +125,7 @@ class Builder:
     def _reshape(self, let: Let, node: Special) -> None:
         """A view, unless the caller owns the result's memory."""
         name, source = let.names[0], node.args[0]
-        if name in self._graph.results:
+        if name in self._outputs:
             self._declare(name, let.types[0], param=True)
             self._steps.append(Copy(self._view(self._fresh(name), source, let.types[0]), name))
             return
@@ -133,7 +135,7 @@ class Builder:
 
     def _host_call(self, let: Let, node: Special) -> None:
         for n in let.names:
-            self._declare(n, self._values.types[n], param=n in self._graph.results)
+            self._declare(n, self._values.types[n], param=n in self._outputs)
         self._steps.append(HostCall(str(node.attribute("function")), node.args, let.names))
 
     def _view(self, name: str, source: str, type: TensorType) -> str:
@@ -144,31 +146,42 @@ class Builder:
         return name
 
     def finish(self) -> Program:
-        """The whole Program. A result that is a parameter, or given twice, is a copy."""
-        params = tuple(p.name for p in self._graph.params if p.digest is None)
-        results: list[str] = []
-        inputs = {p.name for p in self._graph.params}
-        for r in self._graph.results:
-            results.append(self._copy_of(r) if r in inputs or r in results else r)
+        """The whole Program. A result that is a parameter, or given twice, is a copy; so is one with an alias."""
         graph = self._graph
+        results = self._results()
+        memory = dict(zip(graph.results, results))
         return Program(
             name=graph.name,
-            params=params,
-            results=tuple(results),
+            params=tuple(p.name for p in graph.params if p.digest is None),
+            results=results,
             buffers=tuple(self._buffers.values()),
             kernels=tuple(self._kernels),
             steps=tuple(self._steps),
             init=tuple(self._init),
             constants=tuple((p.name, p.digest) for p in graph.params if p.digest is not None),
-            aliases=graph.aliases,
+            aliases=tuple((param, memory[result]) for param, result in graph.aliases),
         )
 
-    def _copy_of(self, source: str) -> str:
+    def _results(self) -> tuple[str, ...]:
+        """Buffers of the results. What shares a parameter's memory is copied there last: nothing reads it any more."""
+        inputs = {p.name for p in self._graph.params}
+        donated = {param for param, _ in self._graph.aliases}
+        early = {r: self._copy_of(r, param=False) for r in self._donated if r in donated}
+        found: dict[int, str] = {}
+        taken: set[str] = set()
+        order = sorted(enumerate(self._graph.results), key=lambda at: at[1] in self._donated)
+        for position, r in order:
+            copied = r in inputs or r in taken or r in self._donated
+            found[position] = self._copy_of(early.get(r, r)) if copied else r
+            taken.add(r)
+        return tuple(found[k] for k in range(len(found)))
+
+    def _copy_of(self, source: str, param: bool = True) -> str:
         name = self._fresh(source)
-        self._declare(name, self._values.types[source], param=True)
+        known = self._buffers[source]
+        self._buffers[name] = Buffer(name, known.dtype, known.shape, "param" if param else "heap")
         self._steps.append(Copy(source, name))
         return name
-
 
     def _fresh(self, name: str) -> str:
         n = 1

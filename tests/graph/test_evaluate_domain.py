@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import product
 
@@ -11,6 +12,11 @@ import pytest
 from tilec.affine import Affine
 from tilec.errors import TileError
 from tilec.evaluate_domain import Condition, bounding_box, points
+from tilec.evaluate_graph import evaluate
+from tilec.graph import Graph
+from tilec.passes import bounds
+from tilec.text.graph_text import parse_graph
+from tilec.type_graph import infer_graph
 
 NAMES = ("i", "j", "k")
 REACH = 12
@@ -81,3 +87,34 @@ def test_unbounded() -> None:
     with pytest.raises(TileError) as caught:
         bounding_box(("i", "j"), [Condition(Affine.var("i") - Affine.var("j"), 3)])
     assert caught.value.code == "TILE0401"
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("0 <= 2*i - 2*j - 1 < 1", 0),
+        ("0 <= 1/2*i - 1/2*j < 1, 0 <= 1/2*i - 1/2*j + 1/2 < 1", 0),
+        ("0 <= 3*i - 6*j - 1 < 2", 0),
+        ("0 <= i - j < 3", "TILE0401"),
+        ("0 <= i - 2*j < 3, 0 <= j < 2", 18),
+    ],
+)
+def test_unbounded_or_without_an_integer_point(where: str, expected: int | str) -> None:
+    """The evaluator and the pass agree on which it is."""
+    text = f"graph f(A: f32[3]) -> (O) {{ O = sum:f32 [i, j, k] {{ [ : ] <- A[k] }} where {where} }}"
+    graph = infer_graph(parse_graph(text))
+    inputs = {"A": np.ones(3, np.float32)}
+
+    def value(change: Callable[[Graph], Graph]) -> float:
+        return float(evaluate(change(graph), inputs)["O"])
+
+    for change in (_same, bounds.run):
+        if isinstance(expected, str):
+            with pytest.raises(TileError, match=expected):
+                value(change)
+        else:
+            assert value(change) == expected
+
+
+def _same(graph: Graph) -> Graph:
+    return graph

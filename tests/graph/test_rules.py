@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from tilec import rules
 from tilec.affine import Affine, Size, named_size
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, DType, promote
 from tilec.errors import TileError
+from tilec.evaluate_expr import evaluate_expr
+from tilec.evaluate_graph import evaluate
 from tilec.expr import Call, Const, IndexValue, Var
 from tilec.graph import TensorType
 from tilec.rules import Typed, apply_type, broadcast, call, call_typed, common_type, constant, literal
+from tilec.text.graph_text import parse_graph
+from tilec.type_graph import infer_graph
 
 WIDE = ["bool", "i8 u8", "i16 u16", "i32 u32", "i64 u64"]  # by rank; on a tie the left operand wins
 
@@ -143,6 +150,29 @@ def test_weak_numbers_are_not_rounded_before_they_adapt_but_constants_are() -> N
     assert call("mul", x, Const(0.1, F32)) == Call("mul", (x, Const(0.10000000149011612, F64)), F64)
     assert rules.cast(Const(0.1, F16), F32) == Const(0.0999755859375, F32)
     assert rules.cast(Const(1e30, F16), F32) == Const(float("inf"), F32)
+
+
+@pytest.mark.parametrize("dtype", [d for d in ALL if d.is_integer], ids=str)
+@pytest.mark.parametrize("count", [-1, 0, 7, 8, 63, 64, 128, 255, 256, 1 << 32, -256, (1 << 63) - 1])
+@pytest.mark.parametrize("op", ["bit_left", "bit_right"])
+def test_a_literal_shift_count_never_wraps_into_range(op: str, count: int, dtype: DType) -> None:
+    value = -100 if dtype.is_signed else 100
+    inside = 0 <= count < dtype.bits
+    want = (rules.wrap(value << count, dtype) if op == "bit_left" else value >> count) if inside else 0
+    want = -1 if not inside and op == "bit_right" and dtype.is_signed else want
+    scalar = call(op, Const(value, dtype), count)
+    assert scalar.dtype == dtype
+    assert evaluate_expr(scalar, _none, _none, _none) == want
+    weak = "i64" if abs(count) >= 1 << 31 else "i32"
+    text = f"graph f(X: {dtype}, n: weak {weak}) -> (Y) {{ Y = {op}(X, n) }}"
+    graph = infer_graph(parse_graph(text))
+    inputs = {"X": np.array(value, dtype.numpy), "n": np.array(count, weak.replace("i", "int"))}
+    assert evaluate(graph, inputs)["Y"] == want
+    assert infer_graph(graph) is graph
+
+
+def _none(key: object) -> Any:
+    raise AssertionError(key)
 
 
 def test_index_values_adapt() -> None:

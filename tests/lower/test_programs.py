@@ -238,3 +238,12 @@ def test_loops_are_serial_and_their_names_differ() -> None:
     assert len({s.index for s in loops}) == len(loops) == 7
     assert {s.kind for s in loops} == {"serial"}
     assert [s.index for s in loops[2:5]] == ["m", "n", "k"]
+
+
+def test_long_chains_of_what_costs_nothing() -> None:
+    """Transpositions are inlined into one another, but not without end."""
+    lines = "".join(f"T{k + 1} = assign:f32 [i, j] {{ [i, j : 2, 2] <- T{k}[j, i] }}\n" for k in range(1500))
+    graph = bounds.run(infer.run(parse_graph(f"graph f(T0: f32[2, 2]) -> (T1500) {{ {lines} }}")))
+    program = lower.run(graph, fuse.run(graph))
+    x = np.arange(4, dtype=np.float32).reshape(2, 2)
+    np.testing.assert_array_equal(evaluate_program(program, {"T0": x})["T1500"], x)

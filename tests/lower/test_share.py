@@ -58,6 +58,8 @@ def test_what_is_equal() -> None:
     assert same("f|A|B|i|B[i] = mul(A[i], nan)", "g|X|Y|j|Y[j] = mul(X[j], nan)")
     assert not same("f|A|B|i|B[i] = add(A[i], 0.0)", "g|X|Y|j|Y[j] = add(X[j], -0.0)")
     assert not same("f|A|B|i|B[i] = A[i]", "g|X|Y|j|Y[j] = X[-j + 3]")
+    own = "{1}[{2}] monoid s({3}0.0:f32) (add(a0, b0)) = {0}[{2}]"
+    assert not same("f|A|B|i|" + own.format("A", "B", "i", ""), "g|X|Y|j|" + own.format("X", "Y", "j", "-"))
     assert not same("f|A|B|i|B[i] = A[i]", "g|X|Y|j|Y[j] = 1.0")
 
 

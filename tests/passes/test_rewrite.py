@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tilec.dtypes import F32, I32
+from tilec.expr import Call, Var, walk
 from tilec.graph import Apply, Let
 from tilec.rewrite import Context, has_effect, names, rename_uses, rewrite
 from tilec.rewrite_expr import expr_rule, rewrite_expr
@@ -92,3 +93,18 @@ def test_expression_rules() -> None:
     assert rewrite_expr(same, rules) is same
     floats = parse_expr("sub(r, r)", scope=Scope(scalars={"r": F32}), expected=F32)
     assert rewrite_expr(floats, rules) is floats
+
+
+def test_walk_gives_parents_first_and_left_before_right() -> None:
+    """A shared node comes after the last of its parents."""
+    x, y = Var("x", I32), Var("y", I32)
+    inner = Call("neg", (x,), I32)
+    left, right = Call("mul", (inner, y), I32), Call("sub", (y, inner), I32)
+    root = Call("add", (left, right), I32)
+    order = {id(e): n for n, e in enumerate(walk(root))}
+    assert len(order) == 6
+    assert order[id(root)] < order[id(left)] < order[id(right)] < order[id(inner)] < order[id(x)]
+    assert order[id(right)] < order[id(y)]
+    tree = Call("add", (Call("mul", (x, y), I32), Call("neg", (Var("z", I32),), I32)), I32)
+    names_met = [e.op if isinstance(e, Call) else e.name for e in walk(tree) if isinstance(e, Call | Var)]
+    assert names_met == ["add", "mul", "x", "y", "neg", "z"]

@@ -12,11 +12,14 @@ from tests.generators.graphs import Array
 from tests.passes.test_pass_values import same_bits
 from tilec.dtypes import ALL, BOOL, DType
 from tilec.evaluate_expr import evaluate_expr
+from tilec.evaluate_graph import evaluate
 from tilec.expr import Call, Expr, Var, walk
 from tilec.numpy_semantics import cast
+from tilec.passes import simplify
 from tilec.passes.simplify import RULES, holds, simplify_expr
 from tilec.rewrite_expr import ANY, Bindings, ExprRule, expr_rule, instantiate
 from tilec.text.expr_text import Scope, parse_expr, print_expr
+from tilec.text.graph_text import parse_graph
 
 CASES = [(rule, dtype) for rule in RULES for dtype in ALL if dtype.kind in rule.kinds]
 
@@ -113,3 +116,14 @@ def test_division_by_powers_of_two(dtype: DType) -> None:
         simple = simplify_expr(expr)
         assert same_bits(values(expr, {"x": dtype}), values(simple, {"x": dtype})), divisor
         assert ("mul" in print_expr(simple)) == (divisor in (2.0, -0.5, 4.0, 2.0**-12))
+
+
+@pytest.mark.parametrize(
+    "value, source, target", [("0.1", "f32", "f64"), ("16777217.0", "f32", "i32"), ("0.1", "f16", "f32")]
+)
+def test_a_constant_is_rounded_to_its_own_type_before_it_is_cast(value: str, source: str, target: str) -> None:
+    text = f"graph f() -> (Y) {{ c: {source} = literal ({value})  Y: {target} = cast.{target}(c) }}"
+    graph = parse_graph(text)
+    simple = simplify.run(graph)
+    assert simple is not graph
+    assert same_bits(evaluate(graph, {})["Y"], evaluate(simple, {})["Y"])

@@ -15,7 +15,7 @@ FOLDERS = {"grammar": "tilec.grammar", "passes": "tilec.passes", "backends": "ti
 # Floors of the modules and packages that the architecture names. Any other module at the top says its own in its
 # docstring.
 MODULES = {
-    0: ("errors", "codes", "dtypes"),
+    0: ("errors", "codes", "dtypes", "fresh"),
     1: ("affine", "expr", "monoid", "builtins", "expansions", "numpy_semantics"),
     2: ("graph", "loops", "schedule", "target", "specials"),
     3: ("rules", "rewrite", "rewrite_expr", "backend", "domain"),

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.generators.graphs import random_graph
+from tilec.affine import Affine
+from tilec.dtypes import F32
 from tilec.errors import TileError
+from tilec.expr import Call, Expr, read, reads, walk
+from tilec.graph import Contraction, Graph, Let, Param, Sink, TensorType
+from tilec.monoid import standard
 from tilec.text.graph_text import parse_graph
 from tilec.verify_graph import verify
 
@@ -94,3 +99,23 @@ def test_bad_signatures(text: str, message: str) -> None:
 def test_random_graphs_verify() -> None:
     for seed in range(300):
         verify(random_graph(seed))
+
+
+def test_the_names_of_the_language_s_aggregations_are_taken() -> None:
+    """Passes know these by name: what is order free, what starts at 0."""
+    text = "graph f(A: f32[3]) -> (B) { B: f32 = monoid %s(0.0:f32) (sub(a0, b0)) [i] { [] <- A[i] } }"
+    verify(parse_graph(text % "minus"))
+    with pytest.raises(TileError, match="not that of the language"):
+        verify(parse_graph(text % "sum"))
+
+
+def test_a_much_shared_expression_is_checked_once() -> None:
+    """Thirty doublings: a tree of 2^30 nodes, thirty objects."""
+    body: Expr = read("A", (Affine.var("i"),), F32)
+    for _ in range(30):
+        body = Call("add", (body, body), F32)
+    node = Contraction(("i",), standard("sum", F32), (body,), (Sink((Affine.var("i"),), (3,)),))
+    graph = Graph("f", (Param("A", TensorType(F32, (3,))),), (Let(("B",), node, (TensorType(F32, (3,)),)),), ("B",))
+    verify(graph)
+    assert len(list(walk(body))) == 31
+    assert len(reads(body)) == 1

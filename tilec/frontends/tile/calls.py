@@ -16,7 +16,7 @@ from tilec.frontends.tile.testdata import list_data, random_data
 from tilec.frontends.tile.trees import has_index
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
 from tilec.graph import Apply, TensorType
-from tilec.rules import apply_type, weak_dtype
+from tilec.rules import apply_type, is_shift, shift_count, weak_dtype
 
 
 def value(b: Builder, scope: Scope, expression: Expression, name: str | None = None) -> Value:
@@ -85,6 +85,8 @@ def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str 
         return Scalar(fold(op, [a.value for a in args if isinstance(a, Scalar)], at.span))
     operands = [a if isinstance(a, Scalar) else b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
     wanted, type = apply_type(op, [_type(o) for o in operands], None, at.span)
+    if isinstance(operands[-1], Scalar) and not type.weak and is_shift(op):
+        operands[-1] = Scalar(shift_count(operands[-1].value, wanted[-1]))
     tensors = [_in_type(b, o, None if type.weak else d, at.span) for o, d in zip(operands, wanted)]
     return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(op, tensors, at.span))
 
