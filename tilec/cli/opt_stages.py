@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tilec import api, pipeline
-from tilec.cli.inputs import _split, _value
+from tilec.cli.shapes import signature
 from tilec.errors import TileError, error
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
@@ -82,15 +82,7 @@ def load(file: str, function: str | None, shapes: Sequence[str]) -> Any:
         program = parse_program(api.read_text(file), file)
         verify_program(program)
         return program
-    signature = dict(_signature_entry(text) for text in shapes)
-    return to_graph(api.parse_file(file), function, signature)
-
-
-def _signature_entry(text: str) -> tuple[str, Any]:
-    name, value = _split(text, "=", "--shape NAME=f32[64,64]")
-    if "[" in value:
-        return name, api.parse_type(name, value)
-    return name, api.signature_entry(name, _value(value))
+    return to_graph(api.parse_file(file), function, signature(shapes))
 
 
 def print_ir(ir: Any) -> str:
