@@ -53,12 +53,22 @@ def summary(file: str) -> str:
     """One line about a file."""
     if file in BRIEF:
         return BRIEF[file]
-    text = ast.get_docstring(ast.parse((ROOT / file).read_text(encoding="utf-8"))) or ""
-    text = " ".join(text.partition("\n\n")[0].split())
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    text = " ".join((ast.get_docstring(tree) or "").partition("\n\n")[0].split())
     text = re.sub(r"^(Floor \d[:,]\s*|Pass `\w+`:\s*)", "", text)
+    if re.fullmatch(r"`tilec \w+`\.", text):
+        text = f"{text[:-1]}: {_command(tree)}"
     sentence = re.match(r".*?[.:](?=\s|\Z)", text)
     brief = (sentence[0] if sentence and len(text) > LIMIT else text).rstrip(":.") + "."
     return brief if re.split(r"\W", brief)[0] in LOWER else brief[:1].upper() + brief[1:]
+
+
+def _command(tree: ast.Module) -> str:
+    """What a command says of itself on the command line."""
+    functions = (n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "command")
+    text = next((ast.get_docstring(f) or "" for f in functions), "").partition("\n\n")[0]
+    text = " ".join(text.split()).partition(";")[0]
+    return text[:1].lower() + text[1:]
 
 
 def sections() -> dict[str, list[str]]:
