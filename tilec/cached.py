@@ -91,8 +91,17 @@ def _kept_or_compiled(
         found = _kept(store, (general, exact), request, source)  # another process may have been faster
         if found is None:
             found = compile()
-            store.put(exact if found.fixed else general, encode(image_of(found, with_constants=False)))
+            _keep(store, exact if found.fixed else general, found)
     return found
+
+
+def _keep(store: Store, key: bytes, executable: Executable) -> None:
+    try:
+        payload = encode(image_of(executable, with_constants=False))
+    except (TileError, ValueError, MemoryError, RecursionError) as reason:  # what was compiled is right all the same
+        _log.info("%s is not kept: %s", executable.name, reason)
+        return
+    store.put(key, payload)
 
 
 def _kept(store: Store, keys: tuple[bytes, ...], request: Request, source: Source | None) -> Executable | None:

@@ -2,7 +2,8 @@
 
 Machine code is run only if the file is whole, belongs to this user, cannot be written by others, and was made by this
 version of the compiler for a CPU whose features this one has. Otherwise the kept Graph is verified and compiled again:
-that takes longer and gives the same results. To load a file is to trust whoever this user got it from; where that is
+that takes longer. Where the system has no owners and permissions in the manner of POSIX
+(Windows), the second is what always happens. To load a file is to trust whoever this user got it from; where that is
 not wanted, `machine_code=False` never runs code from the file.
 """
 

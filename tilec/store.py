@@ -33,8 +33,9 @@ _log = logging.getLogger("tilec")
 
 _SUFFIX = ".entry"
 _SECRET = "secret"
+_LARGEST = 1 << 32  # bytes; no entry has so many
 _STALE = 3600.0  # seconds after which an unfinished file is taken for a dead process's
-_LOCKS = 64
+_LOCKS = 256
 _PATIENCE = 30.0  # seconds to wait for another process that compiles the same
 
 DEFAULT_LIMIT = 1 << 30
@@ -98,7 +99,7 @@ class Store:
         path = self._path(key)
         try:
             secret = self.check()
-            data, status = read_with_status(path, self.limit)
+            data, status = read_with_status(path, _LARGEST)
         except FileNotFoundError:
             return None
         except (Unusable, OSError) as reason:
@@ -135,8 +136,8 @@ class Store:
         """Holds back other processes that want to compile the same; waits for them, but not for ever."""
         from filelock import FileLock, Timeout
 
-        number = hashlib.sha256(key).digest()[0] % _LOCKS
-        lock = FileLock(self.directory / f"lock-{number:02}", timeout=_PATIENCE, thread_local=False)
+        number = int.from_bytes(hashlib.sha256(key).digest()[:2]) % _LOCKS
+        lock = FileLock(self.directory / f"lock-{number:03}", timeout=_PATIENCE, thread_local=False)
         try:
             self.check()
             lock.acquire()
@@ -192,7 +193,7 @@ class Store:
         secret = self.check()
         good = bad = 0
         for entry in self.entries():
-            if _is_good(entry.path, self.limit, secret):
+            if _is_good(entry.path, secret):
                 good += 1
             else:
                 bad += _remove(entry)
@@ -242,10 +243,10 @@ def _remove(entry: Entry) -> int:
     return 1
 
 
-def _is_good(path: Path, limit: int, secret: bytes) -> bool:
+def _is_good(path: Path, secret: bytes) -> bool:
     """Whether an entry verifies with the key that it holds, and has that key's name."""
     try:
-        data, status = read_with_status(path, limit)
+        data, status = read_with_status(path, _LARGEST)
     except OSError:
         return False
     key = seal.key_of(data)
