@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import cache, check, compile, config, doctor, explain, fmt, new, opt, passes, run, test
+from tilec.cli import cache, check, compile, config, doctor, explain, fmt, new, opt, passes, profile, run, test
 from tilec.errors import TileError, error
 
 
@@ -80,6 +80,7 @@ app.command(name="compile")(guarded(compile.command))
 app.command(name="config")(guarded(config.command))
 app.command(name="doctor")(guarded(doctor.command))
 app.command(name="passes")(guarded(passes.command))
+app.command(name="profile")(guarded(profile.command))
 app.add_typer(cache.app, name="cache")
 cache.app.command(name="info")(guarded(cache.info))
 cache.app.command(name="clear")(guarded(cache.clear))

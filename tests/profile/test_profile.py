@@ -1,0 +1,170 @@
+"""Profiles: every kernel timed on the data it works on, the picture, the trace, and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec import api, peaks, profiling
+from tilec.cli.main import call
+from tilec.costs import Cost
+from tilec.devices import backend, resolve_target
+from tilec.dtypes import F32, F64
+from tilec.peaks import Peaks
+from tilec.roofline import Point, roofline
+from tilec.verify_loops import verify_program
+
+ROOT = Path(__file__).parents[2]
+PEAKS = Peaks({F32: 2e11, F64: 1e11}, 1e10)
+SOFTMAX = str(ROOT / "examples" / "softmax.tile")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peaks, "measure", lambda _: PEAKS)
+
+
+def profiled(path: str, function: str | None = None, **arrays: Any) -> tuple[tilec.Executable, profiling.Profile]:
+    executable = api.compile_for(api.parse_file(path), "llvm", function, arrays, watch=lambda *_: None)
+    return executable, profiling.profile(executable, arrays, PEAKS, 0.0)
+
+
+def ones(*shape: int) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+def test_every_kernel_and_its_lines() -> None:
+    executable, found = profiled(SOFTMAX, X=ones(40, 30))
+    assert executable.program is not None
+    assert [p.name for p in found.parts] == [s.kernel for s, _ in profiling.flattened(executable.program.steps)]  # type: ignore[union-attr]
+    lines = [s.source.position(s.start)[0] for p in found.parts for s in p.spans]
+    assert lines == [3, 4, 5, 6]
+    for part in found.parts:
+        assert 0 < part.seconds < 1 and len(part.times) >= 5
+        assert part.share(PEAKS) > 0
+        assert part.bound(PEAKS) == "memory"
+
+
+def test_lines_of_fused_and_inlined_tensors() -> None:
+    arrays = {"X": ones(20, 30), "W": ones(30, 40), "B": ones(40)}
+    _, found = profiled(str(ROOT / "examples" / "matmul.tile"), "dense", **arrays)
+    lines = {s.source.position(s.start)[0] for p in found.parts for s in p.spans}
+    assert lines == {3, 9}
+
+
+@pytest.mark.parametrize("name", ["softmax", "kmeans", "blur", "heat", "life", "maxpool", "digits_knn"])
+def test_exposed_programs_compute_the_same(name: str) -> None:
+    path = ROOT / "examples" / f"{name}.tile"
+    program = api.parse_file(path)
+    function = next(f.name.text for f in program.functions if f.name)
+    inputs = next(f.inputs for f in program.functions if f.name and f.name.text == function)
+    arrays = {i.name.text: ones(*[12] * len(i.dims)) for i in inputs if i.dims}
+    if len(arrays) < len(inputs):
+        pytest.skip("takes numbers")
+    try:
+        executable = api.compile_for(program, "llvm", function, arrays)
+    except tilec.TileError:
+        pytest.skip("takes other shapes")
+    assert executable.program is not None
+    shown = profiling.exposed(executable.program)
+    verify_program(shown)
+    expected = executable.run((), arrays)
+    results = [np.zeros([int(s) for s in shown.buffer(r).shape], shown.buffer(r).dtype.numpy) for r in shown.results]  # type: ignore[arg-type]
+    values = [arrays[n] for n in executable.params]
+    backend("llvm").build(shown, executable.target, executable.constants)(values, results)
+    for a, b in zip(expected, results):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_only_the_cpu_can_be_profiled() -> None:
+    executable = tilec.compile("function (A) -> (B) { B = A; }", "reference", A=(2,))
+    with pytest.raises(tilec.TileError, match="TILE0508"):
+        profiling.profile(executable, {"A": ones(2)}, PEAKS)
+
+
+def test_shares() -> None:
+    part = profiling.Part("k", (1e-3,), Cost({F32: 10**8}, 0, 0))
+    assert part.bound(PEAKS) == "compute"
+    assert part.share(PEAKS) == pytest.approx(0.5)
+    part = profiling.Part("k", (1e-3,), Cost({F64: 10**7}, 4 * 10**6, 10**6))
+    assert part.bound(PEAKS) == "memory"
+    assert part.share(PEAKS) == pytest.approx(0.5)
+
+
+def test_the_peak_program_keeps_to_registers() -> None:
+    target = resolve_target("llvm")
+    program = peaks.multiply_add(F32, target.lanes(32), target.threads, 100)
+    verify_program(program)
+    result = np.zeros((target.threads, 12, target.lanes(32)), np.float32)
+    backend("llvm").build(program, target, {})([], [result])
+    assert (result == 1.0).all()  # the fixed point of x/2 + 1/2
+    text = backend("llvm").emit(program, target)
+    assert len(re.findall(r"call .*@llvm\.fma", text)) == 12
+
+
+# pictures ----------------------------------------------------------------------------------------------------------
+
+
+def test_roofline_is_inside_its_frame() -> None:
+    points = [Point("a<b", 0.1, 1e9, 'say "x" & y'), Point("fast", 100.0, 1.9e11), Point("slow", 1e-3, 1e4)]
+    root = ElementTree.fromstring(roofline([*points, Point("none", 0.0, 0.0)], 2e11, 1e10, "f & g"))
+    space = "{http://www.w3.org/2000/svg}"
+    circles = root.findall(f"{space}circle")
+    assert len(circles) == 3
+    for circle in circles:
+        assert 80 <= float(circle.get("cx", "")) <= 790 and 50 <= float(circle.get("cy", "")) <= 460
+    assert [c.findtext(f"{space}title") for c in circles] == ['say "x" & y', "fast", "slow"]
+    for path in root.findall(f"{space}path"):
+        numbers = path.get("d", "").replace("M", " ").replace("L", " ").split()
+        assert all(-0.1 <= float(n) <= 820.1 for n in numbers)
+    assert {"a<b", "f & g", "peak 200 GFLOP/s", "memory 10 GB/s"} <= {t.text for t in root.findall(f"{space}text")}
+
+
+def test_roofline_without_points() -> None:
+    assert "<circle" not in roofline([], 1e9, 1e9, "nothing")
+
+
+# command -----------------------------------------------------------------------------------------------------------
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--trace", f"{tmp_path}/t.json", "--roofline", f"{tmp_path}/r.svg"]
+    assert call(["profile", SOFTMAX, "--random", "X:f32[20,30]", "--seconds", "0", *files]) == 0
+    out = capsys.readouterr().out
+    assert "softmax.tile:4: E[m, n : M, N] = exp(X[m, n] - Top[m]);\n" in out
+    assert "peak of" in out
+    assert ElementTree.parse(tmp_path / "r.svg").getroot().tag.endswith("svg")
+    trace = json.loads((tmp_path / "t.json").read_text())
+    events = [e for e in trace["traceEvents"] if e["ph"] == "X"]
+    assert {e["pid"] for e in events} == {0, 1}
+    assert [e["name"] for e in events if e["pid"] == 0][:2] == ["parse", "graph"]
+    assert all(e["dur"] >= 0 and e["ts"] >= 0 for e in events)
+
+
+def test_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["profile", SOFTMAX, "--random", "X:f32[20,30]", "--seconds", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["function"] == "softmax"
+    assert len(found["kernels"]) == 4
+    exp = found["kernels"][1]
+    assert (exp["flops"], exp["bytes_written"], exp["sources"][0]["line"]) == (1200, 2400, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--random", "X:f32[2,2]", "--roofline", "/no/such/folder/r.svg"], "TILE0702"),
+        ([], "TILE0501"),
+        (["--random", "X:f32[2,2]", "-f", "none"], "TILE0110"),
+    ],
+)
+def test_command_refuses(arguments: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["profile", SOFTMAX, "--seconds", "0", *arguments]) == 1
+    assert code in capsys.readouterr().err
