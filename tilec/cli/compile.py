@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tilec.ahead import Ahead
 
 KINDS = ("graph", "loops", "llvm", "asm", "obj", "header", "lib")
+_BINARY = ("obj", "lib")
 _SUFFIXES = {"graph": ".graph", "loops": ".loops", "llvm": ".ll", "asm": ".s", "obj": ".o", "header": ".h"}
 
 
@@ -43,9 +44,11 @@ def command(
     written = {kind: make(made, kind) for kind in kinds}
     for kind, data in written.items():
         path = _path(made, kind, output, len(kinds))
-        if path is None:
+        if path is None and kind in _BINARY:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
+        elif path is None:
+            print(data.decode(), end="")
         else:
             _write(path, data)
             print(f"{kind}: {path}", file=sys.stderr)
@@ -111,7 +114,7 @@ def _path(made: Ahead, kind: str, output: str | None, count: int) -> Path | None
     With several kinds, `-o` gives the name that each gets its own suffix to. Without it, a single text is shown, and
     everything else is named after the function.
     """
-    if output == "-" or (output is None and count == 1 and kind not in ("obj", "lib")):
+    if output == "-" or (output is None and count == 1 and kind not in _BINARY):
         return None
     suffix = _library_suffix() if kind == "lib" else _SUFFIXES[kind]
     if output is None:
