@@ -95,6 +95,12 @@ def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["code"], found["line"], found["column"]) == ("TILE0101", 1, 34)
 
 
+def test_check_looks_into_directories(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check", str(folder)]) == 1
+    shown = capsys.readouterr().out
+    assert f"{folder}/matmul.tile: no errors" in shown and "TILE0101" in shown
+
+
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["frobnicate"]) == 2
     assert call(["run"]) == 2

@@ -8,13 +8,15 @@ from typing import Any
 
 import typer
 
+from tilec.cli import sources
+
 
 def command(
-    files: list[str] = typer.Argument(..., help="Tile files."),
+    files: list[str] = typer.Argument(..., help="Tile files, directories of them, or - for standard input."),
     as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
 ) -> int:
     """Say what is wrong with programs, as far as it shows without the shapes of the inputs."""
-    found = {file: diagnostics(file) for file in files}
+    found = {sources.shown(file): diagnostics(file) for file in sources.expand(files)}
     bad = any(d.severity == "error" for listed in found.values() for d in listed)
     if as_json:
         print(json.dumps({file: [as_value(d) for d in listed] for file, listed in found.items()}))
@@ -33,7 +35,7 @@ def diagnostics(file: str) -> list[Any]:
     from tilec.frontends.tile.elaborate import check
 
     try:
-        return list(check(api.parse_file(file)).diagnostics)
+        return list(check(api.parse_text(sources.read(file), sources.shown(file))).diagnostics)
     except TileError as problem:
         return list(problem.diagnostics)
 
