@@ -221,3 +221,22 @@ def test_asking_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     if sys.platform != "win32":
         assert machine.ask("asked_crashed", [], 30).problem == "the process was ended by signal 11"
     assert "no_such_module_here" in str(machine.ask("asked_broken", [], 30).problem)
+
+
+# colour ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "escapes"),
+    [({}, False), ({"TILEC_COLOR": "always"}, True), ({"TILEC_COLOR": "wrong"}, False), ({"NO_COLOR": "1"}, False)],
+)
+def test_no_colour_into_a_pipe(
+    variables: dict[str, str],
+    escapes: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    assert call(["explain", "TILE0101"]) == 0
+    assert ("\x1b[" in capsys.readouterr().out) is escapes

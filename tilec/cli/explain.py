@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
 import typer
+
+from tilec.cli.color import colored
 
 
 def command(
@@ -25,11 +26,11 @@ def command(
     found = page(code)
     if as_json:
         print(json.dumps(as_value(found)))
-    elif sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+    elif colored(sys.stdout):
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(markdown(found)))
+        Console(force_terminal=True).print(Markdown(markdown(found)))
     else:
         print(plain(found), end="")
     return 0
