@@ -270,35 +270,53 @@ from tilec.store import Store
 def payload(key, turn):
     return (b"%d %d " % (key, turn)) * random.Random(turn).randrange(10, 20000)
 
-def write(directory, seed):
-    store, turns = Store(directory, 50_000_000), random.Random(seed)
+def right(key, data):
+    return data is None or data == payload(key, int(data.split(b" ", 2)[1]))
+
+def work(directory, limit, seed):
+    store, turns = Store(directory, limit), random.Random(seed)
     while True:
         key, turn = turns.randrange(8), turns.randrange(1000)
         store.put(b"%d" % key, payload(key, turn))
+        if not right(key, store.get(b"%d" % key)):
+            os.kill(os.getppid(), signal.SIGABRT)
 
-directory, random_delay = Path(sys.argv[1]), random.Random(0)
-for kill in range(200):
-    child = os.fork()
-    if not child:
-        write(directory, kill)
-    time.sleep(random_delay.uniform(0.002, 0.012))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-store, found = Store(directory), 0
-for key in range(8):
-    data = store.get(b"%d" % key)
-    if data is not None:
-        found += 1
-        assert data == payload(key, int(data.split(b" ", 2)[1])), key
-print(found, *store.verify())
+directory, limit, kills, together = Path(sys.argv[1]), *map(int, sys.argv[2:])
+delay = random.Random(0)
+for kill in range(kills):
+    children = []
+    for child in range(together):
+        children.append(os.fork())
+        if not children[-1]:
+            work(directory, limit, kill * together + child)
+    time.sleep(delay.uniform(0.002, 0.012))
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+store = Store(directory, limit)
+kept = [(key, store.get(b"%d" % key)) for key in range(8)]
+assert all(right(key, data) for key, data in kept)
+print(sum(data is not None for _, data in kept), *store.verify(), sum(e.size for e in store.entries()))
 """
+
+
+def kill(directory: Path, limit: int, kills: int, together: int) -> list[int]:
+    """Entries found, good ones, bad ones and their bytes, after processes have been killed while writing."""
+    arguments = [str(directory), str(limit), str(kills), str(together)]
+    run = [sys.executable, "-c", KILLED, *arguments]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(map(int, done.stdout.split()))
 
 
 @posix
 def test_two_hundred_processes_killed_while_writing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "cache")], cwd=ROOT, capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == 0, done.stderr
-    found, good, bad = map(int, done.stdout.split())
-    assert (found, good, bad) == (8, 8, 0)
+    assert kill(tmp_path / "cache", 50_000_000, 200, 1)[:3] == [8, 8, 0]
+
+
+@posix
+def test_processes_that_write_and_evict_together(tmp_path: Path) -> None:
+    found, good, bad, size = kill(tmp_path / "cache", 300_000, 40, 4)
+    assert found == good > 0
+    assert bad == 0
+    assert size < 400_000
