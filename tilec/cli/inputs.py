@@ -34,12 +34,12 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
     """Values of all `-i` and `--random` options by input name; raises TileError TILE0701, 0703, 0704."""
     values: dict[str, Any] = {}
     for text in assignments:
-        name, value = _split(text, "=", "-i NAME=FILE.npy, NAME=FILE.npz:KEY or NAME=NUMBER")
+        name, value = split_option(text, "=", "-i NAME=FILE.npy, NAME=FILE.npz:KEY or NAME=NUMBER")
         _once(name, values)
-        values[name] = _value(value)
+        values[name] = option_value(value)
     generator = np.random.default_rng(seed)
     for text in random:
-        name, value = _split(text, ":", "--random NAME:f32[64,64]")
+        name, value = split_option(text, ":", "--random NAME:f32[64,64]")
         _once(name, values)
         values[name] = random_array(parse_type(name, value), generator)
     return values
@@ -62,14 +62,16 @@ def _once(name: str, given: Mapping[str, Any]) -> None:
         raise error("TILE0704", f"{name!r} is given twice")
 
 
-def _split(text: str, separator: str, form: str) -> tuple[str, str]:
+def split_option(text: str, separator: str, form: str) -> tuple[str, str]:
+    """Name and value of an option; raises TileError TILE0704 with the `form` to write."""
     name, found, value = text.partition(separator)
     if not found or not value or not _NAME.match(name):
         raise error("TILE0704", f"cannot read {text!r}", help=f"write it like {form}")
     return name, value
 
 
-def _value(text: str) -> Any:
+def option_value(text: str) -> Any:
+    """A number, or the array of a file; raises TileError TILE0701, TILE0703."""
     if _INTEGER.match(text):
         return int(text)
     if _FLOAT.match(text):
@@ -139,7 +141,7 @@ def output_paths(assignments: Iterable[str]) -> dict[str, str]:
     """`-o NAME=FILE.npy` options as a map."""
     found: dict[str, str] = {}
     for text in assignments:
-        name, path = _split(text, "=", "-o NAME=FILE.npy")
+        name, path = split_option(text, "=", "-o NAME=FILE.npy")
         _once(name, found)
         found[name] = path
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tilec.api import parse_type, signature_entry
-from tilec.cli.inputs import _split, _value
+from tilec.cli.inputs import option_value, split_option
 from tilec.errors import error
 
 _SIZES = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*,?\Z")
@@ -18,7 +18,7 @@ def signature(shapes: Iterable[str]) -> dict[str, Any]:
     """Types and numbers by input; raises TileError TILE0303, TILE0704."""
     found: dict[str, Any] = {}
     for text in shapes:
-        name, value = _split(text, "=", FORM)
+        name, value = split_option(text, "=", FORM)
         if name in found:
             raise error("TILE0704", f"{name!r} is given twice")
         found[name] = _entry(name, value)
@@ -31,7 +31,7 @@ def _entry(name: str, value: str) -> Any:
         return parse_type(name, value)
     if "," in value and _SIZES.match(value.replace(" ", "")):
         return parse_type(name, f"f32[{value.replace(' ', '').removesuffix(',')}]")
-    number = _value(value) if value[:1] in "+-.0123456789" else None
+    number = option_value(value) if value[:1] in "+-.0123456789" else None
     if not isinstance(number, int | float):
         raise error("TILE0704", f"cannot read {f'{name}={value}'!r}", help=f"write it like {FORM}")
     return signature_entry(name, number)
