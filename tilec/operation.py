@@ -142,7 +142,7 @@ class Op:
     def _arrays(self, values: Sequence[Any], start: int) -> list[Any]:
         """The arguments with foreign arrays, subclasses and NumPy's scalars read as arrays."""
         names = self.names
-        return [v if i < start or type(v) in _NUMBERS else as_array(names[i], v) for i, v in enumerate(values)]
+        return [v if i < start else _read(names[i], v) for i, v in enumerate(values)]
 
     def _compiled(self, key: Key, values: Sequence[Any], examples: Sequence[Any]) -> Executable:
         config.loaded()  # shows log records, where that is set
@@ -282,6 +282,14 @@ def input_names(source: Source, function: str | None) -> tuple[str, ...]:
 
     chosen = choose(parse_text(source.text, source.name), function)
     return tuple(i.name.text for i in chosen.inputs)
+
+
+def _read(name: str, value: Any) -> Any:
+    """A plain array or a plain number; what derives from a number, as `np.float64` and `IntEnum` do, is a number."""
+    if type(value) is np.ndarray:
+        return value
+    plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
+    return as_array(name, value) if plain is None else plain(value)
 
 
 def _name_of(text: str) -> str | None:

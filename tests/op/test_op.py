@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import threading
 from pathlib import Path
@@ -66,6 +67,20 @@ def test_what_is_read_as_an_array() -> None:
         assert scale(x, np.float32(2)).tolist() == expected
     with pytest.raises(tilec.TileError, match="TILE0505"):
         scale([0, 1, 2], 2.0)
+
+
+def test_what_is_read_as_a_number() -> None:
+    scale = tilec.op(SCALE)
+
+    class Two(enum.IntEnum):
+        TWO = 2
+
+    for factor in (2, Two.TWO, 2.0, np.float64(2)):
+        found = scale(ramp(3), factor)
+        assert (found.dtype, found.tolist()) == (np.float32, [0.0, 2.0, 4.0])
+    assert scale.signatures() == ["X: f32[3], F: int", "X: f32[3], F: float"]
+    assert scale(ramp(3), np.float32(2)).tolist() == [0.0, 2.0, 4.0]
+    assert scale.signatures()[2:] == ["X: f32[3], F: f32[]"]
 
 
 def test_out() -> None:
