@@ -67,7 +67,9 @@ def read_text(path: str | Path) -> str:
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as reason:
-        raise error("TILE0701", f"cannot read {name!r}: {getattr(reason, 'strerror', None) or reason}") from None
+        message = f"cannot read {name!r}: {getattr(reason, 'strerror', None) or reason}"
+        help = "the text of a program begins with 'function'" if ";" in name or "=" in name else None
+        raise error("TILE0701", message, help=help) from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -108,6 +110,8 @@ def compile_for(
     """As `compile`, with shapes or examples in a mapping."""
     _check_call(function, arguments, constants)
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
+    if both := [name for name in arguments if name in fixed]:
+        raise error("TILE0502", f"input {both[0]!r} is given twice: as a constant and as an argument")
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
     work = _Work(resolve_target(target), fixed, options, watch)
     if isinstance(program, Graph):
@@ -214,8 +218,8 @@ def signature_entry(name: str, value: Any) -> TensorType | int | float:
         return value
     if isinstance(value, str):
         return parse_type(name, value)
-    if isinstance(value, tuple | list) and all(isinstance(s, int | np.integer) for s in value):
-        return TensorType(F32, tuple(map(int, value)))
+    if isinstance(value, tuple | list):
+        return TensorType(F32, tuple(_size(name, s) for s in value))
     array = as_array(name, value)
     found = type_of(array)
     if found is None:
@@ -223,12 +227,20 @@ def signature_entry(name: str, value: Any) -> TensorType | int | float:
     return found
 
 
+def _size(name: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer):
+        help = "a tuple is a shape; pass data as a NumPy array, and a type as text such as 'f32[64, 64]'"
+        raise error("TILE0505", f"argument {name!r} is a shape, but {value!r} is no size", help=help)
+    return int(value)
+
+
 def parse_type(name: str, text: str) -> TensorType:
     """`f32[64, 64]` as a TensorType; raises TileError TILE0303 or TILE0704."""
     head, bracket, tail = text.partition("[")
     dtype = BY_NAME.get(head.strip())
     if dtype is None:
-        raise error("TILE0303", f"unknown type name {head.strip()!r} for {name!r}", help=f"known: {', '.join(BY_NAME)}")
+        help = f"input {name!r} is described by a type such as f32[64, 64]; known: {', '.join(BY_NAME)}"
+        raise error("TILE0303", f"unknown type name {head.strip()!r} for {name!r}", help=help)
     body = tail.strip().removesuffix("]").strip()
     sizes = [s.strip() for s in body.split(",")] if body else []
     if (bracket and not tail.strip().endswith("]")) or not all(_SIZE.match(s) for s in sizes):
@@ -237,7 +249,12 @@ def parse_type(name: str, text: str) -> TensorType:
 
 
 def _constant(name: str, value: Any) -> Any:
-    """A number, or a copy: what the caller does to the array later must not reach compiled code."""
+    """A number, or a copy: what the caller does to the array later must not reach compiled code.
+
+    A NumPy integer counts as a number, so that it may shape the code.
+    """
+    if isinstance(value, np.integer):
+        return int(value)
     return value if isinstance(value, bool | int | float) else dense(as_array(name, value)).copy()
 
 

@@ -178,3 +178,13 @@ def test_targets() -> None:
     assert code(lambda: tilec.run(ADD, {"A": a, "B": a}, target="cuda")) == "TILE0508"
     assert code(lambda: tilec.run(ADD, {"A": a, "B": a}, target="llvm:7")) == "TILE0509"
     np.testing.assert_array_equal(tilec.run(ADD, {"A": a, "B": a}, target="reference")["C"], a + a)
+
+
+def test_descriptions_of_inputs_that_describe_nothing() -> None:
+    take = "function (A[N], R) -> (Q) { Q[i : R] = +(A[i]); }"
+    assert tilec.compile(take, A=(5,), constants={"R": np.int64(2)})(ramp(5)).shape == (2,)
+    assert code(lambda: tilec.compile(take, A=(5,), R=3, constants={"R": 2})) == "TILE0502"
+    assert code(lambda: tilec.compile(ADD, A=(2, 2.5), B=(2,))) == "TILE0505"
+    assert code(lambda: tilec.compile(ADD, A="misspelt", B=(2,))) == "TILE0303"
+    with pytest.raises(tilec.TileError, match="begins with 'function'"):
+        tilec.run("C[i] = A[i];", {})
