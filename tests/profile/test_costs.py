@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 import tilec
-from tilec import pipeline
+from tests.profile.exact import exact_cost
+from tilec import pipeline, selftest
 from tilec.affine import Affine
 from tilec.api import parse_type
 from tilec.costs import Cost, cost, iterations
@@ -117,3 +118,19 @@ def test_lets_count() -> None:
     body = "let x: f32 = exp(A[i])  B[i] = mul(x, x)"
     kernel = parse_kernel(f"kernel k(in A: f32[4], out B: f32[4]) {{ for i in 4 {{ {body} }} }}")
     assert cost(kernel).flops == {F32: 8}
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_counts_are_those_of_walking_every_iteration(scheduled: bool) -> None:
+    compared = equal = 0
+    for case in selftest.cases():
+        graph = pipeline.optimise(to_graph(tilec.parse(case.text), None, case.inputs))
+        for kernel in pipeline.lower_graph(graph, WIDE, Options(schedule=scheduled)).kernels:
+            exact, found = exact_cost(kernel), cost(kernel)
+            if exact is None:
+                continue
+            compared, equal = compared + 1, equal + (exact == found)
+            assert exact.flops == found.flops, case
+            assert exact.bytes <= found.bytes <= 1.1 * exact.bytes, case
+    assert compared > 100
+    assert equal >= 0.98 * compared
