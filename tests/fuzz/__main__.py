@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 from tests.fuzz.generate import generate
@@ -32,8 +31,9 @@ def main() -> int:
     os.environ["TILEC_CACHE"] = "0"  # every program is compiled, and none of them is worth keeping
     total = Summary()
     # Workers are replaced now and then: what one leaks must not fill the memory of a long run.
-    with ProcessPoolExecutor(options.jobs, get_context("spawn"), max_tasks_per_child=40) as pool:
-        for done in pool.map(run_batch, batches(options.seed, options.programs, options.target)):
+    # (ProcessPoolExecutor with max_tasks_per_child can stop for ever when it replaces one: CPython issue 115634.)
+    with get_context("spawn").Pool(options.jobs, maxtasksperchild=40) as pool:
+        for done in pool.imap(run_batch, batches(options.seed, options.programs, options.target)):
             total.add(done)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
