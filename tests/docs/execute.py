@@ -118,7 +118,12 @@ def execute(command: str) -> tuple[int, str]:
         return _tilec([word for text in shlex.split(command)[1:] for word in sorted(glob.glob(text)) or [text]])
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     found = subprocess.run(
-        ["bash", "-c", command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        ["bash", "-c", command],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        timeout=120,
     )
     return found.returncode, found.stdout
 
