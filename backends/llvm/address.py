@@ -91,7 +91,7 @@ def pointer(emitter: Emitter, base: str, element: str, form: Form) -> str:
     """Pointer to element `form` (its lanes apart) of an array of `element`; partial sums sit in outer scopes."""
     place = base
     for scalar, c in form.terms:
-        step = scalar.ref if c == 1 else emitter.hoist(f"mul nsw i64 {scalar.ref}, {c}", scalar.depth)
+        step = scalar.ref if c == 1 else emitter.hoist(f"mul i64 {scalar.ref}, {c}", scalar.depth)
         place = emitter.hoist(f"getelementptr {element}, ptr {place}, i64 {step}", scalar.depth)
     return place if form.const == 0 else emitter.pure(f"getelementptr {element}, ptr {place}, i64 {form.const}")
 
@@ -102,6 +102,6 @@ def scalar_value(emitter: Emitter, form: Form) -> str:
         return str(form.const)
     total = ""
     for scalar, c in form.terms:
-        step = scalar.ref if c == 1 else emitter.hoist(f"mul nsw i64 {scalar.ref}, {c}", scalar.depth)
-        total = emitter.hoist(f"add nsw i64 {total}, {step}", scalar.depth) if total else step
-    return total if form.const == 0 else emitter.pure(f"add nsw i64 {total}, {form.const}")
+        step = scalar.ref if c == 1 else emitter.hoist(f"mul i64 {scalar.ref}, {c}", scalar.depth)
+        total = emitter.hoist(f"add i64 {total}, {step}", scalar.depth) if total else step
+    return total if form.const == 0 else emitter.pure(f"add i64 {total}, {form.const}")

@@ -7,13 +7,13 @@ address arithmetic gets out of inner loops without any later pass. Pure instruct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Lines: TypeAlias = list["str | Lines"]
-LoadKey: TypeAlias = tuple[str, ...]
+LoadKey: TypeAlias = tuple[str, str, str]  # root buffer, address, type and mask
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Scope:
     depth: int
     pure: dict[str, str] = field(default_factory=dict)  # computed somewhere in the body
     hoisted: dict[str, str] = field(default_factory=dict)  # computed in the head
-    loads: dict[LoadKey, str] = field(default_factory=dict)  # key[0] is the root buffer
+    loads: dict[str, dict[LoadKey, str]] = field(default_factory=dict)  # by root buffer
 
 
 class Emitter:
@@ -35,6 +35,7 @@ class Emitter:
         self.scopes = [Scope(head, 0)]
         self._counter = 0
         self.intrinsics: set[str] = set()
+        self._nowhere = ""
 
     @property
     def depth(self) -> int:
@@ -79,6 +80,13 @@ class Emitter:
         self.scopes[0].head.append(f"  {name} = {text}")
         return name
 
+    def nowhere(self) -> str:
+        """A zero of any type on the stack: to be read where there is no element."""
+        if not self._nowhere:
+            self._nowhere = self.at_entry("alloca i64, align 8")
+            self.scopes[0].head.append(f"  store i64 0, ptr {self._nowhere}, align 8")
+        return self._nowhere
+
     def call(self, intrinsic: str, result: str, *arguments: str) -> str:
         """Text of a call; `arguments` are typed operands. The declaration is noted."""
         self.declare(intrinsic, result, *arguments)
@@ -91,16 +99,15 @@ class Emitter:
     # loads ---------------------------------------------------------------------------------------------------------
 
     def loaded(self, key: LoadKey) -> str | None:
-        return next((s.loads[key] for s in self.scopes if key in s.loads), None)
+        return next((s.loads[key[0]][key] for s in self.scopes if key in s.loads.get(key[0], ())), None)
 
     def remember_load(self, key: LoadKey, ref: str) -> None:
-        self.scopes[-1].loads[key] = ref
+        self.scopes[-1].loads.setdefault(key[0], {})[key] = ref
 
     def forget_loads(self, root: str) -> None:
         """A store to buffer `root` may have changed what was loaded from it."""
         for scope in self.scopes:
-            for key in [k for k in scope.loads if k[0] == root]:
-                del scope.loads[key]
+            scope.loads.pop(root, None)
 
     # control flow --------------------------------------------------------------------------------------------------
 
@@ -127,20 +134,6 @@ class Emitter:
         self.scopes.append(Scope(head, self.depth + 1))
         yield
         self.scopes.pop()
-
-    def counted(self, first: str, last: str, body: Callable[[str], None]) -> None:
-        """A plain do-while loop over i64 values `first .. last-1` (at least one) with no carried values."""
-        before, header, leave = self.block, self.fresh("loop"), self.fresh("done")
-        self.jump(header)
-        self.label(header)
-        index = self.fresh("i")
-        phis = self.placeholder()
-        with self.scope():
-            body(index)
-            following = self.emit(f"add nsw i64 {index}, 1")
-            self.branch(self.emit(f"icmp slt i64 {following}, {last}"), header, leave)
-            phis.append(f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{self.block} ]")
-        self.label(leave)
 
     def text(self) -> str:
         return "\n".join(_flatten(self._lines)) + "\n"

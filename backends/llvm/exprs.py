@@ -143,7 +143,7 @@ def condition(frame: Frame, form: Form) -> bool | Value:
     if not form.lane:
         value = scalar_value(frame.emitter, form)
         return Value(frame.emitter.pure(f"icmp sge i64 {value}, 0"), BOOL)
-    wide = I32 if low in _INT32 and high in _INT32 else I64
+    wide = I32 if all(x in _INT32 for x in (low, high, high - low)) else I64
     scalar = index_value(frame, Form(form.const, form.terms), wide)
     bound = constant_vector([-lane * form.lane for lane in range(frame.lanes)], ssa_type(wide))
     text = f"icmp sge <{frame.lanes} x {ssa_type(wide)}> {frame.ops.splat(scalar).ref}, {bound}"

@@ -6,7 +6,7 @@ from tilec.affine import Affine
 from tilec.backends.llvm.address import Form, number, pointer, split
 from tilec.backends.llvm.frame import Frame, Storage
 from tilec.backends.llvm.registers import Cell, Register, cell_of
-from tilec.backends.llvm.types import Value, constant_vector, mangled, memory_type, vector_type
+from tilec.backends.llvm.types import Value, constant, constant_vector, mangled, memory_type, vector_type
 from tilec.dtypes import BOOL, DType
 from tilec.expr import Expr
 from tilec.loops import strides_of
@@ -22,6 +22,8 @@ def load(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: d
         return _gather(frame, storage, _pointers(frame, storage, form, dynamic))
     place = _dynamic(frame, storage, _address(frame, storage, form), dynamic)
     if form.lane == 0:
+        if isinstance(frame.mask, str) and not _is_inside(frame, storage, indices):
+            place = frame.emitter.pure(f"select i1 {any_lane(frame)}, ptr {place}, ptr {frame.emitter.nowhere()}")
         return _load_scalar(frame, storage, place)
     if form.lane == 1:
         return _load_vector(frame, storage, place)
@@ -49,7 +51,7 @@ def store(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: 
     return None
 
 
-def is_uniform(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> bool:
+def is_uniform(frame: Frame, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> bool:
     """True where all lanes mean one element."""
     if any(v.lanes for v in dynamic.values()):
         return False
@@ -64,8 +66,9 @@ def _forms(frame: Frame, indices: tuple[Affine | Expr, ...]) -> dict[int, Form]:
 
 
 def undefined(register: Register, lanes: int) -> Value:
-    """The content of a cell before its first store."""
-    return Value("poison", register.buffer.dtype, lanes if register.lane_axis is not None else 0)
+    """The content of a cell before its first store: not poison, for lanes that stay off may be divided by."""
+    dtype = register.buffer.dtype
+    return constant(0, dtype) if register.lane_axis is None else Value("zeroinitializer", dtype, lanes)
 
 
 def _cell(frame: Frame, register: Register, forms: dict[int, Form]) -> tuple[Cell, int, bool]:
@@ -191,6 +194,21 @@ def _gather(frame: Frame, storage: Storage, places: str) -> Value:
     name = f"llvm.masked.gather.{mangled(wide)}.v{frame.lanes}p0"
     ref = _masked_load(frame, name, wide, f"<{frame.lanes} x ptr> {places}", dtype)
     return frame.ops.from_memory(ref, dtype, frame.lanes)
+
+
+def any_lane(frame: Frame) -> str:
+    """Whether any lane is on, as an i1."""
+    mask = f"<{frame.lanes} x i1> {frame.mask_ref()}"
+    return frame.emitter.pure(frame.emitter.call(f"llvm.vector.reduce.or.v{frame.lanes}i1", "i1", mask))
+
+
+def _is_inside(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> bool:
+    """Whether an element exists whatever the values of the loops' indices: conditions may be what keeps it inside."""
+    forms = _forms(frame, indices)
+    if len(forms) < len(indices):
+        return False
+    ranges = [forms[axis].range(frame.lanes) for axis in range(len(indices))]
+    return all(low >= 0 and high < number(n) for (low, high), n in zip(ranges, storage.buffer.shape))
 
 
 def lanes_on(frame: Frame) -> list[int]:

@@ -65,7 +65,8 @@ class _Scan:
             case Store():
                 self.access(stmt.buffer, stmt.indices, parallel)
             case For():
-                self.kinds[stmt.index] = "unroll" if stmt.extent == 1 else stmt.kind
+                single = stmt.extent == 1 and stmt.kind != "vector"  # its index is 0; one lane alone is still a lane
+                self.kinds[stmt.index] = "unroll" if single else stmt.kind
                 self.block(stmt.body, parallel + (stmt.kind == "parallel"))
             case If() | While():
                 self.block(stmt.body, parallel)

@@ -83,7 +83,7 @@ def _loop(frame: Frame, loop: For, outline: Outliner) -> None:
                 _instance(frame, loop, i, outline)
         case "vector":
             _vector(frame, loop, extent, outline)
-        case "parallel" if frame.outline:
+        case "parallel" if frame.outline and not frame.in_vector:
             outline(frame, loop)
         case _:
             serial(frame, loop, "0", str(extent), outline)
@@ -217,10 +217,14 @@ def _instances(frame: Frame, loop: For) -> list[Index]:
 
 
 def _forget_stored(frame: Frame, body: Block) -> None:
-    """Loads made before a loop are no longer good in its later iterations where the loop stores."""
-    for stmt in walk(body):
-        if isinstance(stmt, Store) and stmt.buffer in frame.storage:
-            frame.emitter.forget_loads(frame.storage[stmt.buffer].root)
+    """Loads made before a loop are no longer good in its later iterations where the loop stores.
+
+    A view declared in the loop is taken to be stored to.
+    """
+    names = {s.buffer for s in walk(body) if isinstance(s, Store)}
+    names |= {s.buffer.base for s in walk(body) if isinstance(s, Alloc) and s.buffer.base is not None}
+    for name in names & frame.storage.keys():
+        frame.emitter.forget_loads(frame.storage[name].root)
 
 
 def _while(frame: Frame, stmt: While, outline: Outliner) -> None:
@@ -236,7 +240,10 @@ def _while(frame: Frame, stmt: While, outline: Outliner) -> None:
         test = exprs.emit(frame, stmt.condition)
         if test.lanes:
             raise error("TILE0602", "the condition of a while loop differs between lanes")
-        emitter.branch(test.ref, inside, leave)
+        ref = test.ref
+        if isinstance(frame.mask, str):  # without a lane the condition means nothing, and might hold for ever
+            ref = emitter.pure(f"and i1 {ref}, {memory.any_lane(frame)}")
+        emitter.branch(ref, inside, leave)
         emitter.label(inside)
         block(frame, stmt.body, outline)
         emitter.jump(header)
@@ -330,30 +337,30 @@ def _span(stmt: Alloc) -> int:
 
 
 def _store(frame: Frame, stmt: Store) -> None:
-    if not frame.in_vector:
-        return _store_once(frame, stmt)
     places = exprs.dynamic(frame, stmt.indices)
-    uniform = memory.is_uniform(frame, stmt.buffer, stmt.indices, places)
+    uniform = memory.is_uniform(frame, stmt.indices, places)
     scattered = any(v.lanes for v in places.values())
-    if (uniform and isinstance(frame.mask, str)) or (scattered and stmt.monoid is not None):
-        _per_lane(frame, stmt)
-    elif uniform and stmt.monoid is not None:
-        _reduce_lanes(frame, stmt)
+    if frame.in_vector and ((uniform and isinstance(frame.mask, str)) or (scattered and stmt.monoid is not None)):
+        _per_lane(frame, stmt, places)
+    elif frame.in_vector and uniform and stmt.monoid is not None:
+        _reduce_lanes(frame, stmt, places)
     else:
-        _store_once(frame, stmt)
-    return None
+        _put(frame, stmt, places, _terms(frame, stmt))
 
 
-def _store_once(frame: Frame, stmt: Store) -> None:
-    places = exprs.dynamic(frame, stmt.indices)
+def _terms(frame: Frame, stmt: Store) -> tuple[Value, ...]:
+    """What is stored or aggregated: one value, or the two factors of a term of a fused sum."""
+    return tuple(exprs.emit(frame, e) for e in exprs.product_factors(stmt) or (stmt.value,))
+
+
+def _put(frame: Frame, stmt: Store, places: dict[int, Value], terms: tuple[Value, ...]) -> None:
+    """Stores the value, or what its aggregation with the present content gives."""
     if stmt.monoid is None:
-        value = exprs.emit(frame, stmt.value)
-    elif factors := exprs.product_factors(stmt):
-        a, b = (exprs.emit(frame, f) for f in factors)
-        value = frame.ops.muladd(a, b, _old(frame, stmt, places))
+        value = terms[0]
+    elif len(terms) == 2:
+        value = frame.ops.muladd(*terms, _old(frame, stmt, places))
     else:
-        new = exprs.emit(frame, stmt.value)
-        value = exprs.combined(frame, stmt.monoid, _old(frame, stmt, places), new)
+        value = exprs.combined(frame, stmt.monoid, _old(frame, stmt, places), terms[0])
     memory.store(frame, stmt.buffer, stmt.indices, places, value)
 
 
@@ -361,10 +368,9 @@ def _old(frame: Frame, stmt: Store, places: dict[int, Value]) -> Value:
     return memory.load(frame, stmt.buffer, stmt.indices, places)
 
 
-def _reduce_lanes(frame: Frame, stmt: Store) -> None:
+def _reduce_lanes(frame: Frame, stmt: Store, places: dict[int, Value]) -> None:
     """All lanes aggregate into one element: in the order of the lanes."""
     assert stmt.monoid is not None
-    places = exprs.dynamic(frame, stmt.indices)
     value = frame.ops.splat(exprs.emit(frame, stmt.value))
     state = _old(frame, stmt, places)
     for lane in memory.lanes_on(frame):
@@ -372,22 +378,20 @@ def _reduce_lanes(frame: Frame, stmt: Store) -> None:
     memory.store(frame, stmt.buffer, stmt.indices, places, state)
 
 
-def _per_lane(frame: Frame, stmt: Store) -> None:
-    """The statement once for each lane that is on: where lanes may meet in one element."""
-    (name, index), mask, lets = _lane_index(frame), frame.mask, frame.lets
+def _per_lane(frame: Frame, stmt: Store, places: dict[int, Value]) -> None:
+    """Terms of all lanes at once, then one write after another: where lanes may meet in one element."""
+    terms = _terms(frame, stmt)
+    (name, index), mask = _lane_index(frame), frame.mask
+    frame.in_vector = False
     for lane in range(frame.lanes):
         if isinstance(mask, tuple) and not mask[lane]:
             continue
         conditions = [frame.ops.pick(Value(mask, BOOL, frame.lanes), lane)] if isinstance(mask, str) else []
-        frame.in_vector = False
-        with (
-            frame.masked(None),
-            frame.index(name, replace(index, base=index.base + lane, wide=False)),
-            _branch(frame, conditions),
-        ):
-            frame.lets = {n: frame.ops.pick(v, lane) for n, v in lets.items()}
-            _store_once(frame, stmt)
-        frame.in_vector, frame.lets = True, lets
+        alone = replace(index, base=index.base + lane, wide=False)
+        with frame.masked(None), frame.index(name, alone), _branch(frame, conditions):
+            here = {axis: frame.ops.pick(v, lane) for axis, v in places.items()}
+            _put(frame, stmt, here, tuple(frame.ops.pick(t, lane) for t in terms))
+    frame.in_vector = True
 
 
 def _lane_index(frame: Frame) -> tuple[str, Lanes]:
