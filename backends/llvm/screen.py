@@ -2,15 +2,18 @@
 
 An exact maximum costs three instructions where no NaN is told apart from one, and a NaN is rare. Where a kernel does
 nothing but aggregate maxima or minima of inputs, or of sums, differences or products of two inputs, no NaN can arise
-unless an input is one, or infinities meet (or one meets a zero in a product). So the inputs are scanned
+unless an input is one, or infinities meet (or one meets a zero in a product). What was aggregated before is no input:
+it may be infinite where no input is. So the inputs are scanned
 once, in time that their reuse in the kernel makes negligible, and a version is run whose maximum is one instruction
 that only orders zeros. Kernels without such reuse, or that do anything else, keep the one exact version.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isnan, prod
+from math import isfinite, isnan, prod
+from typing import TypeGuard
 
 from tilec.affine import Affine
 from tilec.backends.llvm.address import number
@@ -46,7 +49,8 @@ def screen(kernel: Kernel, target: Target) -> Screen | None:
     if any(p.mode == "inout" or p.buffer.strides is not None for p in kernel.params):
         return None
     stores = [s for s in walk(kernel.body) if isinstance(s, Store)]
-    if any(isinstance(s, While) for s in walk(kernel.body)) or not all(_harmless(s, inputs) for s in stores):
+    tame = _copies(kernel.body, inputs)
+    if any(isinstance(s, While) for s in walk(kernel.body)) or not all(_harmless(s, tame) for s in stores):
         return None
     elements = sum(prod(number(n) for n in b.shape) for b in inputs.values())
     if not inputs or _uses(kernel.body) < _REUSE * elements:
@@ -57,8 +61,29 @@ def screen(kernel: Kernel, target: Target) -> Screen | None:
     return Screen(_scan(list(inputs.values()), dtype, target), dtype, positions, finite)
 
 
-def _harmless(store: Store, inputs: dict[str, Buffer]) -> bool:
-    """A number, a copy, or a maximum or minimum of inputs: never the source of a NaN."""
+def _copies(body: Block, inputs: Iterable[str]) -> frozenset[str]:
+    """The inputs, and buffers and views that never hold anything but elements of inputs and finite numbers."""
+    views = {s.buffer.name: s.buffer.base for s in walk(body) if isinstance(s, Alloc) and s.buffer.base is not None}
+
+    def root(name: str) -> str:
+        return root(views[name]) if name in views else name
+
+    stores = [(root(s.buffer), s) for s in walk(body) if isinstance(s, Store)]
+    found = {*inputs, *(name for name, _ in stores)}
+
+    def keeps(store: Store) -> bool:
+        value = store.value
+        if isinstance(value, Read):
+            return store.monoid is None and _is_copy(value) and root(value.access.tensor) in found
+        return store.monoid is None and isinstance(value, Const) and isfinite(value.value)
+
+    while spoilt := {name for name, s in stores if name in found and not keeps(s)}:
+        found -= spoilt
+    return frozenset({*found, *(v for v in views if root(v) in found)})
+
+
+def _harmless(store: Store, tame: frozenset[str]) -> bool:
+    """A number, a copy, or a maximum or minimum of inputs: never the source of a NaN. `tame`: what holds inputs."""
     if store.monoid is None:
         return _is_number(store.value) or _is_copy(store.value)
     if store.monoid.name not in ("max", "min") or len(store.monoid.combine) != 1:
@@ -67,7 +92,7 @@ def _harmless(store: Store, inputs: dict[str, Buffer]) -> bool:
         return False
     value = store.value
     if isinstance(value, Call) and value.op in ("add", "sub", "mul"):
-        return all(_is_copy(a) for a in value.args)
+        return all(_is_copy(a) and a.access.tensor in tame for a in value.args)
     return _is_copy(value)
 
 
@@ -75,7 +100,7 @@ def _is_number(value: Expr) -> bool:
     return isinstance(value, Const) and not isnan(value.value)
 
 
-def _is_copy(value: Expr) -> bool:
+def _is_copy(value: Expr) -> TypeGuard[Read]:
     """A read at affine indices: of an input, or of a copy of one, or of what was aggregated so far."""
     return isinstance(value, Read) and all(isinstance(i, Affine) for i in value.access.indices)
 

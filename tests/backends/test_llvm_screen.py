@@ -84,3 +84,25 @@ def test_which_kernels_are_screened() -> None:
     assert screen(product("max", "nan", "add"), target) is None
     assert screen(product("max", "-inf", "div"), target) is None
     assert screen(product("max", "-inf", "add", size=8), target) is None
+
+
+INFINITE = """
+kernel k(in A: f32[2, 64], out O: f32[16, 64], out T: f32[64]) {
+  alloc t: heap f32[64] base T offset 0
+  for j in 64 vector { t[j] = -inf }
+  for i in 16 { for j in 64 vector { O[i, j] = -inf } }
+  for r in 2 { for i in 16 { for j in 64 vector { O[i, j] max= A[r, j] } } }
+  for i in 16 { for j in 64 vector { O[i, j] max= sub(T[j], t[j]) } }
+}"""
+
+
+def test_what_was_aggregated_is_no_input() -> None:
+    """It is infinite where nothing was aggregated, and the difference of two infinities is a NaN."""
+    kernel = parse_kernel(INFINITE)
+    start = {"A": np.ones((2, 64), "f"), "O": np.zeros((16, 64), "f"), "T": np.zeros(64, "f")}
+    assert np.isnan(run(kernel, start)["O"]).all()
+
+
+def test_packed_copies_are_inputs() -> None:
+    kernel = apply(product("max", "-inf", "add"), parse_schedule(SCHEDULE + " stage(B, k, b)"))
+    assert screen(kernel, named("avx512")) is not None
