@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
@@ -36,8 +36,7 @@ class BuiltProgram:
         self._fixed = _Memory(code.fixed_bytes)
         pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
         self._table = Table(pointers, [code.table.index(n) for n in code.arguments])
-        self._arenas: list[_Memory] = []
-        self._lock = threading.Lock()
+        self._arenas: deque[_Memory] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
@@ -55,7 +54,7 @@ class BuiltProgram:
         try:
             self._run(table, arena.address, self._fixed.address, self._pool())
         finally:
-            self._give(arena)
+            self._arenas.append(arena)
 
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
@@ -70,15 +69,10 @@ class BuiltProgram:
         return _lonely_pool().address
 
     def _take(self) -> _Memory:
-        with self._lock:
-            if self._arenas:
-                return self._arenas.pop()
-        return _Memory(self.code.arena_bytes)
-
-    def _give(self, arena: _Memory) -> None:
-        with self._lock:
-            if len(self._arenas) < _KEPT_ARENAS:
-                self._arenas.append(arena)
+        try:
+            return self._arenas.pop()
+        except IndexError:
+            return _Memory(self.code.arena_bytes)
 
 
 def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:

@@ -7,6 +7,7 @@ process, made when first needed.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,9 @@ from tilec.target import Target
 
 _lock = threading.RLock()
 _numbers = itertools.count()
+
+if hasattr(os, "register_at_fork"):  # a child must not inherit LLVM in the middle of another thread's work
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @dataclass(slots=True)

@@ -264,7 +264,8 @@ class Pool:
         return True
 
     def stop(self) -> None:
-        """Ends the workers; for the interpreter's exit."""
+        """Ends the workers; for the interpreter's exit. Programs called later, by finalisers, run on one thread."""
+        self._words[_THREADS] = 1
         self._words[_STOP] = 1
         for member, thread in enumerate(self._workers, 1):
             self._words[_WORDS + 8 * member] += 1

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.backends.llvm_support import Array, build, serial_host
+from tilec.backends.llvm import jit
 from tilec.backends.llvm.backend import BuiltProgram
 from tilec.text.loops_text import parse_kernel
 
@@ -114,3 +115,44 @@ def test_the_interpreter_exits_cleanly() -> None:
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_a_call_after_the_threads_have_ended() -> None:
+    """What was registered for the exit before tilec was imported runs after the pool has been stopped."""
+    script = textwrap.dedent(f"""
+        import atexit
+        late = []
+        atexit.register(lambda: [f() for f in late])
+        import numpy as np
+        from dataclasses import replace
+        from tests.backends.llvm_support import build, serial_host
+        from tilec.text.loops_text import parse_kernel
+        program = build(parse_kernel({TEXT!r}), replace(serial_host(), threads=4))
+        a, c = np.ones((64, 50), np.float32), np.zeros((64, 50), np.float32)
+        program([a], [c])
+        late.append(lambda: (c.fill(0), program([a], [c]), print("late", c.min())))
+    """)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "late 1.0\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_while_another_thread_holds_the_compiler() -> None:
+    """The fork waits for it, so that the child finds the compiler free."""
+    entered, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with jit._lock:
+            entered.set()
+            go.wait(0.2)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if jit._lock.acquire(timeout=5) else 1)
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
