@@ -19,7 +19,7 @@ from tilec.backends.llvm.helpers import HELPERS
 from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
 from tilec.backends.llvm.layout import Layout
 from tilec.backends.llvm.target import triple_of
-from tilec.dtypes import BY_NAME, DType
+from tilec.dtypes import BOOL, BY_NAME, DType
 from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
@@ -80,7 +80,7 @@ def _entries(program: Program) -> list[tuple[str, tuple[Step, ...]]]:
 
 
 def _header(program: Program, target: Target) -> str:
-    return f'; program {program.name}\ntarget triple = "{triple_of(target)}"\n\n'
+    return f'; program {ascii(program.name)[1:-1]}\ntarget triple = "{triple_of(target)}"\n\n'
 
 
 def _footer(kernels: _Kernels, target: Target) -> str:
@@ -204,8 +204,8 @@ def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
 
 
 def _bits_type(dtype: DType) -> DType:
-    """The unsigned integer of the same width: a copy must not change a NaN's bits."""
-    return BY_NAME[f"u{dtype.bits}"]
+    """The unsigned integer of the same width: a copy must not change a NaN's bits. A bool becomes 0 or 1."""
+    return dtype if dtype == BOOL else BY_NAME[f"u{dtype.bits}"]
 
 
 # steps -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tilec.affine import Affine
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.kernels import KernelText, emit_kernel, number
-from tilec.dtypes import BY_NAME
+from tilec.dtypes import BOOL, BY_NAME
 from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
@@ -88,8 +88,8 @@ def walk_steps(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def copy_kernel(source: Buffer, target: Buffer) -> Kernel:
-    """A bitwise copy between buffers of equal shape, over a parallel nest."""
-    plain = BY_NAME[f"u{target.dtype.bits}"]
+    """A bitwise copy between buffers of equal shape, over a parallel nest; a bool becomes 0 or 1."""
+    plain = target.dtype if target.dtype == BOOL else BY_NAME[f"u{target.dtype.bits}"]
     a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
     place = tuple(Affine.var(f"i{k}") for k in range(len(target.shape)))
     body: Block = (Store("target", place, read("source", place, plain)),)

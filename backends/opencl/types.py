@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import struct
 
+import numpy as np
+
 from tilec.dtypes import BF16, BOOL, F16, F64, DType
 
 _CARRIED = {
@@ -53,13 +55,13 @@ def rounded(dtype: DType, value: str) -> str:
 
 
 def constant(value: float, dtype: DType) -> str:
-    """A literal with the exact value and type."""
+    """A literal with the value, rounded to the type, and the type; it can stand behind any operator."""
     if dtype == BOOL:
         return "true" if value else "false"
-    if dtype == F64:
-        return _double(float(value))
     if dtype.is_float:
-        return _float(float(value))
+        with np.errstate(over="ignore"):
+            number = float(dtype.numpy.type(value))
+        return _double(number) if dtype == F64 else _float(number)
     if dtype.bits == 64:
         return f"(({carried(dtype)})0x{int(value) % 2**64:x}UL)"
     return f"(({carried(dtype)})0x{int(value) % 2**32:x}u)"
@@ -67,12 +69,12 @@ def constant(value: float, dtype: DType) -> str:
 
 def _float(value: float) -> str:
     pattern = struct.unpack("<I", struct.pack("<f", value))[0]
-    return f"{value.hex()}f" if math.isfinite(value) else f"as_float(0x{pattern:x}u)"
+    return f"({value.hex()}f)" if math.isfinite(value) else f"as_float(0x{pattern:x}u)"
 
 
 def _double(value: float) -> str:
     pattern = struct.unpack("<Q", struct.pack("<d", value))[0]
-    return value.hex() if math.isfinite(value) else f"as_double(0x{pattern:x}UL)"
+    return f"({value.hex()})" if math.isfinite(value) else f"as_double(0x{pattern:x}UL)"
 
 
 def cast(value: str, source: DType, target: DType) -> str:

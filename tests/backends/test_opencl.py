@@ -156,3 +156,17 @@ def test_a_large_parallel_nest_shares_scratch_memory(backend: OpenCLBackend) -> 
       } } run { launch k(X, Y) } }"""
     x = np.arange(1000, dtype=np.float32)
     assert (run(backend, parse_program(text), x) == 2 * x).all()
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32", "f64"])
+def test_constants_of_any_size_and_sign(backend: OpenCLBackend, dtype: str) -> None:
+    """Behind an operator, and above the greatest number of the type."""
+    if dtype == "f64" and not devices.Session.on(FIRST).has_fp64():
+        pytest.skip("the device has no float64")
+    text = DOUBLE.format(dtype).replace("N", "3").replace("add(X[i], X[i])", "sub(mul(X[i], 1e300), neg(-2.0))")
+    built = backend.build(parse_program(text), FIRST, {})
+    numpy = {"f16": np.float16, "f32": np.float32, "f64": np.float64}[dtype]
+    y = np.empty(3, numpy)
+    built([np.array([1, -1, 2], numpy)], [y])
+    big = 1e300 if dtype == "f64" else np.inf
+    np.testing.assert_array_equal(y, np.array([big, -big, 2 * big], numpy))
