@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -168,3 +169,22 @@ def test_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_command_refuses(arguments: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["profile", SOFTMAX, "--seconds", "0", *arguments]) == 1
     assert code in capsys.readouterr().err
+
+
+def test_constants_and_what_is_computed_from_them_once() -> None:
+    text = "function (X[M, K], W[K, N]) -> (C) { E = exp(W); C[m, n : M, N] = +(X[m, k] * E[k, n]); }"
+    x, w = ones(9, 20), ones(20, 30)
+    executable = tilec.compile(text, "llvm", constants={"W": w}, X=x)
+    assert executable.program is not None
+    assert executable.program.init, "exp(W) is computed when the program is loaded"
+    found = profiling.profile(executable, {"X": x}, PEAKS, 0.0)
+    assert len(found.parts) == len(executable.program.init) + len(executable.program.steps)
+    assert sum(p.cost.operations for p in found.parts) == 20 * 30 + 2 * 9 * 20 * 30
+
+
+def test_from_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = b"function (A) -> (B) { B = A + 1; }"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert call(["profile", "-", "--random", "A:f64[8]", "--seconds", "0", "--json"]) == 0
+    (kernel,) = json.loads(capsys.readouterr().out)["kernels"]
+    assert (kernel["flops"], kernel["sources"][0]["file"]) == (8, "<stdin>")
