@@ -54,8 +54,10 @@ def run(graph: Graph, options: Options = Options()) -> Partition:
 
 
 def trivial(graph: Graph) -> Partition:
-    """One kernel per Let; only scalar literals are inlined."""
-    inlined = {let.names[0] for let in graph.lets if _is_scalar(let) and let.names[0] not in graph.results}
+    """One kernel per Let; only literals of one value are inlined, where no Special needs them in memory."""
+    in_memory = {n for let in graph.lets if not isinstance(let.node, Apply | Contraction) for n in operands(let.node)}
+    in_memory.update(graph.results)
+    inlined = {let.names[0] for let in graph.lets if _is_scalar(let) and let.names[0] not in in_memory}
     groups = tuple(let.names[:1] for let in graph.lets if let.names and let.names[0] not in inlined)
     return Partition(groups, tuple(sorted(inlined)))
 

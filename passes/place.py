@@ -62,6 +62,7 @@ from tilec.loops import (
     Program,
     Repeat,
     Step,
+    map_launches,
 )
 from tilec.verify_program import root
 
@@ -111,18 +112,10 @@ def hoist(program: Program) -> Program:
         buffers[name] = replace(buffer, name=name)
         return name
 
-    def visit(step: Step) -> Step:
-        match step:
-            case Launch():
-                return replace(step, args=(*step.args, *map(declare, own[step.kernel])))
-            case Repeat():
-                return replace(step, test=tuple(map(visit, step.test)), steps=tuple(map(visit, step.steps)))
-            case Branch():
-                return replace(step, then=tuple(map(visit, step.then)), orelse=tuple(map(visit, step.orelse)))
-            case _:
-                return step
+    def launch(step: Launch) -> Launch:
+        return replace(step, args=(*step.args, *map(declare, own[step.kernel])))
 
-    init, steps = tuple(map(visit, program.init)), tuple(map(visit, program.steps))
+    init, steps = map_launches(program.init, launch), map_launches(program.steps, launch)
     return replace(program, kernels=kernels, init=init, steps=steps, buffers=tuple(buffers.values()))
 
 

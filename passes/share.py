@@ -27,7 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tilec.canonical import canonical
-from tilec.loops import Branch, Kernel, Launch, Program, Repeat, Step
+from tilec.loops import Kernel, Launch, Program, map_launches
 from tilec.text.loops_text import print_kernel
 
 
@@ -45,18 +45,10 @@ def run(program: Program, options: Options = Options()) -> Program:
     if len(kept) == len(program.kernels):
         return program
 
-    def visit(step: Step) -> Step:
-        match step:
-            case Launch():
-                return replace(step, kernel=names[step.kernel])
-            case Repeat():
-                return replace(step, test=tuple(map(visit, step.test)), steps=tuple(map(visit, step.steps)))
-            case Branch():
-                return replace(step, then=tuple(map(visit, step.then)), orelse=tuple(map(visit, step.orelse)))
-            case _:
-                return step
+    def launch(step: Launch) -> Launch:
+        return replace(step, kernel=names[step.kernel])
 
-    init, steps = tuple(map(visit, program.init)), tuple(map(visit, program.steps))
+    init, steps = map_launches(program.init, launch), map_launches(program.steps, launch)
     return replace(program, kernels=tuple(kept.values()), init=init, steps=steps)
 
 

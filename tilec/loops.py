@@ -14,8 +14,9 @@ Indices are affine in loop variables with integer coefficients, and in bounds at
 evaluator check it; no backend guards). Buffers are multi-dimensional; strides (in elements) default to row-major.
 
 Loop kinds: `serial`; `parallel` (iterations independent, run by threads in any order); `vector` (lanes: all iterations
-at once; an `If` on the lane index masks lanes, and a masked lane touches no memory); `unroll`; `group` and `item`
-(OpenCL work-groups and work-items); `pipelined` (copies of `depth` iterations in flight).
+at once, so none touches what another writes; an `If` on the lane index masks lanes, and a masked lane touches no
+memory); `unroll`; `group` and `item` (OpenCL work-groups and work-items); `pipelined` (copies of `depth` iterations in
+flight).
 
 A `register` buffer must have constant indices once `unroll` and `vector` loops are expanded: backends keep it in SSA
 values. A vector loop's index may appear in a register buffer's index with coefficient 1: that axis is the lanes.
@@ -233,6 +234,23 @@ def row_major(shape: tuple[Size, ...]) -> tuple[Size, ...]:
 
 def strides_of(buffer: Buffer) -> tuple[Size, ...]:
     return buffer.strides if buffer.strides is not None else row_major(buffer.shape)
+
+
+def map_launches(steps: tuple[Step, ...], change: Callable[[Launch], Launch]) -> tuple[Step, ...]:
+    """Replaces every launch, those inside loops and branches too."""
+
+    def visit(step: Step) -> Step:
+        match step:
+            case Launch():
+                return change(step)
+            case Repeat():
+                return replace(step, test=map_launches(step.test, change), steps=map_launches(step.steps, change))
+            case Branch():
+                return replace(step, then=map_launches(step.then, change), orelse=map_launches(step.orelse, change))
+            case _:
+                return step
+
+    return tuple(map(visit, steps))
 
 
 def children(stmt: Stmt) -> Block:

@@ -188,7 +188,8 @@ def fused(a: Array, b: Array, c: Array) -> Any:
     if a.dtype == np.float64:
         return np.asarray(np.frompyfunc(_fused64, 3, 1)(a, b, c), np.float64)
     product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)  # the product is exact
-    return _add_to_odd(product, addend).astype(a.dtype)
+    total = _add_to_odd(product, addend)
+    return (_narrow_to_odd(total) if a.dtype.name in _NARROW else total).astype(a.dtype)
 
 
 def _add_to_odd(a: Array, b: Array) -> Array:
@@ -202,6 +203,14 @@ def _add_to_odd(a: Array, b: Array) -> Array:
     fix = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
     toward = np.where(lost > 0, np.inf, -np.inf)
     return np.where(fix, np.nextafter(total, toward), total)
+
+
+def _narrow_to_odd(x: Array) -> Array:
+    """To float32, an inexact value to the neighbour with an odd last bit: casts to 16 bits go by way of float32."""
+    near = x.astype(np.float32)
+    fix = np.isfinite(near) & (near != x) & (near.view(np.int32) % 2 == 0)
+    toward = np.where(x > near, np.float32(np.inf), np.float32(-np.inf))
+    return np.where(fix, np.nextafter(near, toward), near)
 
 
 def _fused64(a: float, b: float, c: float) -> float:

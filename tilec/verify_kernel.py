@@ -2,9 +2,9 @@
 
 Checked: names in scope, a loop index bound once on a path; extents, ranks, dtypes; homogeneous expressions; integer
 coefficients; modes of parameters; every affine access in bounds at every point where it runs, and the iterations of
-`parallel`, `group` and `item` loops independent (`tilec.verify_access` says how far); static extents of vector and
-unrolled loops; with `scheduled`, constant indices of register buffers. Data-dependent indices are checked for type
-only, the meaning of an Instr and what a view shares with its base not at all. Error: TILE0602.
+`parallel`, `group`, `item` and `vector` loops independent (`tilec.verify_access` says how far); static extents of
+vector and unrolled loops; with `scheduled`, constant indices of register buffers. Data-dependent indices are checked
+for type only, the meaning of an Instr and what a view shares with its base not at all. Error: TILE0602.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tilec.verify_access import Region, Touch, collision, refute
 from tilec.verify_expr import ExprChecker, check_monoid, fail
 
 PRIVATE = ("register", "thread")
-_CONCURRENT: tuple[LoopKind, ...] = ("parallel", "group", "item")
+_CONCURRENT: tuple[LoopKind, ...] = ("parallel", "group", "item", "vector")
 _EXPANDED: tuple[LoopKind, ...] = ("vector", "unroll")
 
 
@@ -251,7 +251,8 @@ def _independent(loop: For, scope: Scope) -> None:
     for name, touch in _touches(loop.body, _loop_scope(loop, scope), frozenset()):
         touches.setdefault(name, []).append(touch)
     for name, found in touches.items():
-        if scope.buffers[name].space in (*PRIVATE, "local") or _is_empty(found[0].region):
+        found = [touch for touch in found if not _is_empty(touch.region)]
+        if not found or scope.buffers[name].space in (*PRIVATE, "local"):
             continue
         text = collision(loop.index, found)
         if text:

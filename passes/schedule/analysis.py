@@ -255,6 +255,22 @@ def holds(condition: Affine, ranges: Mapping[str, int]) -> bool:
     return condition.variables() <= ranges.keys() and interval(condition, ranges)[0] >= 0
 
 
+def index_by_index(
+    indices: Sequence[Index], shape: Sequence[int], ranges: Mapping[str, int]
+) -> tuple[str | None, ...] | None:
+    """Per axis the loop that runs over it, whole and alone, None on an axis of extent 1; None where it is not so."""
+    found: list[str | None] = []
+    for form, size in zip(indices, shape, strict=True):
+        name = form.as_variable() if isinstance(form, Affine) else None
+        if size == 1 and form == Affine():
+            found.append(None)
+        elif name is None or ranges.get(name) != size or name in found:
+            return None
+        else:
+            found.append(name)
+    return tuple(found)
+
+
 # --- dependences ---------------------------------------------------------------------------------------------------
 
 

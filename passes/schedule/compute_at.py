@@ -14,6 +14,7 @@ from tilec.passes.schedule.analysis import (
     Scope,
     Use,
     buffers,
+    index_by_index,
     loops_named,
     malformed,
     map_accesses,
@@ -199,20 +200,14 @@ def _axes(producer: Stmt, local: Buffer, shape: Sequence[int]) -> tuple[str | No
     for use in uses((producer,)):
         if use.buffer != local.name:
             continue
-        axes: list[str | None] = []
-        for form, size in zip(use.indices or (), shape):
-            name = form.as_variable() if isinstance(form, Affine) else None
-            if size == 1 and form == Affine():
-                axes.append(None)
-            elif name is None or loops.get(name) != size or name in axes:
-                raise refuse(f"'{local.name}' is not produced index by index: [{form}]")
-            else:
-                axes.append(name)
-        if found is not None and found != tuple(axes):
+        axes = None if use.indices is None else index_by_index(use.indices, shape, loops)
+        if axes is None:
+            raise refuse(f"'{local.name}' is not produced index by index")
+        if found is not None and found != axes:
             raise refuse(f"'{local.name}' is produced with different indices")
-        found = tuple(axes)
-    if found is None or len(found) != len(shape):
-        raise refuse(f"'{local.name}' is not produced index by index")
+        found = axes
+    if found is None or _depth(producer) != len(loops):
+        raise refuse(f"'{local.name}' is produced by no nest of loops of different names")
     if any(isinstance(s, For) and s.kind != "serial" and s.index in found for s in statements((producer,))):
         raise refuse(f"the loops that produce '{local.name}' are no longer serial")
     return found

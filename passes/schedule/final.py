@@ -11,6 +11,7 @@ from tilec.passes.schedule.analysis import (
     Index,
     buffers,
     carried,
+    index_by_index,
     loops_named,
     map_accesses,
     refuse,
@@ -18,6 +19,7 @@ from tilec.passes.schedule.analysis import (
     substitute,
     uses,
 )
+from tilec.passes.schedule.copies import nest
 from tilec.passes.schedule.initial import covers_once
 
 
@@ -39,8 +41,6 @@ class Final:
         new: str,
     ) -> Block:
         """The nest's body at `cell`, with `new[stored]` for the buffer's element there."""
-        from tilec.passes.schedule.stage import nest
-
         def redirect(indices: tuple[Index, ...]) -> tuple[str, tuple[Index, ...]]:
             return new, stored
 
@@ -88,21 +88,16 @@ def _reader(kernel: Kernel, stmt: Stmt, buffer: str) -> Final:
     cells = {u.indices for u in uses(body) if u.buffer == buffer}
     if len(cells) != 1 or any(u.store is not None for u in uses(body) if u.buffer == buffer):
         raise refuse(f"stage: '{buffer}' is read at several cells at once, or stored")
-    variables: list[str | None] = []
-    for form, size in zip(cells.pop() or (), shape):
-        name = form.as_variable() if isinstance(form, Affine) else None
-        if size == 1 and form == Affine():
-            variables.append(None)
-        elif name is None or ranges.get(name) != size or name in variables:
-            raise refuse(f"stage: '{buffer}' is not read index by index")
-        else:
-            variables.append(name)
+    cell = cells.pop()
+    variables = None if cell is None else index_by_index(cell, shape, ranges)
+    if variables is None:
+        raise refuse(f"stage: '{buffer}' is not read index by index")
     if set(ranges) != {v for v in variables if v is not None}:
         raise refuse(f"stage: the nest that reads '{buffer}' has other loops than the buffer has axes")
     for name in ranges:
         if why := carried(uses((stmt,)), name):
             raise refuse(f"stage: the order of the nest that reads '{buffer}' matters", why)
-    return Final(buffer, stmt, body, tuple(variables))
+    return Final(buffer, stmt, body, variables)
 
 
 def _check_order(kernel: Kernel, found: Final, buffer: str, span: range) -> None:

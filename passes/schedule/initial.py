@@ -14,12 +14,14 @@ from tilec.passes.schedule.analysis import (
     Use,
     buffers,
     carried,
+    index_by_index,
     interval,
     loops_named,
     refuse,
     static,
     uses,
 )
+from tilec.passes.schedule.copies import nest
 from tilec.passes.schedule.regions import region
 
 
@@ -41,8 +43,6 @@ class Initial:
         new: str,
     ) -> Block:
         """The value at `cell`, stored into `new[stored]`."""
-        from tilec.passes.schedule.stage import nest
-
         values = {name: form for name, form in zip(self.variables, cell) if name is not None}
         store = Store(new, stored, substitute_indices(self.store.value, values))
         return nest(loops, guards, (store,))
@@ -97,20 +97,14 @@ def _initialiser(kernel: Kernel, stmt: Stmt, buffer: str) -> tuple[For, Store, t
     if not isinstance(stmt, For) or not isinstance(inner, Store) or inner.buffer != buffer or inner.monoid is not None:
         raise refuse(f"stage: the first use of '{buffer}' is no plain initialising nest")
     shape = [static(s) for s in buffers(kernel)[buffer].shape]
-    variables: list[str | None] = []
-    for form, size in zip(inner.indices, shape):
-        name = form.as_variable() if isinstance(form, Affine) else None
-        if size == 1 and form == Affine():
-            variables.append(None)
-        elif name is None or ranges.get(name) != size or name in variables:
-            raise refuse(f"stage: the initialising nest of '{buffer}' does not cover it index by index")
-        else:
-            variables.append(name)
+    variables = index_by_index(inner.indices, shape, ranges)
+    if variables is None:
+        raise refuse(f"stage: the initialising nest of '{buffer}' does not cover it index by index")
     if {v for v in variables if v} != {n for n, e in ranges.items() if e != 1 or n in variables}:
         raise refuse(f"stage: the initialising nest of '{buffer}' has other loops than the buffer has axes")
     if any(u.buffer == buffer and u.store is None for u in uses((stmt,))):
         raise refuse(f"stage: the initialising nest of '{buffer}' reads it")
-    return stmt, inner, tuple(variables)
+    return stmt, inner, variables
 
 
 def _boxes(stmt: Stmt, buffer: str, loop: str) -> list[list[tuple[int, int]]]:

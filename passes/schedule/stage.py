@@ -15,13 +15,11 @@ After vectorize(n) stage(C, m, c, register):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
 from tilec.affine import Affine
-from tilec.expr import read
-from tilec.loops import SPACES, Alloc, Block, Buffer, For, If, Kernel, LoopKind, Space, Stmt, Store, walk
+from tilec.loops import SPACES, Alloc, Block, Buffer, For, Kernel, Space, Stmt, walk
 from tilec.passes.schedule.analysis import (
     Index,
     Scope,
@@ -38,59 +36,13 @@ from tilec.passes.schedule.analysis import (
     static,
     uses,
 )
+from tilec.passes.schedule.copies import Copies, Layout
 from tilec.passes.schedule.final import Final, finish
 from tilec.passes.schedule.initial import Initial, initialise
-from tilec.passes.schedule.regions import Region, clip, divide, edge_guards, region
+from tilec.passes.schedule.regions import Region, clip, region
 
 Start = Literal["copy", "init"]
 End = Literal["copy", "finish"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Storage of a region: axes in storage order, each an axis of the region, or its tiles, or the place in a tile.
-
-    split: tile size per split axis. order: (axis, part), part 0 an unsplit axis, 1 the tiles, 2 the place in a tile.
-    pad: elements added to the pitch of the last but one axis.
-    """
-
-    split: Mapping[int, int]
-    order: tuple[tuple[int, int], ...]
-    pad: int = 0
-
-    def shape(self, extents: Sequence[int]) -> tuple[int, ...]:
-        sizes = []
-        for axis, which in self.order:
-            tile = self.split.get(axis, 1)
-            sizes.append((extents[axis], -(-extents[axis] // tile), tile)[which])
-        return tuple(sizes)
-
-    def strides(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-        if not self.pad or len(shape) < 2:
-            return None
-        steps = [1]
-        for i, size in enumerate(reversed(shape[1:])):
-            steps.append(steps[-1] * size + (self.pad if i == 0 else 0))
-        return tuple(reversed(steps))
-
-    def place(self, local: Sequence[Affine], ranges: Mapping[str, int]) -> tuple[Affine, ...] | None:
-        """Storage indices of a local index; None where a split is not affine."""
-        parts: dict[tuple[int, int], Affine] = {}
-        for axis, form in enumerate(local):
-            parts[axis, 0] = form
-            if axis in self.split:
-                pair = divide(form, self.split[axis], ranges)
-                if pair is None:
-                    return None
-                parts[axis, 1], parts[axis, 2] = pair
-        return tuple(parts[key] for key in self.order)
-
-    def local(self, stored: Sequence[Affine], rank: int) -> tuple[Affine, ...]:
-        """Inverse of `place`."""
-        forms = [Affine()] * rank
-        for (axis, which), form in zip(self.order, stored):
-            forms[axis] = forms[axis] + (form * self.split[axis] if which == 1 else form)
-        return tuple(forms)
 
 
 def stage(
@@ -228,7 +180,7 @@ def _staged(
     layout = _layout(found, box, space, pad, loop)
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
     lanes = {axis for axis, which in layout.order if which == 2} | _lane_axes(found, box, loop, space)
-    copy = _Copy(source, new, space, box, layout, shape, outer, frozenset(lanes))
+    copy = Copies(source, new, space, box, layout, shape, outer, frozenset(lanes))
     body: list[Stmt] = [Alloc(copy.buffer())]
     if initial is not None:
         body += initial.evaluate(copy.loops(new), copy.stored(new), copy.cell(new), copy.guards(new), new)
@@ -253,7 +205,7 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
     shape = tuple(static(s) for s in source.shape)
     box = clip(region(found, "pack"), shape)
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
-    copy = _Copy(source, new, space, box, layout, shape, outer, frozenset())
+    copy = Copies(source, new, space, box, layout, shape, outer, frozenset())
     return (
         Alloc(copy.buffer()),
         *copy.inward(),
@@ -357,70 +309,3 @@ def _redirected(body: Block, buffer: str, new: str, box: Region, layout: Layout,
         return new, placed
 
     return map_accesses(body, buffer, change)
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """The two copies between a region and its staged form."""
-
-    source: Buffer
-    new: str
-    space: Space
-    box: Region
-    layout: Layout
-    shape: tuple[int, ...]
-    outer: Mapping[str, int]
-    lanes: frozenset[int]  # region axes that lie in vector lanes
-
-    def buffer(self) -> Buffer:
-        shape = self.layout.shape(self.box.extents)
-        return Buffer(self.new, self.source.dtype, shape, self.space, self.layout.strides(shape))
-
-    def loops(self, prefix: str) -> tuple[tuple[str, int, LoopKind], ...]:
-        """Name, extent and kind of the copy loops, in storage order."""
-        kinds: list[LoopKind] = []
-        for axis, which in self.layout.order:
-            lane = self.space == "register" and axis in self.lanes and which != 1
-            kinds.append("vector" if lane else "unroll" if self.space == "register" else "serial")
-        shape = self.layout.shape(self.box.extents)
-        return tuple((f"{prefix}.{i}", size, kind) for i, (size, kind) in enumerate(zip(shape, kinds)))
-
-    def stored(self, prefix: str) -> tuple[Affine, ...]:
-        return tuple(Affine.var(name) for name, _, _ in self.loops(prefix))
-
-    def cell(self, prefix: str) -> tuple[Affine, ...]:
-        """Indices into the source."""
-        local = self.layout.local(self.stored(prefix), len(self.shape))
-        return tuple(s + i for s, i in zip(self.box.starts, local))
-
-    def guards(self, prefix: str) -> tuple[Affine, ...]:
-        local = self.layout.local(self.stored(prefix), len(self.shape))
-        ranges = {**self.outer, **{name: size for name, size, _ in self.loops(prefix)}}
-        edges = edge_guards(self.box.starts, local, self.shape, ranges)
-        return tuple(dict.fromkeys((*edges, *self._tile_ends(local))))
-
-    def _tile_ends(self, local: Sequence[Affine]) -> list[Affine]:
-        """A split axis may reach over the region's end, and there is no more to copy there."""
-        extents = self.box.extents
-        return [-local[a] + (extents[a] - 1) for a, tile in self.layout.split.items() if extents[a] % tile]
-
-    def inward(self) -> Block:
-        value = read(self.source.name, self.cell(self.new), self.source.dtype)
-        store = Store(self.new, self.stored(self.new), value)
-        return nest(self.loops(self.new), self.guards(self.new), (store,))
-
-    def outward(self) -> Block:
-        prefix = f"{self.new}.out"
-        value = read(self.new, self.stored(prefix), self.source.dtype)
-        store = Store(self.source.name, self.cell(prefix), value)
-        return nest(self.loops(prefix), self.guards(prefix), (store,))
-
-
-def nest(loops: Sequence[tuple[str, int, LoopKind]], guards: tuple[Affine, ...], body: Block) -> Block:
-    """Perfectly nested loops around a guarded body; a vector loop is put innermost."""
-    if guards:
-        body = (If(guards, body),)
-    ordered = [x for x in loops if x[2] != "vector"] + [x for x in loops if x[2] == "vector"]
-    for name, extent, kind in reversed(ordered):
-        body = (For(name, extent, kind, body),)
-    return body

@@ -15,7 +15,7 @@ import pytest
 from tests.graph.values import FORMATS, array, edges, expanded, meaning, number, round_to, same
 from tilec.builtins import BUILTINS
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, DType
-from tilec.numpy_semantics import cast
+from tilec.numpy_semantics import cast, fused
 
 FLOATS = [F16, BF16, F32, F64]
 pytestmark = pytest.mark.filterwarnings("error")
@@ -252,3 +252,15 @@ def test_table_is_complete() -> None:
     for name, entry in BUILTINS.items():
         assert entry.name == name
         assert entry.rule in ("cast", "select", "bitcast") or entry.expand or entry.llvm, name
+
+
+@pytest.mark.parametrize("dtype", [BF16, F16], ids=str)
+@pytest.mark.parametrize("tiny", [2.0**-14, -(2.0**-14)])
+def test_fma_of_16_bits_rounds_once(dtype: DType, tiny: float) -> None:
+    """A product half-way between two values, and an addend that float32 cannot hold beside it."""
+    k, m, last = (3, 5, 2.0**-7) if dtype == BF16 else (5, 6, 2.0**-10)
+    scale = 1.0 if dtype == F16 else 2.0**-30
+    a, b, c = (cast(np.float64(x), dtype.numpy) for x in (1 + 2.0**-k, 1 + 2.0**-m, tiny * scale))
+    exact = 1 + 2.0**-k + 2.0**-m
+    want = exact + last if tiny > 0 else exact
+    assert float(fused(a, b, c)) == want

@@ -247,3 +247,20 @@ def test_long_chains_of_what_costs_nothing() -> None:
     program = lower.run(graph, fuse.run(graph))
     x = np.arange(4, dtype=np.float32).reshape(2, 2)
     np.testing.assert_array_equal(evaluate_program(program, {"T0": x})["T1500"], x)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize(
+    "lets",
+    [
+        "L = literal f32 (3.0)  V = special reshape(L) {shape = (1, 1)}  R = add(V, A)",
+        "L = literal f32[4] (3.0)  V, W = special sort(L) {axis = 0}  R = add(V, A)",
+        "L = literal u32[2] (7)  V = special random_bits(L) {shape = (4)}  R = cast.f32(V)",
+        "L = literal u32[3, 2] (3)  W, V = special prng_step(L) {shape = (4)}  R = add(V, A)",
+    ],
+)
+def test_specials_read_literals_from_memory(lets: str, fused: bool) -> None:
+    text = f"graph f(A: f32[4]) -> (R) {{ {lets} }}"
+    inputs = {"A": np.arange(4, dtype=np.float32)}
+    want = evaluate(bounded(text), inputs)["R"]
+    np.testing.assert_array_equal(evaluate_program(compiled(text, fused), inputs)["R"], want)

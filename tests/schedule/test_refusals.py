@@ -39,6 +39,12 @@ SAME_LOOPS = """kernel f(in A: f32[8], out O: f32[8]) {
   for i in 2 { for j in 4 { O[4*i + j] = t[4*i + j] } }
 }
 """
+TWICE_NAMED = """kernel f(in A: f32[8], out O: f32[8]) {
+  alloc t: heap f32[8]
+  for z in 1 { for i in 8 { t[i] = 0.0 } for i in 4 { t[i] sum= A[i] } for i in 8 { t[i] sum= A[i] } }
+  for j in 8 { O[j] = t[j] }
+}
+"""
 READ_AGAIN = """kernel f(in A: f32[4], inout S: f32[3], inout R: f32[4]) {
   alloc C: heap f32[4]
   for i in 4 { C[i] = A[i] }
@@ -116,6 +122,7 @@ UNSAFE = [
     (GATHER, "stage(A, i, a)", "depends on data"),
     (ONE_NAME, "vectorize(i)", "several names: A, v"),
     (SAME_LOOPS, "compute_at(t, j)", "inside another of that name"),
+    (TWICE_NAMED, "compute_at(t, j)", "loops of different names"),
     (READ_AGAIN, "stage(C, m, c, thread, copy, 0, finish)", "stage the same cells"),
     (READ_BETWEEN, "stage(C, m, c, thread, copy, 0, finish)", "not read by one nest"),
     (UNTIL, "stage(C, m, c, thread, init)", "guarded"),

@@ -224,3 +224,21 @@ def test_memory_is_shared_by_values_that_do_not_meet() -> None:
     verify_program(parse_program(text.replace("place u 64", "place u 64\n place w 0")))
     with pytest.raises(TileError, match="'u' and 'w' share memory"):
         verify_program(parse_program(text.replace("place u 64", "place u 64\n place w 64")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for i in 4 parallel { for z in 0 { A[0] = 1.0 } A[0] = 2.0 }",  # that the first store never runs hides nothing
+        "for i in 4 vector { A[i + 1] = A[i] }",
+        "for i in 4 vector { A[0] sum= B[i] }",
+    ],
+)
+def test_iterations_that_meet(body: str) -> None:
+    with pytest.raises(TileError, match="meet in a cell of 'A'"):
+        verify_kernel(parse_kernel(f"kernel f(inout A: f32[5], in B: f32[4]) {{ {body} }}"))
+
+
+def test_iterations_that_do_not_meet() -> None:
+    body = "for i in 4 vector { alloc t: register f32[1]  t[0] = B[i]  A[i] sum= t[0] }"
+    verify_kernel(parse_kernel(f"kernel f(inout A: f32[5], in B: f32[4]) {{ {body} }}"))
