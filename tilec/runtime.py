@@ -97,14 +97,15 @@ def argument(name: str, value: Any, expected: TensorType) -> Array:
 class Slot:
     """A parameter or result with all that a call needs to know of it, looked up once: calls should cost little."""
 
-    __slots__ = ("_dtype", "_name", "_shape", "_type")
+    __slots__ = ("_dtype", "_name", "_real", "_shape", "_type")
 
     def __init__(self, name: str, type: TensorType) -> None:
         self._name, self._type = name, type
         self._dtype, self._shape = type.dtype.numpy, tuple(type.shape)
+        self._real = type.weak and type.dtype.is_float and type.dtype.bits >= 32
 
     def taken(self, value: Any) -> Array:
-        """`argument`, with a short way for an array that is what is expected."""
+        """`argument`, with short ways for an array that is what is expected, and for a float."""
         if (
             type(value) is np.ndarray
             and value.dtype is self._dtype
@@ -112,6 +113,8 @@ class Slot:
             and value.flags.num & _DENSE == _DENSE
         ):
             return value
+        if self._real and type(value) is float and -1e38 < value < 1e38:
+            return np.array(value, self._dtype)
         return argument(self._name, value, self._type)
 
     def writable(self, out: Any, inputs: Sequence[Array]) -> bool:
