@@ -15,9 +15,9 @@ import pytest
 from tests.backends.llvm_support import Array, build, older, program_of, serial_host
 from tilec import rules
 from tilec.affine import Affine
-from tilec.dtypes import ALL, BOOL, F32, F64, I32, I64, DType
+from tilec.dtypes import ALL, F32, F64, I32, I64, DType
 from tilec.evaluate_loops import evaluate_kernel
-from tilec.expr import Expr, Read, read
+from tilec.expr import Expr, read
 from tilec.loops import Block, Buffer, For, If, Kernel, KernelParam, Store
 
 LANE, ROW = Affine.var("lane"), Affine.var("row")
@@ -74,7 +74,7 @@ def data(kernel: Kernel) -> dict[str, Array]:
     random = np.random.default_rng(3)
     places = random.permutation(2 * MOST + 2 * EDGE)[:MOST].astype(np.int64)
     return {
-        "A": random.integers(0, 2 if dtype == bool else 90, shape).astype(dtype),
+        "A": random.integers(0, 2 if dtype.kind == "b" else 90, shape).astype(dtype),
         "I": places,
         "O": (np.ones(shape) * 77).astype(dtype),
     }
