@@ -92,9 +92,13 @@ def user_file() -> Path:
 
 
 def project_file(directory: str) -> Path | None:
-    """The nearest pyproject.toml, from a directory upwards."""
+    """The nearest pyproject.toml that this process may read, from a directory upwards."""
     start = Path(directory)
-    return next((f for d in (start, *start.parents) if (f := d / "pyproject.toml").is_file()), None)
+    return next((f for d in (start, *start.parents) if _readable(f := d / "pyproject.toml")), None)
+
+
+def _readable(path: Path) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)
 
 
 def _user_values(path: Path) -> dict[str, Any]:
@@ -156,7 +160,8 @@ def _variable_values(variables: Changes) -> tuple[dict[str, Any], dict[str, str]
     return values, origins
 
 
-def _directory() -> str:
+def present_directory() -> str:
+    """The directory that the process works in; the root where that one has been deleted."""
     try:
         return os.getcwd()
     except OSError:  # it has been deleted
@@ -237,7 +242,7 @@ class Config(_Readable):
 
     def loaded(self) -> Loaded:
         """Settings in force here and now, with their origins; raises TileError TILE0701, TILE0711."""
-        found = _resolved(_directory(), _environment(), self._process, _scope.get())
+        found = _resolved(present_directory(), _environment(), self._process, _scope.get())
         if found.settings.log_level != "off":
             _show_records(found.settings.log_level)
         return found

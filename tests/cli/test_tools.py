@@ -240,3 +240,14 @@ def test_no_colour_into_a_pipe(
         monkeypatch.setenv(name, text)
     assert call(["explain", "TILE0101"]) == 0
     assert ("\x1b[" in capsys.readouterr().out) is escapes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory in use cannot be deleted there")
+def test_config_where_the_directory_is_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert call(["config"]) == 0
+    assert "of which there is none here" in capsys.readouterr().out

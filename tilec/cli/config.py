@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 
 import typer
 
 
 def command(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
     """List every setting with its value, where the value comes from, and what it means."""
-    from tilec.configuration import config, project_file, user_file
+    from tilec.configuration import config, present_directory, project_file, user_file
 
     found = config.list()
     if as_json:
@@ -24,6 +23,6 @@ def command(as_json: bool = typer.Option(False, "--json", help="Report as JSON."
     for setting in found:
         print(f"{setting.name} = {json.dumps(setting.value)}  ({setting.origin})")
         print(f"    {setting.about.doc}\n    {setting.about.variable}: {setting.about.allowed}")
-    project = project_file(os.getcwd()) or "pyproject.toml, of which there is none here"
+    project = project_file(present_directory()) or "pyproject.toml, of which there is none here"
     print(f"\nfiles: {user_file()}; [tool.tilec] of {project}")
     return 0
