@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tilec.errors import error
+
 Lines: TypeAlias = list["str | Lines"]
+MOST_LINES = 250_000  # of one function: LLVM takes a minute for them
 LoadKey: TypeAlias = tuple[str, str, str]  # root buffer, address, type and mask
 
 
@@ -34,6 +37,7 @@ class Emitter:
         self._lines: Lines = ["entry:", head]
         self.scopes = [Scope(head, 0)]
         self._counter = 0
+        self._written = 0
         self.intrinsics: set[str] = set()
         self._nowhere = ""
 
@@ -47,6 +51,10 @@ class Emitter:
         return f"%{prefix}{self._counter}"
 
     def line(self, text: str) -> None:
+        """Raises TileError TILE0417 where the function becomes too long for any compiler."""
+        self._written += 1
+        if self._written > MOST_LINES:
+            raise error("TILE0417", f"a kernel of more than {MOST_LINES} instructions", help="unroll fewer loops")
         self._lines.append("  " + text)
 
     def emit(self, text: str) -> str:

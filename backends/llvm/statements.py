@@ -116,7 +116,7 @@ def _touches_registers(frame: Frame, body: Block) -> bool:
     """Cells must be named by constants, which only a loop that is written out gives them."""
     names = {a.tensor for s in walk(body) for a in accesses(s)}
     names |= {s.buffer for s in walk(body) if isinstance(s, Store)}
-    return not names.isdisjoint(frame.registers) or any(isinstance(s, Alloc) for s in walk(body))
+    return not names.isdisjoint(frame.registers) or any(id(s) in frame.plan for s in walk(body))
 
 
 def _vector_blocks(frame: Frame, loop: For, blocks: int, outline: Outliner) -> int:
