@@ -26,7 +26,7 @@ class Answer:
 
 def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
     """Runs `python -m module arguments` for at most that long."""
-    command = [sys.executable, "-m", module, *arguments]
+    command = [sys.executable, "-P", "-m", module, *arguments]  # -P: the present directory's random.py is not ours
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:

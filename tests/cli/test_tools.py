@@ -216,7 +216,11 @@ def test_asking_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for name, text in programs.items():
         (tmp_path / f"asked_{name}.py").write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "json.py").write_text("raise ImportError('this is not the json you want')")
+    monkeypatch.chdir(tmp_path / "folder")
     assert machine.ask("asked_good", [], 30).value == [1]
+    assert machine.ask("tilec.machine", [], 60).problem is None
     assert machine.ask("asked_slow", [], 1).problem == "no answer within 1 s"
     if sys.platform != "win32":
         assert machine.ask("asked_crashed", [], 30).problem == "the process was ended by signal 11"
