@@ -188,3 +188,11 @@ def test_descriptions_of_inputs_that_describe_nothing() -> None:
     assert code(lambda: tilec.compile(ADD, A="misspelt", B=(2,))) == "TILE0303"
     with pytest.raises(tilec.TileError, match="begins with 'function'"):
         tilec.run("C[i] = A[i];", {})
+
+
+def test_a_number_beside_float64_keeps_its_digits() -> None:
+    scale = "function (X[N], F) -> (Y) { Y = X * F; }"
+    double, single = np.ones(2), np.ones(2, np.float32)
+    assert tilec.run(scale, {"X": double, "F": 0.1})["Y"].tolist() == [0.1, 0.1]
+    assert tilec.run(scale, {"X": single, "F": 0.1})["Y"].dtype == np.float32
+    assert tilec.compile(scale, X=double, F=0.1)(double, 1 / 3)[0] == 1 / 3

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tilec.dtypes import BOOL, I64
+from tilec.dtypes import BOOL, F64, I64
 from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
 from tilec.frontends.tile.binding import Binder
@@ -98,7 +98,8 @@ def _check_signature(function: Function, signature: Signature) -> None:
 
 def _function(b: Builder, function: Function, signature: Signature, constants: frozenset[str]) -> Graph:
     b.used |= {i.name.text for i in function.inputs} | {t.text for s in function.body for t in targets(s)}
-    arguments = [_argument(b, i.name, signature[i.name.text], constants) for i in function.inputs]
+    wide = any(isinstance(t, TensorType) and t.dtype == F64 for t in signature.values())
+    arguments = [_argument(b, i.name, signature[i.name.text], constants, wide) for i in function.inputs]
     binder = Binder(b, function)
     binder.inputs(arguments)
     wanted = {t.text: t.text for s in function.body for t in targets(s)}
@@ -112,19 +113,25 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
     return Graph(name, tuple(b.params), tuple(b.lets), results)
 
 
-def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str]) -> Value:
+def _argument(
+    b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str], wide: bool
+) -> Value:
     """The parameter of an input; a Python number keeps its value in mind."""
     try:
-        return _tensor_argument(b, name, given) if isinstance(given, TensorType) else _number(b, name, given, constants)
+        if isinstance(given, TensorType):
+            return _tensor_argument(b, name, given)
+        return _number(b, name, given, constants, wide)
     except TileError as found:
         b.complain(found)
         return Poison()
 
 
-def _number(b: Builder, name: Ident, number: int | float, constants: frozenset[str]) -> Value:
+def _number(b: Builder, name: Ident, number: int | float, constants: frozenset[str], wide: bool) -> Value:
+    """A weak scalar; a float is passed in float64 where there is an array of it, which float32 would rob of digits."""
     if isinstance(number, int) and not I64.min <= number <= I64.max:
         raise error("TILE0415", f"the argument of '{name.text}', {number}, exceeds 64 bits", name.span)
-    type = TensorType(BOOL if isinstance(number, bool) else weak_dtype(number), (), weak=True)
+    dtype = BOOL if isinstance(number, bool) else weak_dtype(number)
+    type = TensorType(F64 if wide and dtype.is_float else dtype, (), weak=True)
     b.params.append(Param(name.text, type))
     if name.text in constants:
         return Scalar(number)
