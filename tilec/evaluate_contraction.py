@@ -22,9 +22,10 @@ from tilec.dtypes import BOOL
 from tilec.errors import Span, error
 from tilec.evaluate_domain import Condition, Points, integers, points, resolve_form
 from tilec.evaluate_expr import Mode, constant, evaluate_expr, storage
+from tilec.evaluate_order import ranks, rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.graph import Contraction, Sink, TensorType
-from tilec.monoid import Monoid, standard
+from tilec.monoid import STANDARD, Monoid, standard
 from tilec.numpy_semantics import Array, cast, is_float, maximum, minimum
 
 Tensors: TypeAlias = Mapping[str, Array]
@@ -233,23 +234,12 @@ def aggregate(
 
 
 def _is_standard(monoid: Monoid) -> bool:
-    names = ("sum", "prod", "max", "min", "assign")
-    return monoid.name in names and monoid == standard(monoid.name, monoid.dtypes[0])
-
-
-def _ranks(cells: Array) -> tuple[Array, Array]:
-    """(order, rank): a stable order by cell, and the position of each ordered element within its cell."""
-    order = np.argsort(cells, kind="stable")
-    ordered = cells[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    starts = np.flatnonzero(first)
-    rank = np.arange(len(cells)) - np.repeat(starts, np.diff([*starts, len(cells)]))
-    return order, rank
+    return monoid.name in STANDARD and monoid == standard(monoid.name, monoid.dtypes[0])
 
 
 def _halve(cells: Array, values: Array, combine: Callable[[Array, Array], Array]) -> tuple[Array, Array]:
     """One value per distinct cell, joined pairwise: for functions that are associative to the last bit."""
-    order, rank = _ranks(cells)
+    order, rank = ranks(cells)
     cells, values = cells[order], values[order]
     while rank.any():
         left = np.flatnonzero(rank % 2 == 0)
@@ -263,18 +253,13 @@ def _halve(cells: Array, values: Array, combine: Callable[[Array, Array], Array]
 def _step(monoid: Monoid, states: list[Array], terms: Terms, mode: Mode) -> None:
     """Combines one point of every cell at a time; where components differ in their sinks, one point at a time."""
     together = all(np.array_equal(c, terms.cells[0]) for c in terms.cells)
-    if together:
-        order, rank = _ranks(terms.cells[0])
-        by_rank = order[np.argsort(rank, kind="stable")]
-        steps = np.split(by_rank, np.cumsum(np.bincount(rank))[:-1])
-    else:
-        steps = [np.array([i]) for i in range(len(terms.cells[0]))]
-    for chosen in steps:
+    cells = terms.cells[0]
+    for chosen in rounds(cells) if together else [np.array([i]) for i in range(len(cells))]:
         env = {f"a{k}": s[c[chosen]] for k, (s, c) in enumerate(zip(states, terms.cells))}
         env |= {f"b{k}": v[chosen] for k, v in enumerate(terms.values)}
         new = [evaluate_expr(e, _nothing, _nothing, env.__getitem__, mode) for e in monoid.combine]
-        for state, cells, value in zip(states, terms.cells, new):
-            state[cells[chosen]] = value
+        for state, own, value in zip(states, terms.cells, new):
+            state[own[chosen]] = value
 
 
 def _nothing(what: object) -> Array:

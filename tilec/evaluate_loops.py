@@ -5,8 +5,7 @@ lane with its own values of loop indices and scalars. A perfect nest that never 
 all its points in the order of execution, whatever the kinds of its loops: an aggregation applies the terms of a cell
 in that order.
 
-Every access is checked: an index outside of its buffer raises TileError TILE0602. Allocations start as NaN (or as a
-striking integer), so that reading what was never written shows.
+Every access is checked: an index outside of its buffer raises TileError TILE0602.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tilec.affine import Affine, Size, resolve
-from tilec.errors import TileError, error
+from tilec.affine import Affine, resolve
 from tilec.evaluate_expr import Mode, evaluate_expr, storage
+from tilec.evaluate_memory import arena_of, fault, numbers, uninitialised, view_of
+from tilec.evaluate_order import rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.loops import (
     Alloc,
@@ -41,7 +41,6 @@ from tilec.loops import (
     Stmt,
     Store,
     While,
-    strides_of,
 )
 from tilec.numpy_semantics import Array, cast
 
@@ -61,10 +60,10 @@ def evaluate_kernel(
     for param in kernel.params:
         name = param.buffer.name
         if name not in buffers:
-            raise _fault(f"kernel '{kernel.name}' misses its parameter '{name}'")
-        array, shape = buffers[name], _numbers(param.buffer.shape, known)
+            raise fault(f"kernel '{kernel.name}' misses its parameter '{name}'")
+        array, shape = buffers[name], numbers(param.buffer.shape, known)
         if array.shape != shape or array.dtype != storage(param.buffer.dtype, mode):
-            raise _fault(f"'{name}' is {array.dtype}{list(array.shape)}, not {param.buffer.dtype}{list(shape)}")
+            raise fault(f"'{name}' is {array.dtype}{list(array.shape)}, not {param.buffer.dtype}{list(shape)}")
         state.buffers[name] = array
     _run(kernel.body, _Lanes({}, {}, 1), state)
 
@@ -82,93 +81,24 @@ def evaluate_program(
     functions of HostCall steps: they take the inputs and return the outputs.
     """
     known = dict(sizes or {})
-    arena = _arena(program, known, mode)
+    arena = arena_of(program, known, mode)
     constants = {name for name, _ in program.constants}
     aliased = {result: param for param, result in program.aliases}
     for buffer in program.buffers:
         if buffer.name in program.params or buffer.name in constants:
             value = inputs[buffer.name]
-            arena[buffer.name] = np.array(value, storage(buffer.dtype, mode)).reshape(_numbers(buffer.shape, known))
+            arena[buffer.name] = np.array(value, storage(buffer.dtype, mode)).reshape(numbers(buffer.shape, known))
     for buffer in program.buffers:
         if buffer.name not in arena and buffer.base is None:
             source = aliased.get(buffer.name)
-            arena[buffer.name] = arena[source] if source else _fresh(buffer, known, mode)
+            arena[buffer.name] = arena[source] if source else uninitialised(buffer, known, mode)
     for buffer in program.buffers:
         if buffer.base is not None:
-            arena[buffer.name] = _view(buffer, arena, known)
+            arena[buffer.name] = view_of(buffer, arena, known)
     runner = _Runner(program, arena, known, dict(hosts or {}), mode)
     runner.run(program.init)
     runner.run(program.steps)
     return {name: np.array(arena[name]) for name in program.results}
-
-
-# --- memory --------------------------------------------------------------------------------------------------------
-
-
-def _fault(message: str) -> TileError:
-    return error("TILE0602", message)
-
-
-def _numbers(shape: Sequence[Size], sizes: Mapping[str, int]) -> tuple[int, ...]:
-    return tuple(int(resolve(s, sizes)) for s in shape)
-
-
-def _garbage(count: int, dtype: np.dtype[np.generic]) -> Array:
-    """Uninitialised memory: NaN, or bytes 0xA5."""
-    if dtype == np.bool_:
-        return np.ones(count, dtype)
-    if dtype.kind in "iu":
-        return np.full(count * dtype.itemsize, 0xA5, np.uint8).view(dtype)
-    return np.full(count, np.nan, dtype)
-
-
-def _fresh(buffer: Buffer, sizes: Mapping[str, int], mode: Mode) -> Array:
-    shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
-    dtype = storage(buffer.dtype, mode)
-    return _strided(_garbage(_span(shape, strides), dtype), shape, strides, 0, buffer.name)
-
-
-def _span(shape: Sequence[int], strides: Sequence[int]) -> int:
-    return 0 if 0 in shape else 1 + sum((n - 1) * max(s, 0) for n, s in zip(shape, strides))
-
-
-def _strided(flat: Array, shape: Sequence[int], strides: Sequence[int], offset: int, name: str) -> Array:
-    """A view of a flat array; raises TILE0602 where it reaches outside."""
-    reach = [(n - 1) * s for n, s in zip(shape, strides)] if 0 not in shape else []
-    low, high = offset + sum(min(r, 0) for r in reach), offset + sum(max(r, 0) for r in reach)
-    if 0 not in shape and (low < 0 or high >= flat.size):
-        raise _fault(f"view '{name}' reaches elements {low} to {high} of {flat.size}")
-    step = flat.itemsize
-    view: Array = np.lib.stride_tricks.as_strided(
-        flat[min(offset, flat.size) :], shape, [s * step for s in strides], writeable=True
-    )
-    return view
-
-
-def _view(buffer: Buffer, known: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
-    assert buffer.base is not None
-    base = known[buffer.base]
-    if not base.flags.c_contiguous:
-        raise _fault(f"view '{buffer.name}' of '{buffer.base}', which is no dense array")
-    shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
-    return _strided(base.reshape(-1), shape, strides, int(resolve(buffer.offset, sizes)), buffer.name)
-
-
-def _arena(program: Program, sizes: Mapping[str, int], mode: Mode) -> dict[str, Array]:
-    """Buffers at their places in one block of memory; only in the typed mode, where the sizes are the true ones."""
-    if not program.places or mode != "typed":
-        return {}
-    memory = np.full(program.arena, 0xA5, np.uint8)
-    found: dict[str, Array] = {}
-    for name, at in program.places:
-        buffer = program.buffer(name)
-        shape, strides = _numbers(buffer.shape, sizes), _numbers(strides_of(buffer), sizes)
-        used = _span(shape, strides) * buffer.dtype.bytes
-        if at + used > program.arena:
-            raise _fault(f"buffer '{name}' at {at} with {used} bytes does not fit in the arena of {program.arena}")
-        flat = memory[at : at + used].view(buffer.dtype.numpy)
-        found[name] = _strided(flat, shape, strides, 0, name)
-    return found
 
 
 # --- programs ------------------------------------------------------------------------------------------------------
@@ -274,23 +204,23 @@ def _execute(stmt: Stmt, lanes: _Lanes, state: _State) -> None:
         case Barrier():
             pass  # items run one after the other
         case Instr():
-            raise _fault(f"the evaluator does not know the machine instruction '{stmt.name}'")
+            raise fault(f"the evaluator does not know the machine instruction '{stmt.name}'")
         case Let():
             raise AssertionError("a Let is bound by its block")
 
 
 def _allocate(buffer: Buffer, state: _State) -> Array:
     if buffer.base is not None:
-        return _view(buffer, state.buffers, state.sizes)
-    return _fresh(buffer, state.sizes, state.mode)
+        return view_of(buffer, state.buffers, state.sizes)
+    return uninitialised(buffer, state.sizes, state.mode)
 
 
 def _loop(loop: For, lanes: _Lanes, state: _State) -> None:
     extent = int(resolve(loop.extent, state.sizes))
     if extent <= 0:
         return
-    small = lanes.count * _points(loop, state.sizes) <= MAX_POINTS if _expandable(loop) else False
-    if small or loop.kind == "vector":
+    small = lanes.count * _points(loop, state.sizes) <= MAX_POINTS
+    if loop.kind == "vector" or (small and _expandable(loop, state)):
         _run(loop.body, lanes.expand(loop.index, extent), state)
         return
     for value in range(extent):
@@ -304,20 +234,21 @@ def _points(loop: For, sizes: Mapping[str, int]) -> int:
     return int(resolve(loop.extent, sizes)) * (_points(inner, sizes) if isinstance(inner, For) else 1)
 
 
-def _expandable(stmt: Stmt) -> bool:
-    """Whether a perfect nest never reads what it writes and stores to each buffer once: then all its points can be
-    evaluated together, statement by statement.
+def _expandable(loop: For, state: _State) -> bool:
+    """Whether a perfect nest never reads memory that it writes and stores once to each part of it: then all its points
+    can be evaluated together, statement by statement.
     """
-    block: Block = (stmt,)
+    block: Block = (loop,)
     while len(block) == 1 and isinstance(block[0], For | If):
         block = block[0].body
-    stores = [s for s in block if isinstance(s, Store)]
-    if not all(isinstance(s, Store | Let) for s in block) or len({s.buffer for s in stores}) < len(stores):
+    if not all(isinstance(s, Store | Let) for s in block):
         return False
+    stores = [s for s in block if isinstance(s, Store)]
     values = [s.value for s in block if isinstance(s, Store | Let)]
     values += [i for s in stores for i in s.indices if not isinstance(i, Affine)]
-    written = {s.buffer for s in stores}
-    return all(not isinstance(e, Read) or e.access.tensor not in written for v in values for e in walk(v))
+    written = [_array(s.buffer, state) for s in stores]
+    read = [_array(name, state) for name in {e.access.tensor for v in values for e in walk(v) if isinstance(e, Read)}]
+    return not any(np.may_share_memory(a, b) for k, a in enumerate(written) for b in (*written[:k], *read))
 
 
 def _holds(conditions: tuple[Affine, ...], lanes: _Lanes, state: _State) -> Array:
@@ -332,21 +263,21 @@ def _form(form: Affine, lanes: _Lanes, state: _State) -> Array:
     total = np.full(lanes.count, _integer(resolve(form.const, state.sizes), form), np.int64)
     for name, coef in form.terms:
         if name not in lanes.indices:
-            raise _fault(f"index '{name}' is not bound")
+            raise fault(f"index '{name}' is not bound")
         total += _integer(resolve(coef, state.sizes), form) * lanes.indices[name]
     return total
 
 
 def _integer(value: object, form: Affine) -> int:
     if not isinstance(value, int):
-        raise _fault(f"index '{form}' has a fractional coefficient")
+        raise fault(f"index '{form}' has a fractional coefficient")
     return value
 
 
 def _value(expr: Expr, lanes: _Lanes, state: _State) -> Array:
     def var(name: str) -> Array:
         if name not in lanes.scalars:
-            raise _fault(f"scalar '{name}' is not bound")
+            raise fault(f"scalar '{name}' is not bound")
         return lanes.scalars[name]
 
     def read(access: Access) -> Array:
@@ -358,7 +289,7 @@ def _value(expr: Expr, lanes: _Lanes, state: _State) -> Array:
 
 def _array(name: str, state: _State) -> Array:
     if name not in state.buffers:
-        raise _fault(f"there is no buffer '{name}'")
+        raise fault(f"there is no buffer '{name}'")
     return state.buffers[name]
 
 
@@ -366,12 +297,12 @@ def _cells(name: str, indices: tuple[Affine | Expr, ...], lanes: _Lanes, state: 
     """Index arrays, one per axis, every one in bounds."""
     shape = _array(name, state).shape
     if len(shape) != len(indices):
-        raise _fault(f"'{name}' has {len(shape)} axes, {len(indices)} indices were given")
+        raise fault(f"'{name}' has {len(shape)} axes, {len(indices)} indices were given")
     cells = []
     for axis, (index, size) in enumerate(zip(indices, shape)):
         at = _form(index, lanes, state) if isinstance(index, Affine) else _value(index, lanes, state).astype(np.int64)
         if at.size and (at.min() < 0 or at.max() >= size):
-            raise _fault(f"'{name}' is accessed at {at.min()} to {at.max()} on axis {axis} of extent {size}: {index}")
+            raise fault(f"'{name}' is accessed at {at.min()} to {at.max()} on axis {axis} of extent {size}: {index}")
         cells.append(at)
     return tuple(cells)
 
@@ -386,21 +317,7 @@ def _store(store: Store, lanes: _Lanes, state: _State) -> None:
         target[cells] = value  # of equal cells, the last one stays
         return
     flat = np.asarray(np.ravel_multi_index(cells, target.shape))
-    for chosen in _rounds(flat):
+    for chosen in rounds(flat):
         at = tuple(c[chosen] for c in cells)
         terms = _Lanes({}, {"a0": target[at], "b0": value[chosen]}, len(chosen))
         target[at] = _value(store.monoid.combine[0], terms, state)
-
-
-def _rounds(flat: Array) -> list[Array]:
-    """Points in rounds: the first term of every cell, then the second of every cell, and so on."""
-    order = np.argsort(flat, kind="stable")
-    ordered = flat[order]
-    starts = np.r_[0, np.flatnonzero(np.diff(ordered)) + 1]
-    lengths = np.diff(np.r_[starts, len(flat)])
-    rank = np.arange(len(flat)) - np.repeat(starts, lengths)
-    by_rank = order[np.argsort(rank, kind="stable")]
-    counts = np.bincount(rank)
-    return np.split(by_rank, np.cumsum(counts)[:-1])
-
-

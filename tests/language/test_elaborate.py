@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.language.elaborated import codes, elaborated, f32, result, results, signature
+from tilec.errors import TileError
 from tilec.frontends.tile.elaborate import elaborate, to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Apply, Contraction, TensorType
@@ -59,6 +60,15 @@ def test_index_values_in_a_body() -> None:
 def test_scalars_and_sizes_in_a_body() -> None:
     text = "function (A[N], S, T) -> (O) { O[i] = +(A[i] * S + N - T[]); }"
     same(result(text, A=V, S=2.5, T=np.float32(1)), V * 2.5 + 4, "float32")
+
+
+def test_arithmetic_on_scalar_inputs_never_traps() -> None:
+    """They are run-time values, even where the same arithmetic on literals is an error."""
+    same(result("function (A, N) -> (Y) { Y = A / N; }", A=7, N=0), 0, "int32")
+    same(result("function (A, N) -> (Y) { Y = A % N; }", A=7, N=0), 0, "int32")
+    same(result("function (A) -> (Y) { Y = A * A * A; }", A=1 << 40), 0, "int64")
+    with pytest.raises(TileError, match="TILE0510"):
+        result("function (V[K], A, N) -> (Y) { M = A / N; Y[i : M] = +(V[i]); }", V=V, A=7, N=0)
 
 
 def test_weak_scalars_do_not_widen_a_body() -> None:

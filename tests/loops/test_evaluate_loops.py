@@ -198,3 +198,15 @@ def test_placed_buffers_share_memory() -> None:
     wrong = evaluate_program(parse_program(text.replace("AT", "0")), {"X": x})
     assert right["Y"].tolist() == [21, 42]
     assert wrong["Y"].tolist() == [22, 44]  # a placement that overlaps shows
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["v[m + 1] = A[m]", "A[m + 1] = v[m]", "v[m + 1] = 7.0 A[m] = 3.0", "let x: f32 = A[m] v[m + 1] = x"],
+)
+def test_iterations_in_order_where_a_view_shows_what_is_stored(body: str) -> None:
+    kernel = parse_kernel(f"kernel f(inout A: f32[5]) {{ alloc v: heap f32[5] base A for m in 4 {{ {body} }} }}")
+    a = np.arange(1, 6, dtype=np.float32)
+    evaluate_kernel(kernel, {"A": a})
+    expected = [3, 3, 3, 3, 7] if "7.0" in body else [1, 1, 1, 1, 1]
+    np.testing.assert_array_equal(a, expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tilec.dtypes import BOOL, DType
-from tilec.errors import Span, error
+from tilec.errors import Span, TileError, error
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.complaints import gradients, undefined, unknown_function, wrong_case
@@ -103,10 +103,15 @@ def _in_type(b: Builder, operand: Scalar | Tensor, dtype: DType | None, span: Sp
 
 
 def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:
+    """The value at compile time; None where there is none, as of 1 / 0, which is an error only in a size."""
     values = [a.known for a in args if a.known is not None]
     if len(values) != len(args) or any(not a.type.weak for a in args):
         return None
-    return Known(fold(op, [v.value for v in values], span), frozenset().union(*(v.origins for v in values)))
+    try:
+        found = fold(op, [v.value for v in values], span)
+    except TileError:
+        return None
+    return Known(found, frozenset().union(*(v.origins for v in values)))
 
 
 def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = None) -> Tensor:
