@@ -32,7 +32,7 @@ from typing import Literal, TypeAlias
 
 from tilec.affine import Affine, Size
 from tilec.dtypes import DType
-from tilec.expr import Access, Expr
+from tilec.expr import Access, Expr, reads
 from tilec.monoid import Monoid
 
 LoopKind = Literal["serial", "parallel", "vector", "unroll", "group", "item", "pipelined"]
@@ -284,13 +284,15 @@ def rewrite(block: Block, change: Callable[[Stmt], Block]) -> Block:
 
 
 def map_exprs(block: Block, change: Callable[[Expr], Expr]) -> Block:
-    """Applies `change` to every expression held by a statement."""
+    """Applies `change` to every expression held by a statement, a store's data-dependent indices included."""
 
     def visit(stmt: Stmt) -> Block:
         match stmt:
             case Store():
                 value = change(stmt.value)
-                return (stmt if value is stmt.value else replace(stmt, value=value),)
+                indices = tuple(i if isinstance(i, Affine) else change(i) for i in stmt.indices)
+                same = value is stmt.value and all(a is b for a, b in zip(indices, stmt.indices))
+                return (stmt if same else replace(stmt, value=value, indices=indices),)
             case Let():
                 value = change(stmt.value)
                 return (stmt if value is stmt.value else replace(stmt, value=value),)
@@ -304,11 +306,12 @@ def map_exprs(block: Block, change: Callable[[Expr], Expr]) -> Block:
 
 
 def accesses(stmt: Stmt) -> list[Access]:
-    """Reads of one statement, not of its children."""
-    from tilec.expr import reads
-
+    """Reads of one statement, a store's data-dependent indices included; not of its children."""
     match stmt:
-        case Store() | Let():
+        case Store():
+            exprs = [stmt.value, *(i for i in stmt.indices if not isinstance(i, Affine))]
+            return [r.access for e in exprs for r in reads(e)]
+        case Let():
             return [r.access for r in reads(stmt.value)]
         case While():
             return [r.access for r in reads(stmt.condition)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
-from tilec.expr import Access, Expr, reads
+from tilec.expr import Access, Expr
 from tilec.loops import (
     LOOP_KINDS,
     Alloc,
@@ -279,7 +279,6 @@ def _touches_of(stmt: Stmt, scope: Scope, inner: frozenset[str]) -> Iterator[tup
             yield from _touches(body, scope, inner)
     found = [(a, False) for a in accesses(stmt)]
     if isinstance(stmt, Store):
-        found += [(r.access, False) for i in stmt.indices if not isinstance(i, Affine) for r in reads(i)]
         found.append((Access(stmt.buffer, stmt.indices), True))
     for access, writes in found:
         indices = tuple(i for i in access.indices if isinstance(i, Affine))

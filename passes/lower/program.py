@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
-from tilec.affine import Affine
 from tilec.boxes import integer
 from tilec.errors import error
-from tilec.expr import Expr, Read, reads
+from tilec.expr import reads
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
 from tilec.loops import (
     Alloc,
@@ -241,15 +240,9 @@ def _kernel(name: str, body: Block, buffers: dict[str, Buffer]) -> Kernel:
             written[stmt.buffer] = None
             if stmt.monoid is not None:
                 read[stmt.buffer] = None
-            for index in stmt.indices:
-                read.update((r.access.tensor, None) for r in _index_reads(index))
     ordered = dict.fromkeys([*(n for n in read if n not in written), *written])
     params = (KernelParam(_as_param(buffers[n]), _mode(n in read, n in written)) for n in ordered if n not in own)
     return Kernel(name, tuple(params), body)
-
-
-def _index_reads(index: Affine | Expr) -> list[Read]:
-    return [] if isinstance(index, Affine) else reads(index)
 
 
 def _as_param(buffer: Buffer) -> Buffer:

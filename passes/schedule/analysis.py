@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import BOOL
 from tilec.errors import TileError, error
-from tilec.expr import Access, Const, Expr, Read, reads, substitute_indices, transform
+from tilec.expr import Const, Expr, Read, substitute_indices, transform
 from tilec.loops import (
     Alloc,
     Block,
@@ -175,7 +175,7 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
     """Replaces loop indices by affine forms in all indices, conditions and values."""
 
     def forms(indices: tuple[Index, ...]) -> tuple[Index, ...]:
-        return tuple(i.substitute(values) if isinstance(i, Affine) else substitute_indices(i, values) for i in indices)
+        return tuple(i.substitute(values) if isinstance(i, Affine) else i for i in indices)
 
     def visit(stmt: Stmt) -> Block:
         match stmt:
@@ -209,14 +209,8 @@ def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
             return (replace(stmt, buffer=target, indices=indices),)
         return (stmt,)
 
-    def data_dependent(stmt: Stmt) -> Block:
-        if isinstance(stmt, Store) and any(not isinstance(i, Affine) for i in stmt.indices):
-            indices = tuple(i if isinstance(i, Affine) else transform(i, leaf) for i in stmt.indices)
-            return (replace(stmt, indices=indices),)
-        return (stmt,)
+    return rewrite(map_exprs(block, lambda e: transform(e, leaf)), visit)
 
-    block = map_exprs(block, lambda e: transform(e, leaf))
-    return rewrite(rewrite(block, data_dependent), visit)
 
 
 # --- ranges --------------------------------------------------------------------------------------------------------
@@ -293,7 +287,7 @@ def uses(block: Block, ranges: Mapping[str, int] | None = None, *, private: bool
 
 def _uses(block: Block, ranges: dict[str, int], certain: bool) -> Iterator[Use]:
     for stmt in block:
-        for access in _reads(stmt):
+        for access in accesses(stmt):
             yield Use(access.tensor, access.indices, None, ranges, certain)
         match stmt:
             case Store():
@@ -309,13 +303,6 @@ def _uses(block: Block, ranges: dict[str, int], certain: bool) -> Iterator[Use]:
                     yield Use(window.buffer, None, Store(window.buffer, (), _ANY), ranges, certain)
             case _:
                 pass
-
-
-def _reads(stmt: Stmt) -> list[Access]:
-    found = accesses(stmt)
-    if isinstance(stmt, Store):
-        found += [r.access for i in stmt.indices if not isinstance(i, Affine) for r in reads(i)]
-    return found
 
 
 VIEW = Const(0, BOOL)  # the unknown value that may be stored through a view; told from others by its identity

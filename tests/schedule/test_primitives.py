@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
+import numpy as np
 import pytest
 
 from tests.generators.kernels import GENERATORS, assert_same, loop_names
 from tilec.errors import TileError
+from tilec.evaluate_loops import evaluate_kernel
 from tilec.loops import Alloc, Kernel, walk
-from tilec.passes.schedule import PRIMITIVES, apply_one
-from tilec.schedule import Directive, directive
+from tilec.passes.schedule import PRIMITIVES, apply, apply_one
+from tilec.schedule import Directive, directive, parse_schedule
+from tilec.text.loops_text import parse_kernel
 from tilec.verify_loops import verify_kernel
 
 
@@ -86,3 +89,21 @@ def test_most_primitives_are_applied() -> None:
                 counts["refused"] += 1
     assert {name for name in PRIMITIVES if counts[name] < 2} <= {"inline", "compute_at", "merge"}
     assert counts["refused"] > 50
+
+
+@pytest.mark.parametrize("schedule", ["inline(t)", "compute_at(t, j)", "tile(j, 3, j.0, j.1)", "peel(j, 1)"])
+def test_data_dependent_places_of_stores_are_rewritten_too(schedule: str) -> None:
+    start = parse_kernel("""kernel f(in A: f32[4], in P: i32[4], inout O: f32[9]) {
+      alloc t: heap i32[4]
+      for i in 4 { t[i] = P[i] }
+      for j in 4 { O[@add(t[j], $(j))] = A[j] }
+    }""")
+    kernel = apply(start, parse_schedule(schedule))
+    verify_kernel(kernel)
+    inputs = {"A": np.arange(4, dtype=np.float32), "P": np.array([2, 0, 1, 3], np.int32)}
+    found = []
+    for k in (start, kernel):
+        buffers = {**inputs, "O": np.zeros(9, np.float32)}
+        evaluate_kernel(k, buffers)
+        found.append(buffers["O"])
+    np.testing.assert_array_equal(found[0], found[1])
