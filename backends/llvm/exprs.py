@@ -6,6 +6,7 @@ from tilec.affine import Affine
 from tilec.backends.llvm import memory
 from tilec.backends.llvm.address import Form, scalar_value, split
 from tilec.backends.llvm.frame import Frame, Mask
+from tilec.backends.llvm.fused import fused
 from tilec.backends.llvm.types import Value, constant, constant_vector, ssa_type
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, F32, F64, I32, I64, DType
@@ -76,6 +77,8 @@ def dynamic(frame: Frame, indices: tuple[Affine | Expr, ...]) -> dict[int, Value
 
 
 def _call(frame: Frame, expr: Call, args: tuple[Value, ...]) -> Value:
+    if expr.op == "fma":
+        return fused(frame.ops, *args)
     native = frame.ops.builtin(expr.op, args, expr.dtype)
     if native is not None:
         return native

@@ -86,18 +86,18 @@ class Ops:
 
     # plain instructions --------------------------------------------------------------------------------------------
 
-    def _binary(self, instruction: str, a: Value, b: Value, dtype: DType | None = None) -> Value:
+    def binary(self, instruction: str, a: Value, b: Value, dtype: DType | None = None) -> Value:
         a, b = self.alike(a, b)
         ref = self.emitter.pure(f"{instruction} {a.type} {a.ref}, {b.ref}")
         return Value(ref, dtype or a.dtype, a.lanes)
 
-    def _intrinsic(self, stem: str, *args: Value) -> Value:
+    def intrinsic(self, stem: str, *args: Value) -> Value:
         args = self.alike(*args)
         name = f"{stem}.{mangled(args[0].type)}"
         text = self.emitter.call(name, args[0].type, *map(str, args))
         return Value(self.emitter.pure(text), args[0].dtype, args[0].lanes)
 
-    def _convert(self, instruction: str, value: Value, dtype: DType) -> Value:
+    def convert(self, instruction: str, value: Value, dtype: DType) -> Value:
         to = vector_type(ssa_type(dtype), value.lanes)
         return Value(self.emitter.pure(f"{instruction} {value} to {to}"), dtype, value.lanes)
 
@@ -109,13 +109,13 @@ class Ops:
     def compare(self, op: str, a: Value, b: Value) -> Value:
         kind = _COMPARE[op]
         if a.dtype.is_float:
-            return self._binary(f"fcmp {'une' if kind == 'ne' else 'o' + kind}", a, b, BOOL)
+            return self.binary(f"fcmp {'une' if kind == 'ne' else 'o' + kind}", a, b, BOOL)
         sign = "" if kind in ("eq", "ne") else "s" if a.dtype.is_signed else "u"
-        return self._binary(f"icmp {sign}{kind}", a, b, BOOL)
+        return self.binary(f"icmp {sign}{kind}", a, b, BOOL)
 
     def muladd(self, a: Value, b: Value, c: Value) -> Value:
         """a * b + c, contracted to one instruction where the target has it (float32, float64)."""
-        return self._intrinsic("llvm.fmuladd", a, b, c)
+        return self.intrinsic("llvm.fmuladd", a, b, c)
 
     # 16-bit floats -------------------------------------------------------------------------------------------------
 
@@ -126,33 +126,33 @@ class Ops:
         return Value(rounded.ref, dtype, value.lanes)
 
     def _round_bfloat(self, value: Value) -> Value:
-        bits = self._convert("bitcast", value, I32)
-        odd = self._binary("and", self._binary("lshr", bits, self.like(16, bits)), self.like(1, bits))
-        up = self._binary("add", self._binary("add", bits, self.like(0x7FFF, bits)), odd)
-        quiet = self._binary("or", bits, self.like(0x400000, bits))
-        number = self._binary("fcmp ord", value, value, BOOL)
-        kept = self._binary("and", self.select(number, up, quiet), self.like(-0x10000, bits))
-        return self._convert("bitcast", kept, F32)
+        bits = self.convert("bitcast", value, I32)
+        odd = self.binary("and", self.binary("lshr", bits, self.like(16, bits)), self.like(1, bits))
+        up = self.binary("add", self.binary("add", bits, self.like(0x7FFF, bits)), odd)
+        quiet = self.binary("or", bits, self.like(0x400000, bits))
+        number = self.binary("fcmp ord", value, value, BOOL)
+        kept = self.binary("and", self.select(number, up, quiet), self.like(-0x10000, bits))
+        return self.convert("bitcast", kept, F32)
 
     def _round_half(self, value: Value) -> Value:
         if self._has_half():
             half = self.emitter.pure(f"fptrunc {value} to {vector_type('half', value.lanes)}")
             text = f"fpext {vector_type('half', value.lanes)} {half} to {value.type}"
             return Value(self.emitter.pure(text), F32, value.lanes)
-        size = self._intrinsic("llvm.fabs", value)
-        bits = self._convert("bitcast", size, I32)
-        odd = self._binary("and", self._binary("lshr", bits, self.like(13, bits)), self.like(1, bits))
-        up = self._binary("add", self._binary("add", bits, self.like(0xFFF, bits)), odd)
-        normal = self._convert("bitcast", self._binary("and", up, self.like(-0x2000, bits)), F32)
+        size = self.intrinsic("llvm.fabs", value)
+        bits = self.convert("bitcast", size, I32)
+        odd = self.binary("and", self.binary("lshr", bits, self.like(13, bits)), self.like(1, bits))
+        up = self.binary("add", self.binary("add", bits, self.like(0xFFF, bits)), odd)
+        normal = self.convert("bitcast", self.binary("and", up, self.like(-0x2000, bits)), F32)
         # adding and taking away 0.5 rounds to multiples of 2^-24, the spacing of subnormal halves
-        shifted = self._binary("fadd", size, self.like(0.5, size))
-        subnormal = self._binary("fsub", shifted, self.like(0.5, size))
+        shifted = self.binary("fadd", size, self.like(0.5, size))
+        subnormal = self.binary("fsub", shifted, self.like(0.5, size))
         result = self.select(self.compare("cmp_lt", size, self.like(2.0**-14, size)), subnormal, normal)
         result = self.select(
             self.compare("cmp_ge", size, self.like(65520.0, size)), self.like(float("inf"), size), result
         )
-        result = self.select(self._binary("fcmp uno", size, size, BOOL), value, result)
-        return self._intrinsic("llvm.copysign", result, value)
+        result = self.select(self.binary("fcmp uno", size, size, BOOL), value, result)
+        return self.intrinsic("llvm.copysign", result, value)
 
     def _has_half(self) -> bool:
         return not is_x86(self.target) or has(self.target, "f16c") or has(self.target, "avx512f")
@@ -163,8 +163,8 @@ class Ops:
         if dtype == BOOL:
             return f"{memory} {self.emitter.pure(f'zext {value} to {memory}')}"
         if dtype == BF16:
-            bits = self._convert("bitcast", Value(value.ref, F32, value.lanes), I32)
-            high = self._binary("lshr", bits, self.like(16, bits))
+            bits = self.convert("bitcast", Value(value.ref, F32, value.lanes), I32)
+            high = self.binary("lshr", bits, self.like(16, bits))
             return f"{memory} {self.emitter.pure(f'trunc {high} to {memory}')}"
         if dtype == F16:
             return f"{memory} {self._half_bits(value)}"
@@ -178,18 +178,18 @@ class Ops:
             half = self.emitter.pure(f"fptrunc {value} to {wide}")
             return self.emitter.pure(f"bitcast {wide} {half} to {memory}")
         plain = Value(value.ref, F32, value.lanes)
-        bits = self._convert("bitcast", plain, I32)
-        sign = self._binary("and", self._binary("lshr", bits, self.like(16, bits)), self.like(0x8000, bits))
-        size = self._intrinsic("llvm.fabs", plain)
-        body = self._convert("bitcast", size, I32)
-        rebased = self._binary("sub", self._binary("lshr", body, self.like(13, bits)), self.like(112 << 10, bits))
+        bits = self.convert("bitcast", plain, I32)
+        sign = self.binary("and", self.binary("lshr", bits, self.like(16, bits)), self.like(0x8000, bits))
+        size = self.intrinsic("llvm.fabs", plain)
+        body = self.convert("bitcast", size, I32)
+        rebased = self.binary("sub", self.binary("lshr", body, self.like(13, bits)), self.like(112 << 10, bits))
         small = self.compare("cmp_lt", size, self.like(2.0**-14, size))
-        steps = self._binary("fmul", self.select(small, size, self.like(0.0, size)), self.like(2.0**24, size))
-        result = self.select(small, self._convert("fptosi", steps, I32), rebased)
+        steps = self.binary("fmul", self.select(small, size, self.like(0.0, size)), self.like(2.0**24, size))
+        result = self.select(small, self.convert("fptosi", steps, I32), rebased)
         huge = self.compare("cmp_ge", body, self.like(0x7F800000, bits))
-        nan = self._binary("fcmp uno", plain, plain, BOOL)
+        nan = self.binary("fcmp uno", plain, plain, BOOL)
         special = self.select(nan, self.like(0x7E00, bits), self.like(0x7C00, bits))
-        result = self._binary("or", self.select(huge, special, result), sign)
+        result = self.binary("or", self.select(huge, special, result), sign)
         return self.emitter.pure(f"trunc {result} to {memory}")
 
     def from_memory(self, ref: str, dtype: DType, lanes: int) -> Value:
@@ -200,7 +200,7 @@ class Ops:
             return Value(self.emitter.pure(f"icmp ne {memory} {ref}, {zero}"), BOOL, lanes)
         if dtype == BF16:
             bits = Value(self.emitter.pure(f"zext {memory} {ref} to {vector_type('i32', lanes)}"), I32, lanes)
-            wide = self._convert("bitcast", self._binary("shl", bits, self.like(16, bits)), F32)
+            wide = self.convert("bitcast", self.binary("shl", bits, self.like(16, bits)), F32)
             return Value(wide.ref, BF16, lanes)
         if dtype == F16:
             return Value(self._half_value(ref, lanes).ref, F16, lanes)
@@ -212,14 +212,14 @@ class Ops:
             half = self.emitter.pure(f"bitcast {memory} {ref} to {vector_type('half', lanes)}")
             return Value(self.emitter.pure(f"fpext {vector_type('half', lanes)} {half} to {wide}"), F32, lanes)
         bits = Value(self.emitter.pure(f"zext {memory} {ref} to {vector_type('i32', lanes)}"), I32, lanes)
-        sign = self._binary("shl", self._binary("and", bits, self.like(0x8000, bits)), self.like(16, bits))
-        body = self._binary("shl", self._binary("and", bits, self.like(0x7FFF, bits)), self.like(13, bits))
+        sign = self.binary("shl", self.binary("and", bits, self.like(0x8000, bits)), self.like(16, bits))
+        body = self.binary("shl", self.binary("and", bits, self.like(0x7FFF, bits)), self.like(13, bits))
         # scaling by 2^112 moves the exponent's bias and makes subnormal halves normal
-        scaled = self._binary("fmul", self._convert("bitcast", body, F32), self.like(2.0**112, bits, F32))
+        scaled = self.binary("fmul", self.convert("bitcast", body, F32), self.like(2.0**112, bits, F32))
         special = self.compare("cmp_ge", body, self.like(0x7C00 << 13, bits))
-        patterned = self._binary("or", body, self.like(0x7F800000, bits))
-        size = self.select(special, patterned, self._convert("bitcast", scaled, I32))
-        return self._convert("bitcast", self._binary("or", size, sign), F32)
+        patterned = self.binary("or", body, self.like(0x7F800000, bits))
+        size = self.select(special, patterned, self.convert("bitcast", scaled, I32))
+        return self.convert("bitcast", self.binary("or", size, sign), F32)
 
     # conversions ---------------------------------------------------------------------------------------------------
 
@@ -238,14 +238,14 @@ class Ops:
         if bits == dtype.bits:
             return Value(value.ref, dtype, value.lanes)
         if bits > dtype.bits:
-            return self._convert("trunc", value, dtype)
-        return self._convert("sext" if source.is_signed else "zext", value, dtype)
+            return self.convert("trunc", value, dtype)
+        return self.convert("sext" if source.is_signed else "zext", value, dtype)
 
     def _integer_to_float(self, value: Value, dtype: DType) -> Value:
         instruction = "sitofp" if value.dtype.is_signed else "uitofp"
         if dtype in NARROW:
-            return self.narrow(self._convert(instruction, value, F32), dtype)
-        return self._convert(instruction, value, dtype)
+            return self.narrow(self.convert(instruction, value, F32), dtype)
+        return self.convert(instruction, value, dtype)
 
     def _from_float(self, value: Value, dtype: DType) -> Value:
         if dtype.is_integer:
@@ -254,8 +254,8 @@ class Ops:
             text = self.emitter.call(f"{stem}.{mangled(to)}.{mangled(value.type)}", to, str(value))
             return Value(self.emitter.pure(text), dtype, value.lanes)
         if dtype == F64:
-            return self._convert("fpext", value, F64)
-        single = self._convert("fptrunc", value, F32) if value.dtype == F64 else Value(value.ref, F32, value.lanes)
+            return self.convert("fpext", value, F64)
+        single = self.convert("fptrunc", value, F32) if value.dtype == F64 else Value(value.ref, F32, value.lanes)
         if dtype == F32:
             return single
         return self.narrow(single, dtype)
@@ -271,7 +271,7 @@ class Ops:
             return self.from_memory(value.ref, dtype, value.lanes)
         if ssa_type(dtype) == ssa_type(value.dtype):
             return Value(value.ref, dtype, value.lanes)
-        return self._convert("bitcast", value, dtype)
+        return self.convert("bitcast", value, dtype)
 
     # builtins ------------------------------------------------------------------------------------------------------
 
@@ -292,17 +292,17 @@ class Ops:
     def _integer_builtin(self, op: str, args: tuple[Value, ...], dtype: DType) -> Value | None:
         signs = _SIGNED if dtype.is_signed else _UNSIGNED
         if instruction := _INTEGER.get(op) or signs.get(op):
-            return self._binary(instruction, args[0], args[1])
+            return self.binary(instruction, args[0], args[1])
         if op in _EXTREME:
             _, signed, unsigned, logical = _EXTREME[op]
             if dtype == BOOL:
-                return self._binary(logical, args[0], args[1])
-            return self._intrinsic(f"llvm.{signed if dtype.is_signed else unsigned}", *args)
+                return self.binary(logical, args[0], args[1])
+            return self.intrinsic(f"llvm.{signed if dtype.is_signed else unsigned}", *args)
         return None
 
     def _float_builtin(self, op: str, args: tuple[Value, ...], dtype: DType) -> Value | None:
         if instruction := _FLOAT.get(op):
-            return self._rounded(lambda a, b: self._binary(instruction, a, b), args, dtype)
+            return self._rounded(lambda a, b: self.binary(instruction, a, b), args, dtype)
         if op in _EXTREME:
             return self._extreme(op, *self.alike(*args))
         if op in _ROUNDING:
@@ -311,15 +311,13 @@ class Ops:
             case "neg":
                 return Value(self.emitter.pure(f"fneg {args[0]}"), dtype, args[0].lanes)
             case "abs":
-                return self._intrinsic("llvm.fabs", *args)
+                return self.intrinsic("llvm.fabs", *args)
             case "copysign":
-                return self._intrinsic("llvm.copysign", *args)
+                return self.intrinsic("llvm.copysign", *args)
             case "sqrt":
-                return self._rounded(lambda a: self._intrinsic("llvm.sqrt", a), args, dtype)
+                return self._rounded(lambda a: self.intrinsic("llvm.sqrt", a), args, dtype)
             case "rem_raw":
                 return self.cast(self._each(self._remainder, *(self.cast(a, F64) for a in args)), dtype)
-            case "fma":
-                return self._rounded(self.muladd, args, dtype)
         return None
 
     def _extreme(self, op: str, a: Value, b: Value) -> Value:
@@ -329,13 +327,13 @@ class Ops:
         orders zeros but drops a NaN, which the masked sum brings back.
         """
         if not has(self.target, "avx512dq") or a.lanes * ssa_bits(a.dtype) != 512:
-            return self._intrinsic(f"llvm.{_EXTREME[op][0]}", a, b)
+            return self.intrinsic(f"llvm.{_EXTREME[op][0]}", a, b)
         stem = "llvm.x86.avx512.mask.range." + ("pd.512" if a.dtype == F64 else "ps.512")
         arguments = (str(a), str(b), "i32 5" if op == "max" else "i32 4", str(a), f"i{a.lanes} -1", "i32 4")
         ordered = Value(self.emitter.pure(self.emitter.call(stem, a.type, *arguments)), a.dtype, a.lanes)
         if self.no_nan:
             return ordered
-        return self.select(self._binary("fcmp uno", a, b, BOOL), self._binary("fadd", a, b), ordered)
+        return self.select(self.binary("fcmp uno", a, b, BOOL), self.binary("fadd", a, b), ordered)
 
     def _rounded(self, operation: Callable[..., Value], args: tuple[Value, ...], dtype: DType) -> Value:
         """An operation of float32 or float64; 16-bit floats compute in float32 and round."""
@@ -358,18 +356,18 @@ class Ops:
 
     def _rounding(self, op: str, x: Value) -> Value:
         if not is_x86(self.target) or has(self.target, "sse4.1") or has(self.target, "avx"):
-            return self._intrinsic(f"llvm.{_ROUNDING[op]}", x)
+            return self.intrinsic(f"llvm.{_ROUNDING[op]}", x)
         if x.dtype in NARROW:
             return Value(self._rounding(op, Value(x.ref, F32, x.lanes)).ref, x.dtype, x.lanes)
         if op == "trunc":
-            return self._intrinsic("llvm.copysign", self._rounding("floor", self._intrinsic("llvm.fabs", x)), x)
+            return self.intrinsic("llvm.copysign", self._rounding("floor", self.intrinsic("llvm.fabs", x)), x)
         magic = self.like(2.0 ** (52 if x.dtype == F64 else 23), x)  # from here on every number is whole
-        shift = self._intrinsic("llvm.copysign", magic, x)
-        nearest = self._binary("fsub", self._binary("fadd", x, shift), shift)
+        shift = self.intrinsic("llvm.copysign", magic, x)
+        nearest = self.binary("fsub", self.binary("fadd", x, shift), shift)
         if op != "round":
             beyond, step = ("cmp_gt", "fsub") if op == "floor" else ("cmp_lt", "fadd")
-            moved = self._binary(step, nearest, self.like(1.0, x))
+            moved = self.binary(step, nearest, self.like(1.0, x))
             nearest = self.select(self.compare(beyond, nearest, x), moved, nearest)
-        nearest = self._intrinsic("llvm.copysign", nearest, x)  # a zero keeps the sign
-        whole = self.compare("cmp_lt", self._intrinsic("llvm.fabs", x), magic)
+        nearest = self.intrinsic("llvm.copysign", nearest, x)  # a zero keeps the sign
+        whole = self.compare("cmp_lt", self.intrinsic("llvm.fabs", x), magic)
         return self.select(whole, nearest, x)

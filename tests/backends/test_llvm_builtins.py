@@ -15,6 +15,7 @@ from tilec.errors import TileError
 from tilec.evaluate_expr import evaluate_call
 from tilec.expr import Call, Expr
 from tilec.graph import TensorType
+from tilec.numpy_semantics import fused
 
 _RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw", "fma")  # undefined on some operands, or tested below
 _FLOATS = (
@@ -128,12 +129,44 @@ def test_every_16_bit_float_survives(dtype: DType) -> None:
         assert (found[f"out.{kind}"].view(np.uint16)[numbers] == bits[numbers]).all()
 
 
-def test_fused_multiply_add_rounds_at_most_twice() -> None:
-    a, b, c = grid([dtypes.F32] * 3)
-    found = compute({"out": Call("fma", operands([dtypes.F32] * 3), dtypes.F32)}, [a, b, c], [dtypes.F32] * 3)
+def _hard_sums(dtype: DType) -> list[Array]:
+    """Products near a tie or near the addend, of ordinary size; and all the edge values."""
+    r = np.random.default_rng(4)
+    a, b = (r.standard_normal(3000).astype(dtype.numpy) for _ in range(2))
+    size = a.astype(np.float64) * b.astype(np.float64)
+    near = -size * (1 + r.choice([0, 2.0**-9, 2.0**-24, 2.0**-53], 3000))
+    with np.errstate(over="ignore"):
+        c = np.where(r.random(3000) < 0.5, near, size * 2.0 ** r.integers(-60, 60, 3000)).astype(dtype.numpy)
+    return [np.concatenate([x, e]) for x, e in zip((a, b, c), grid([dtype] * 3))]
+
+
+@pytest.mark.parametrize("machine", ["host", "avx2", "sse2"])
+@pytest.mark.parametrize("dtype", [dtypes.F16, dtypes.BF16, dtypes.F32, dtypes.F64], ids=str)
+def test_fused_multiply_add_rounds_once(dtype: DType, machine: str) -> None:
+    """Also where the processor has no instruction for it; then not at the ends of the range of the wide exponents."""
+    columns = _hard_sums(dtype)
+    target = None if machine == "host" else older(machine)
     with np.errstate(all="ignore"):
-        once = (a.astype(np.float64) * b + c).astype(np.float32)
-        twice = a * b + c
+        product = np.abs(columns[0].astype(np.float64) * columns[1].astype(np.float64))
+    low, high = {"bf16": (1e-30, 1e38), "f64": (1e-280, 1e290)}.get(dtype.name, (0.0, np.inf))
+    kept = (product == 0) | ((product > low) & (product < high))
+    for column in columns:
+        kept &= (np.abs(column.astype(np.float64)) < high) | (dtype.name == "bf16")
+    columns = [c[kept] for c in columns]
+    expected = np.asarray(fused(*columns))
+    found = compute({"out": Call("fma", operands([dtype] * 3), dtype)}, columns, [dtype] * 3, target)
     for kind in KINDS:
-        result = found[f"out.{kind}"]
-        assert ((result == once) | (result == twice) | (np.isnan(result) & np.isnan(twice))).all()
+        compare(found[f"out.{kind}"], expected, dtype, 0)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.F32, dtypes.F64], ids=str)
+def test_functions_are_the_same_without_a_fused_instruction(dtype: DType) -> None:
+    r = np.random.default_rng(6)
+    x, y = (r.uniform(-1, 1, 999) * 10.0 ** r.integers(-3, 5, 999) for _ in range(2))
+    columns = [x.astype(dtype.numpy), y.astype(dtype.numpy)]
+    a, b = operands([dtype] * 2)
+    values = {n: Call(n, (a,), dtype) for n in ("sin", "cos", "tan", "exp", "tanh", "erf", "atan")}
+    values["pow"] = Call("pow", (Call("abs", (a,), dtype), b), dtype)
+    here, there = (compute(values, columns, [dtype] * 2, t) for t in (None, older("sse2")))
+    for name, result in here.items():
+        np.testing.assert_array_equal(there[name], result, err_msg=name)
