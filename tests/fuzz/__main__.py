@@ -35,6 +35,8 @@ def main() -> int:
     with get_context("spawn").Pool(options.jobs, maxtasksperchild=40) as pool:
         for done in pool.imap(run_batch, batches(options.seed, options.programs, options.target)):
             total.add(done)
+            for failure in done.failures:  # at once: a long run may be broken off
+                print(f"seed {failure.seed}: {failure.reason}\n{failure.text}", flush=True)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
     for failure in total.failures[:3]:
