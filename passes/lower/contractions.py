@@ -21,7 +21,7 @@ from tilec.boxes import injective, integer
 from tilec.cells import Reached, reached
 from tilec.domain import box_of, conditions, guards
 from tilec.dtypes import DType
-from tilec.expr import Expr, Var, read, reads, substitute_indices, substitute_vars
+from tilec.expr import Call, Expr, Read, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let
 from tilec.loops import Alloc, Block, Buffer, Store
 from tilec.loops import Let as ScalarLet
@@ -153,6 +153,13 @@ def _definition(
     return block + _nest(loops, space.needed, renamed, scope.block([store]))
 
 
+def _rounded(body: Expr, value: Expr) -> Expr:
+    """A product that was a tensor of its own before it was inlined stays rounded: a backend may contract the products
+    of a sum's own body, and the bits must not depend on what is fused."""
+    inlined = isinstance(body, Read) and isinstance(value, Call) and value.op == "mul"
+    return Call("ident", (value,), value.dtype) if inlined else value
+
+
 def _fill(c: Component, values: Values, names: Names) -> Block:
     """Default, or 0, in every cell of the result."""
     loops, cell = over(c.shape, names)
@@ -213,7 +220,8 @@ def _update(
     scope = Scope(values, names)
     moves = _moves(renamed)
     terms = [
-        cast(scope.body(substitute_indices(b, moves)), acc) for b, acc in zip(space.body, monoid.dtypes, strict=True)
+        cast(_rounded(b, scope.body(substitute_indices(b, moves))), acc)
+        for b, acc in zip(space.body, monoid.dtypes, strict=True)
     ]
     cells = [_renamed(c.sink, renamed) for c in components]
     if len(components) == 1:
