@@ -276,7 +276,7 @@ class Use:
     indices: tuple[Index, ...] | None  # None: any cell (a view, a machine instruction)
     store: Store | None
     ranges: Mapping[str, int] = field(default_factory=dict)
-    certain: bool = True  # no `If` and no `While` between the block and it
+    certain: bool = True  # no `If`, `While` or loop without iterations between the block and it
 
 
 def uses(block: Block, ranges: Mapping[str, int] | None = None, *, private: bool = False) -> list[Use]:
@@ -293,7 +293,8 @@ def _uses(block: Block, ranges: dict[str, int], certain: bool) -> Iterator[Use]:
             case Store():
                 yield Use(stmt.buffer, stmt.indices, stmt, ranges, certain)
             case For():
-                yield from _uses(stmt.body, {**ranges, stmt.index: static(stmt.extent)}, certain)
+                extent = static(stmt.extent)
+                yield from _uses(stmt.body, {**ranges, stmt.index: extent}, certain and extent > 0)
             case If() | While():
                 yield from _uses(stmt.body, ranges, False)
             case Alloc() if stmt.buffer.base is not None:

@@ -89,6 +89,8 @@ def stage(
     _check_prefix(kernel, new)
     initial = initialise(kernel, buffer, loop) if start == "init" else None
     final = finish(kernel, buffer, loop) if end == "finish" else None
+    if initial is not None and final is not None:
+        _check_apart(initial, final)
 
     def change(found: For, scope: Scope) -> Block:
         body = _staged(found, scope, buffer, new, space, pad, initial, final)
@@ -143,6 +145,14 @@ def _check_source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:
     if buffer not in known:
         raise malformed(f"{primitive}: there is no buffer '{buffer}' in kernel '{kernel.name}'")
     return known[buffer]
+
+
+def _check_apart(initial: Initial, final: Final) -> None:
+    """The two nests run by turns then: what one stores must not be what the other begins from."""
+    stored = {u.buffer for u in uses((final.nest,)) if u.store is not None}
+    read = {u.buffer for u in uses((initial.nest,)) if u.store is None}
+    if stored & read:
+        raise refuse(f"stage: '{min(stored & read)}' is read by the initialisation and stored by the nest at the end")
 
 
 def _check_prefix(kernel: Kernel, new: str) -> None:

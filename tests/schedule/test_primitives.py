@@ -107,3 +107,12 @@ def test_data_dependent_places_of_stores_are_rewritten_too(schedule: str) -> Non
         evaluate_kernel(k, buffers)
         found.append(buffers["O"])
     np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("inner", ["for k in 0 { C[m] = A[m] }", "while cmp_gt(A[m], 9.0) { C[m] = A[m] }"])
+def test_what_is_stored_perhaps_is_copied_in(inner: str) -> None:
+    start = parse_kernel(f"kernel f(in A: f32[4], inout C: f32[4]) {{ for m in 4 {{ {inner} }} }}")
+    kernel = apply(start, parse_schedule("stage(C, m, c)"))
+    c = np.arange(4, dtype=np.float32)
+    evaluate_kernel(kernel, {"A": np.ones(4, np.float32), "C": c})
+    np.testing.assert_array_equal(c, np.arange(4))

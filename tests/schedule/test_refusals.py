@@ -61,6 +61,13 @@ READ_BETWEEN = """kernel f(in A: f32[4], out S: f32[2], out R: f32[4]) {
   for j in 4 { R[j] = C[j] }
 }
 """
+BY_TURNS = """kernel f(in A: f32[4, 6], inout R: f32[4]) {
+  alloc C: heap f32[4]
+  for i in 4 { C[i] = R[-i + 3] }
+  for m in 4 { for k in 6 { C[m] sum= A[m, k] } }
+  for j in 4 { R[j] = neg(C[j]) }
+}
+"""
 UNTIL = """kernel f(in A: f32[4], inout F: bool[1], out C: f32[4], out R: f32[4]) {
   for i in 4 { C[i] = 1.0 }
   while F[0] { for m in 4 { C[m] sum= A[m] } F[0] = 0 }
@@ -125,6 +132,7 @@ UNSAFE = [
     (TWICE_NAMED, "compute_at(t, j)", "loops of different names"),
     (READ_AGAIN, "stage(C, m, c, thread, copy, 0, finish)", "stage the same cells"),
     (READ_BETWEEN, "stage(C, m, c, thread, copy, 0, finish)", "not read by one nest"),
+    (BY_TURNS, "stage(C, m, c, thread, init, 0, finish)", "stored by the nest at the end"),
     (UNTIL, "stage(C, m, c, thread, init)", "guarded"),
     (ROWS, "tile(m, 4, m.0, m.1) stage(A, m.0, a) merge(a.0, a.1, a.m)", "different shapes"),
     (ROWS, "tile(m, 4, m.0, m.1) merge(m.1, n, mn)", None),
