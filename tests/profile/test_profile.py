@@ -128,6 +128,21 @@ def test_roofline_is_inside_its_frame() -> None:
     assert {"a<b", "f & g", "peak 200 GFLOP/s", "memory 10 GB/s"} <= {t.text for t in root.findall(f"{space}text")}
 
 
+@pytest.mark.parametrize("spread", [1.0, 1.02, 1.3])
+def test_names_in_a_roofline_do_not_overlap(spread: float) -> None:
+    names = [f"k{i}_Some" for i in range(12)]
+    points = [Point(name, 0.25 * spread**i, 4e9 * spread**i) for i, name in enumerate(names)]
+    root = ElementTree.fromstring(roofline(points, 4e11, 1.4e10, "softmax"))
+    boxes = []
+    for text in root.findall("{http://www.w3.org/2000/svg}text"):
+        if text.text in names:
+            x, y = float(text.get("x", "")), float(text.get("y", ""))
+            boxes.append((x - 50 if text.get("text-anchor") == "end" else x, y))
+    assert len(boxes) == len(names)
+    for i, (x, y) in enumerate(boxes):
+        assert all(abs(x - u) >= 50 or abs(y - v) >= 12 for u, v in boxes[:i])
+
+
 def test_roofline_without_points() -> None:
     assert "<circle" not in roofline([], 1e9, 1e9, "nothing")
 
