@@ -18,6 +18,7 @@ from tilec.devices import resolve_target
 from tilec.dtypes import BY_NAME, F32
 from tilec.errors import Report, Source, error
 from tilec.executable import Executable
+from tilec.files import path_name, read_file
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
 from tilec.options import Options, Watcher, ignore
@@ -40,7 +41,7 @@ def parse(program: str | Path | Source) -> TileProgram:
 
 def parse_file(path: str | Path) -> TileProgram:
     """Parses a .tile file; raises TileError."""
-    return parse_text(read_text(path), os.fspath(path))
+    return parse_text(read_text(path), path_name(path))
 
 
 def parse_text(text: str, name: str) -> TileProgram:
@@ -58,18 +59,14 @@ def source_of(program: str | Path | Source) -> Source:
         return Source("<string>", program)
     if not isinstance(program, str | os.PathLike):
         raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not {_kind(program)}")
-    return Source(os.fspath(program), read_text(program))
+    return Source(path_name(program), read_text(program))
 
 
 def read_text(path: str | Path) -> str:
     """Text of a UTF-8 file; raises TileError TILE0006, TILE0701."""
-    name = os.fspath(path)
-    try:
-        data = Path(path).read_bytes()
-    except (OSError, ValueError) as reason:
-        message = f"cannot read {name!r}: {getattr(reason, 'strerror', None) or reason}"
-        help = "the text of a program begins with 'function'" if ";" in name or "=" in name else None
-        raise error("TILE0701", message, help=help) from None
+    name = path_name(path)
+    help = "the text of a program begins with 'function'" if ";" in name or "=" in name else None
+    data = read_file(name, help)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -114,7 +114,8 @@ class Executable:
             raise no_memory(self.name, reason) from None
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the executable to a file that `tilec.load` reads, whole or not at all; raises TileError TILE0702.
+        """Writes the executable to a file that `tilec.load` reads, whole or not at all; raises TileError TILE0511,
+        TILE0702.
 
         The file holds machine code, constants and the program, so that another machine can compile it again.
         """

@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from tilec.backend import Array, Built
 from tilec.backends.llvm.backend import LLVMBackend
@@ -21,7 +20,7 @@ from tilec.backends.llvm.layout import Code
 from tilec.devices import resolve_target
 from tilec.errors import Diagnostic, TileError, error
 from tilec.executable import Executable, Interface
-from tilec.files import distrust, read_with_status, write_whole
+from tilec.files import distrust, path_name, read_with_status, write_file
 from tilec.graph import TensorType
 from tilec.identity import versions
 from tilec.image import Image, decode, encode
@@ -32,12 +31,9 @@ _LARGEST = 1 << 40
 
 
 def save(executable: Executable, path: str | os.PathLike[str]) -> None:
-    """Writes a file, whole or not at all; raises TileError TILE0702."""
-    try:
-        write_whole(Path(path), encode(image_of(executable, with_constants=True)), 0o644)
-    except OSError as reason:
-        text = f"cannot write {os.fspath(path)!r}: {reason.strerror or reason}"
-        raise error("TILE0702", text) from None
+    """Writes a file, whole or not at all; raises TileError TILE0511, TILE0702."""
+    name = path_name(path)  # before the work
+    write_file(name, encode(image_of(executable, with_constants=True)), 0o644)  # code that others can write is not run
 
 
 def load(path: str | os.PathLike[str], *, machine_code: bool = True, target: str | Target = "auto") -> Executable:
@@ -45,9 +41,9 @@ def load(path: str | os.PathLike[str], *, machine_code: bool = True, target: str
 
     Its machine code is used where it may be trusted and suits this CPU; otherwise, and for `machine_code=False` or
     another `target`, the program is compiled again, and a warning of the executable (TILE0708) says why. Raises
-    TileError TILE0701, TILE0707, and those of compilation.
+    TileError TILE0511, TILE0701, TILE0707, and those of compilation.
     """
-    name = os.fspath(path)
+    name = path_name(path)
     try:
         data, status = read_with_status(name, _LARGEST)
     except (OSError, ValueError, MemoryError) as reason:

@@ -75,6 +75,7 @@ WRONG = [
     (["--shape", "Z=f99[2]"], "TILE0303"),
     (["--shape", "Z"], "TILE0704"),
     (["-o", "/nowhere/at/all.ll"], "TILE0702"),
+    (["--emit", "obj,header", "-o", "/"], "TILE0702"),
     (["--emit", "lib", "--target", "aarch64"], "TILE0709"),
 ]
 
@@ -92,6 +93,19 @@ def test_no_compiler_to_link_with(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     monkeypatch.setenv("CC", f"{sys.executable} -c 'raise SystemExit(3)'")
     assert call(["compile", *DENSE, "--emit", "lib"]) == 1
     assert "the C compiler failed" in capfd.readouterr().err
+
+
+def test_a_compiler_that_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CC", '"unbalanced')
+    assert call(["compile", *DENSE, "--emit", "lib"]) == 1
+    assert "TILE0709]: the variable CC is no command" in capfd.readouterr().err
+    (tmp_path / "cc").write_bytes(b"\0 no program")
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("CC", str(tmp_path / "cc"))
+    assert call(["compile", *DENSE, "--emit", "lib"]) == 1
+    assert "TILE0709" in capfd.readouterr().err
 
 
 @needs_cc

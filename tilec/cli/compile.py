@@ -37,6 +37,8 @@ def command(
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
 ) -> int:
     """Compile a function for fixed shapes and write IR, assembly, an object, its C header or a library."""
+    from tilec.files import write_file
+
     kinds = _kinds(emit)
     made = compile_file(file, function, shapes, constants, target, symbol)
     for warning in made.warnings:
@@ -50,7 +52,7 @@ def command(
         elif path is None:
             print(data.decode(), end="")
         else:
-            _write(path, data)
+            write_file(path, data)
             print(f"{kind}: {path}", file=sys.stderr)
     return 0
 
@@ -120,25 +122,12 @@ def _path(made: Ahead, kind: str, output: str | None, count: int) -> Path | None
     if output is None:
         prefix = "lib" if kind == "lib" and os.name == "posix" else ""
         return Path(f"{prefix}{made.symbol}{suffix}")
-    return Path(output) if count == 1 else Path(output).with_suffix(suffix)
+    path = Path(output)
+    return path.with_suffix(suffix) if count > 1 and path.name else path  # a directory is refused when it is written
 
 
 def _library_suffix() -> str:
     return {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-
-
-def _write(path: Path, data: bytes) -> None:
-    from tilec.errors import error
-    from tilec.files import write_whole
-
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
-            path.write_bytes(data)
-        else:
-            write_whole(path, data, 0o644)
-    except (OSError, ValueError) as reason:
-        text = getattr(reason, "strerror", None) or str(reason)
-        raise error("TILE0702", f"cannot write {str(path)!r}: {text}") from None
 
 
 def library(made: Ahead) -> bytes:
@@ -156,7 +145,10 @@ def library(made: Ahead) -> bytes:
         source, target = Path(directory, "code.o"), Path(directory, "library")
         source.write_bytes(made.object_file())
         run = [*c_compiler(), "-shared", "-o", str(target), str(source)]
-        done = subprocess.run(run, capture_output=True, text=True, errors="replace", check=False)
+        try:
+            done = subprocess.run(run, capture_output=True, text=True, errors="replace", check=False)
+        except OSError as reason:  # not a program of this system
+            raise error("TILE0709", f"the C compiler {run[0]!r} does not start: {reason.strerror}") from None
         if done.returncode:
             notes = done.stderr.splitlines()[:5]
             raise error("TILE0709", f"the C compiler failed: {shlex.join(run[:1])}", notes=notes)
@@ -167,7 +159,10 @@ def c_compiler() -> list[str]:
     """The command of a C compiler: that of the variable CC, or the first one found; raises TileError TILE0709."""
     from tilec.errors import error
 
-    chosen = shlex.split(os.environ.get("CC", ""))
+    try:
+        chosen = shlex.split(os.environ.get("CC", ""))
+    except ValueError as reason:
+        raise error("TILE0709", f"the variable CC is no command: {reason}") from None
     for words in [chosen] if chosen else [["cc"], ["gcc"], ["clang"]]:
         if found := shutil.which(words[0]):
             return [found, *words[1:]]

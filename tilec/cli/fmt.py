@@ -60,6 +60,7 @@ def _format(file: str) -> Outcome:
 def _written(outcome: Outcome, quiet: bool) -> Outcome:
     """Writes the result where it belongs; that of standard input into a JSON report that is asked for."""
     from tilec.errors import TileError
+    from tilec.files import write_file
 
     if outcome.diagnostics:
         return outcome
@@ -69,7 +70,7 @@ def _written(outcome: Outcome, quiet: bool) -> Outcome:
         return outcome
     try:
         if outcome.changed:
-            sources.replace(outcome.file, outcome.after)
+            write_file(outcome.file, outcome.after.encode())
         return outcome
     except TileError as problem:
         return Outcome(outcome.file, "", "", problem.diagnostics)

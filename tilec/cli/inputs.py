@@ -5,14 +5,11 @@ Files are read without pickle; whatever is wrong with one is a TileError.
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import stat
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from tilec.api import parse_type
 from tilec.backend import Array
 from tilec.dtypes import BF16
 from tilec.errors import TileError, error
+from tilec.files import write_file
 from tilec.graph import TensorType
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*'?\Z")
@@ -153,37 +151,4 @@ def save(arrays: Mapping[str, Array], paths: Mapping[str, str]) -> None:
         if name not in arrays:
             raise error("TILE0704", f"there is no result {name!r} to write", notes=[f"results: {', '.join(arrays)}"])
     for name, path in paths.items():
-        try:
-            _save(arrays[name], Path(path))
-        except OSError as reason:
-            raise error("TILE0702", f"cannot write {path!r}: {reason.strerror or reason}") from None
-
-
-def _save(array: Array, path: Path) -> None:
-    """Devices and pipes are written to; a file is replaced, at the end of its links, by a finished one beside it."""
-    path = Path(os.path.realpath(path))
-    mode = path.stat().st_mode if path.exists() else None
-    if mode is not None and not stat.S_ISREG(mode):
-        content = io.BytesIO()  # np.save wants to seek
-        np.save(content, array, allow_pickle=False)
-        path.write_bytes(content.getbuffer())
-        return
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tilec.", delete=False) as file:
-        try:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, _default_mode() if mode is None else stat.S_IMODE(mode))
-            file.close()  # an open file cannot be replaced on Windows
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
-
-
-def _default_mode() -> int:
-    """Permissions of a new file; a temporary file has narrower ones."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+        write_file(path, partial(np.save, arr=arrays[name], allow_pickle=False))

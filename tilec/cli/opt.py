@@ -11,7 +11,7 @@ import typer
 
 
 def command(
-    file: str = typer.Argument(..., help="A .tile, .graph or .loops file."),
+    file: str = typer.Argument(..., help="A .tile, .graph or .loops file; '-' for a program on standard input."),
     passes: str = typer.Option("", "-p", "--passes", help="Names, comma-separated; default: the whole pipeline."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function of a .tile file."),
     shapes: list[str] = typer.Option([], "--shape", metavar="NAME=TYPE", help="An input's type or value: A=f32[8,8]."),

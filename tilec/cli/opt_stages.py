@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tilec import api, pipeline
+from tilec.cli import sources
 from tilec.cli.shapes import signature
 from tilec.errors import TileError, error
+from tilec.files import write_file
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.loops import Program
@@ -82,7 +84,7 @@ def load(file: str, function: str | None, shapes: Sequence[str]) -> Any:
         program = parse_program(api.read_text(file), file)
         verify_program(program)
         return program
-    return to_graph(api.parse_file(file), function, signature(shapes))
+    return to_graph(api.parse(sources.source(file)), function, signature(shapes))
 
 
 def print_ir(ir: Any) -> str:
@@ -98,9 +100,9 @@ def write_dump(directory: Path, number: int, name: str, ir: Any) -> None:
     suffix = "graph" if isinstance(ir, Graph) else "loops"
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"{number:02}_{name}.{suffix}").write_text(print_ir(ir), encoding="utf-8")
     except OSError as reason:
         raise error("TILE0702", f"cannot write to {str(directory)!r}: {reason.strerror or reason}") from None
+    write_file(directory / f"{number:02}_{name}.{suffix}", print_ir(ir).encode())
 
 
 __all__ = ["Stage", "TileError", "load", "print_ir", "select", "stages", "verify", "write_dump"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,6 +34,7 @@ def command(
     """
     from tilec.cli.inputs import inputs_given_by, read_inputs
     from tilec.cli.interrupt import interruptible
+    from tilec.files import write_file
     from tilec.peaks import measure
     from tilec.profiling import profile
 
@@ -44,9 +44,9 @@ def command(
     arguments = {n: v for n, v in values.items() if n in executable.params}
     found = interruptible(lambda: profile(executable, arguments, measure(executable.target), seconds))
     if trace is not None:
-        write(trace, json.dumps(chrome_trace(found, stages)))
+        write_file(trace, json.dumps(chrome_trace(found, stages)).encode())
     if roofline is not None:
-        write(roofline, picture(found, executable.name))
+        write_file(roofline, picture(found, executable.name).encode())
     for warning in executable.warnings:
         print(warning.render(), file=sys.stderr)
     print(json.dumps(as_value(found, executable)) if as_json else table(found, executable))
@@ -72,18 +72,6 @@ def _compiled(file: str, function: str | None, values: dict[str, Any]) -> tuple[
     executable = api.compile_for(program, "llvm", function, values, watch=watch)
     watch("machine code", None)
     return executable, stages
-
-
-def write(file: str, text: str) -> None:
-    """Writes a file whole or not at all; raises TileError TILE0702."""
-    from tilec.errors import error
-    from tilec.files import write_whole
-
-    try:
-        write_whole(Path(file), text.encode(), 0o644)
-    except (OSError, ValueError) as reason:
-        text = getattr(reason, "strerror", None) or str(reason)
-        raise error("TILE0702", f"cannot write {file!r}: {text}") from None
 
 
 # outcome -----------------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""Floor 6: programs from files and from standard input (`-`), read without NumPy, and written back."""
+"""Floor 6: programs from files and from standard input (`-`), read without NumPy."""
 
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,14 +16,21 @@ STDIN = "-"
 
 def read(file: str) -> str:
     """The text of a program; raises TileError TILE0006, TILE0701."""
-    from tilec.errors import error
+    from tilec.files import read_file
     from tilec.frontends.tile.parser import decode
 
+    return decode(_standard_input() if file == STDIN else read_file(file), shown(file))
+
+
+def _standard_input() -> bytes:
+    from tilec.errors import error
+    from tilec.files import read_stream
+
     try:
-        data = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
-    except (OSError, ValueError, AttributeError) as reason:
-        raise error("TILE0701", f"cannot read {file!r}: {getattr(reason, 'strerror', None) or reason}") from None
-    return decode(data, shown(file))
+        return read_stream(sys.stdin.buffer, shown(STDIN))
+    except (OSError, ValueError, AttributeError) as reason:  # closed, or not there at all
+        detail = getattr(reason, "strerror", None) or reason
+        raise error("TILE0701", f"cannot read standard input: {detail}") from None
 
 
 def source(file: str) -> Source:
@@ -44,23 +50,7 @@ def expand(files: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for file in files:
         if file != STDIN and os.path.isdir(file):
-            found.update(dict.fromkeys(str(path) for path in sorted(Path(file).rglob("*.tile"))))
+            found.update(dict.fromkeys(str(path) for path in sorted(Path(file).rglob("*.tile")) if path.is_file()))
         else:
             found[file] = None
     return list(found)
-
-
-def replace(file: str, text: str) -> None:
-    """Writes a file anew, whole or not at all; its permissions and links to it stay. Raises TileError TILE0702."""
-    from tilec.errors import error
-    from tilec.files import write_whole
-
-    path = Path(os.path.realpath(file))
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if not os.access(path, os.W_OK):
-            raise PermissionError(None, "it is read-only")
-        write_whole(path, text.encode(), mode)
-        path.chmod(mode)  # what the umask took from it
-    except OSError as reason:
-        raise error("TILE0702", f"cannot write {file!r}: {reason.strerror or reason}") from None
