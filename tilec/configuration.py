@@ -187,6 +187,11 @@ def _resolved(directory: str, variables: Changes, process: Changes, scope: Chang
     return loaded
 
 
+@lru_cache(256)
+def _decisive(changes: Changes) -> Changes:
+    return tuple((name, value) for name, value in changes if settings_by_name()[name].decisive)
+
+
 # tilec.config ------------------------------------------------------------------------------------------------------
 
 _scope: ContextVar[Changes] = ContextVar("tilec.config", default=())
@@ -239,6 +244,11 @@ class Config(_Readable):
     def changes(self) -> tuple[Changes, Changes]:
         """What `set` and `with` have changed in this context: cheap to get, to compare and to hash."""
         return self._process, _scope.get()
+
+    def decisive(self) -> tuple[Changes, Changes]:
+        """The `changes` that decide what is compiled: other colours or another cache are no reason to do it again."""
+        process, scope = self._process, _scope.get()
+        return process and _decisive(process), scope and _decisive(scope)
 
     def loaded(self) -> Loaded:
         """Settings in force here and now, with their origins; raises TileError TILE0701, TILE0711."""

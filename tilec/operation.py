@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +33,9 @@ from tilec.target import Target
 
 _log = logging.getLogger("tilec")
 
-LIMIT = 1024  # signatures kept by one op; beyond it the oldest are forgotten
+LIMIT = 1024  # signatures kept by one op, and numbers by one signature; beyond it the oldest are forgotten
 
-# Per argument the dtype and shape of an array, or the type of a number; then the settings that were changed.
+# Per argument the dtype and shape of an array, or the type of a number; then the changed settings that decide the code.
 Kind: TypeAlias = tuple[np.dtype[Any], tuple[int, ...]] | type
 Key: TypeAlias = tuple[tuple[Kind, ...], tuple[Changes, Changes]]
 
@@ -43,16 +45,15 @@ _HEADER = re.compile(r"\bfunction\b\s*(?:[A-Za-z_]\w*)?\s*\(([^()]*)\)")
 _INPUT = re.compile(r"\s*#?([A-Za-z_]\w*'?)\s*(?:\[[^\[\]]*\])?\s*(?::\s*\w+)?\s*\Z")
 
 
-@dataclass(slots=True)
-class _Family:
-    """Executables of one Key: several where numbers shape the code. `fixed`: places of such numbers.
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Executables of one Key with the numbers among their arguments: several where numbers shape the code.
 
-    `members` is replaced, never changed, so that calls need no lock; `gate` is held while one is compiled.
+    `fixed`: places of such numbers.
     """
 
     fixed: tuple[int, ...] = ()
     members: tuple[tuple[tuple[Any, ...], Executable], ...] = ()
-    gate: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, values: Sequence[Any]) -> Executable | None:
         """The Executable for these arguments."""
@@ -60,11 +61,34 @@ class _Family:
             return self.members[0][1] if self.members else None
         return next((e for known, e in self.members if all(known[i] == values[i] for i in self.fixed)), None)
 
-    def add(self, values: Sequence[Any], found: Executable) -> None:
+    def plus(self, values: Sequence[Any], found: Executable) -> _Known:
+        """With one more; the oldest of too many are forgotten."""
         numbers = tuple(v if isinstance(v, _NUMBERS) else None for v in values)
         places = {i for i, name in enumerate(found.params) if name in found.fixed}
-        self.fixed = tuple(sorted({*self.fixed, *places}))  # before members: no call may find what is for other numbers
-        self.members = (*self.members, (numbers, found))
+        return _Known(tuple(sorted({*self.fixed, *places})), (*self.members, (numbers, found))[-LIMIT:])
+
+
+@dataclass(slots=True)
+class _Family:
+    """What is known of one Key. Calls read `known` once and without a lock, for it is replaced, never changed.
+
+    `gate` is held while one is compiled.
+    """
+
+    known: _Known = _Known()
+    gate: threading.Lock = field(default_factory=threading.Lock)
+
+
+_ops: weakref.WeakSet[Op] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for op in list(_ops):
+        op.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Op:
@@ -87,6 +111,13 @@ class Op:
         self._families: dict[Key, _Family] = {}
         self._lock = threading.Lock()
         self.__name__ = function or "op"
+        _ops.add(self)
+
+    def forked(self) -> None:
+        """To be called in a child process: no thread is left there that would release what another one holds."""
+        self._lock = threading.Lock()
+        for family in self._families.values():
+            family.gate = threading.Lock()
 
     @property
     def source(self) -> str:
@@ -109,9 +140,9 @@ class Op:
                 kinds.append(type(value))
             else:
                 return self(*self._arrays(args, i), out=out)
-        key = (tuple(kinds), config.changes())
+        key = (tuple(kinds), config.decisive())
         family = self._families.get(key)
-        found = None if family is None else family.find(args)
+        found = None if family is None else family.known.find(args)
         if found is None:
             found = self._compiled(key, args, args)
         arrays = found.run_values(args, out)
@@ -121,9 +152,9 @@ class Op:
         """The Executable for these arguments, given as to `tilec.compile`; compiled unless it is there already."""
         given = {n: signature_entry(n, v) for n, v in {**self._defaults, **shapes_or_examples}.items()}
         entries = bind(self.names, (), given)
-        key = (tuple(map(_kind, entries)), config.changes())
+        key = (tuple(map(_kind, entries)), config.decisive())
         family = self._families.get(key)
-        found = None if family is None else family.find(entries)
+        found = None if family is None else family.known.find(entries)
         return found if found is not None else self._compiled(key, entries, entries)
 
     def signatures(self) -> list[str]:
@@ -151,15 +182,14 @@ class Op:
                 del self._families[next(iter(self._families))]
             family = self._families.setdefault(key, _Family())
         with family.gate:
-            found = family.find(values)
+            found = family.known.find(values)
             if found is not None:
                 return found
             if _log.isEnabledFor(logging.DEBUG):
-                self._explain(key, values)
+                self._explain(key, values, family.known.fixed)
             arguments = dict(zip(self.names, examples, strict=True))
             found = compile_for(self._program, self._target, self._function, arguments, options=self._options)
-            with self._lock:
-                family.add(values, found)
+            family.known = family.known.plus(values, found)
             return found
 
     @property
@@ -169,9 +199,11 @@ class Op:
 
     # why something is compiled
 
-    def _explain(self, key: Key, values: Sequence[Any]) -> None:
-        """Says how the new signature differs from the nearest known one, the latest of several."""
-        own = self._families[key].fixed
+    def _explain(self, key: Key, values: Sequence[Any], own: Collection[int]) -> None:
+        """Says how the new signature differs from the nearest known one, the latest of several.
+
+        `own`: places of numbers that shaped the code before, for this key.
+        """
         with self._lock:
             pairs = [
                 (self._described(*known), self._described(key, values, {*known[2], *own})) for known in self._known()
@@ -184,7 +216,8 @@ class Op:
 
     def _known(self) -> list[tuple[Key, Sequence[Any], tuple[int, ...]]]:
         """Every signature: its key, its numbers, and which of them count."""
-        return [(k, numbers, f.fixed) for k, f in self._families.items() for numbers, _ in f.members]
+        families = [(key, family.known) for key, family in self._families.items()]
+        return [(key, numbers, known.fixed) for key, known in families for numbers, _ in known.members]
 
     def _described(self, key: Key, numbers: Sequence[Any], fixed: Collection[int]) -> dict[str, str]:
         """A signature in words: type by argument, value by setting. A number's value is told where it counts."""

@@ -77,7 +77,10 @@ def _directory(given: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is known of a setting. `project`: a pyproject.toml, which may come with a stranger's code, may set it."""
+    """What is known of a setting.
+
+    project: a pyproject.toml, which may come with a stranger's code, may set it. decisive: it decides what is compiled.
+    """
 
     name: str
     type: str
@@ -86,6 +89,7 @@ class About:
     allowed: str
     read: Reader
     project: bool = True
+    decisive: bool = False
 
     @property
     def variable(self) -> str:
@@ -93,8 +97,8 @@ class About:
         return f"TILEC_{self.name.upper()}"
 
 
-def _setting(default: Any, doc: str, allowed: str, read: Reader, project: bool = True) -> Any:
-    return field(default=default, metadata={"doc": doc, "allowed": allowed, "read": read, "project": project})
+def _setting(default: Any, doc: str, allowed: str, read: Reader, **rest: bool) -> Any:
+    return field(default=default, metadata={"doc": doc, "allowed": allowed, "read": read, **rest})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,14 @@ class Settings:
         "Where programs run that are compiled for target 'auto'.",
         "auto, llvm, opencl, opencl:N or reference",
         _word(_TARGET),
+        decisive=True,
     )
     threads: int = _setting(
         0,
         "Threads of parallel loops; 0: as many as the process may run at once.",
         f"an integer from 0 to {MAX_THREADS}",
         _threads,
+        decisive=True,
     )
     cache: bool = _setting(True, "Whether compiled programs are kept on disk.", "true or false", _flag)
     cache_dir: str = _setting(

@@ -87,7 +87,7 @@ def test_a_read_only_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "kept"
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "access", lambda *_: False)  # for root may write everywhere
-    with pytest.raises(TileError, match="TILE0702.*it is read-only"):
+    with pytest.raises(TileError, match=r"TILE0702.*it is read-only"):
         files.write_file(path, b"new")
     assert path.read_bytes() == b"old"
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import logging
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -215,6 +219,10 @@ def test_settings_are_part_of_the_signature() -> None:
     with tilec.config(threads=1):
         assert scale.compile(X=(2,), F=1.0).target.threads == 1
     assert scale.signatures()[0] == "X: f32[2], F: float, setting target: 'reference'"
+    with tilec.config(log_level="error", color="never", cache=False):  # these decide nothing about the code
+        assert len(scale.signatures()) == 3
+        scale(ramp(2), 1.0)
+    assert len(scale.signatures()) == 3
 
 
 def test_compile_and_call_share_executables() -> None:
@@ -261,5 +269,65 @@ def test_old_signatures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plus.signatures() == ["X: f32[2]", "X: f32[3]"]
 
 
+def test_old_numbers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "LIMIT", 2)
+    window = tilec.op(WINDOW, target="reference")
+    for k in (1, 2, 3, 1):
+        np.testing.assert_array_equal(window(ramp(8), k), np.convolve(ramp(8), np.ones(k), "valid"))
+    assert window.signatures() == ["X: f32[8], k: int 3", "X: f32[8], k: int 1"]
+
+
+def test_a_signature_that_is_forgotten_while_it_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plus = tilec.op("function (X[N]) -> (Y) { Y = X + 1; }", target="reference")
+
+    def forgetting(level: int) -> bool:
+        plus._families.clear()
+        return True
+
+    monkeypatch.setattr(operation._log, "isEnabledFor", forgetting)
+    assert plus(ramp(2)).tolist() == [1, 2]
+
+
+def test_no_call_sees_half_of_a_change() -> None:
+    """At every line of a look-up another thread may add what is for other numbers."""
+    window = tilec.op(WINDOW, target="reference")
+    one, lines = window.compile(X=(4,), k=1), len(inspect.getsource(operation._Known.find).splitlines())
+    for when in range(lines + 2):
+        family, count = operation._Family(), 0
+
+        def look(frame: Any, event: str, _: Any, family: Any = family, when: int = when) -> Any:
+            nonlocal count
+            count += event == "line"
+            if event == "line" and count == when:
+                family.known = family.known.plus((ramp(4), 1), one)
+            return look
+
+        sys.settrace(look)
+        try:
+            found = family.known.find((ramp(4), 2))
+        finally:
+            sys.settrace(None)
+        assert found is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
+    """Forked while another thread was compiling the same signature."""
+    code = (
+        "import os, signal, numpy as np, tilec\n"
+        "plus = tilec.op('function (X[N]) -> (Y) { Y = X + 1; }', target='reference')\n"
+        "plus(np.zeros(1)); family, = plus._families.values(); family.known = type(family.known)()\n"
+        "family.gate.acquire(); plus._lock.acquire()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(20); print(plus(np.zeros(1)), flush=True); os._exit(0)\n"
+        "raise SystemExit(os.waitpid(child, 0)[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[1.]\n"), done.stderr
+
+
 def test_the_environment_does_not_leak_into_the_key() -> None:
-    assert config.changes() == ((), ())
+    assert config.changes() == config.decisive() == ((), ())
