@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tilec.affine import Affine
-from tilec.backends.llvm.address import number
+from tilec.backends.llvm.address import elements, number
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.helpers import HELPERS
 from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
@@ -117,13 +117,8 @@ def _row(buffers: Iterable[Buffer]) -> tuple[dict[str, int], int]:
     offsets, end = {}, 0
     for buffer in buffers:
         offsets[buffer.name] = end
-        end += _up(_elements(buffer) * buffer.dtype.bytes)
+        end += _up(elements(buffer) * buffer.dtype.bytes)
     return offsets, end
-
-
-def _elements(buffer: Buffer) -> int:
-    shape = [number(s) for s in buffer.shape]
-    return 1 + sum((n - 1) * number(s) for n, s in zip(shape, strides_of(buffer))) if prod(shape) else 0
 
 
 def _written_by_init(program: Program) -> set[str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from math import prod
 from typing import assert_never
 
 from tilec.affine import Affine
 from tilec.backends.llvm import exprs, memory
-from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
+from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, elements, number, split
 from tilec.backends.llvm.frame import Frame, Mask, Storage
 from tilec.backends.llvm.registers import Cell, cell_of
 from tilec.backends.llvm.types import Value
@@ -28,7 +27,6 @@ from tilec.loops import (
     Store,
     While,
     accesses,
-    strides_of,
     walk,
 )
 
@@ -323,17 +321,9 @@ def _allocate(frame: Frame, stmt: Alloc) -> None:
         offset = base.offset + number(buffer.offset) * buffer.dtype.bytes
         frame.storage[buffer.name] = replace(base, buffer=buffer, offset=offset)
     else:
-        offset = frame.scratch.take(_span(stmt) * buffer.dtype.bytes)
+        offset = frame.scratch.take(elements(buffer) * buffer.dtype.bytes)
         frame.emitter.forget_loads(buffer.name)
         frame.storage[buffer.name] = Storage(buffer, frame.scratch_base, offset, buffer.name)
-
-
-def _span(stmt: Alloc) -> int:
-    """Elements from the first to the last of a buffer, gaps included."""
-    shape = [number(s) for s in stmt.buffer.shape]
-    if prod(shape) == 0:
-        return 0
-    return 1 + sum((n - 1) * number(s) for n, s in zip(shape, strides_of(stmt.buffer)))
 
 
 def _store(frame: Frame, stmt: Store) -> None:

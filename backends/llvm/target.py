@@ -28,6 +28,7 @@ _AVX2 = (
     "+sse4.1",
     "+sse4.2",
 )
+_MOST_THREADS = 1024  # every one needs a slice of scratch memory
 _AVX512 = (*_AVX2, "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl")
 
 # name: (triple, cpu, features, bytes of a vector register, vector registers)
@@ -52,10 +53,10 @@ def host() -> Target:
 
 
 def threads() -> int:
-    """Threads the process may run at once, or the environment's TILEC_THREADS."""
+    """Threads the process may run at once, or the environment's TILEC_THREADS, at most 1024."""
     wanted = os.environ.get("TILEC_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
+        return min(int(wanted), _MOST_THREADS)
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)

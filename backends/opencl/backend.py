@@ -10,8 +10,9 @@ import numpy as np
 
 from tilec.backend import Array
 from tilec.backends.opencl import devices
-from tilec.backends.opencl.kernels import KernelText, Phase, number
-from tilec.backends.opencl.programs import ProgramText, elements, emit_programs
+from tilec.backends.opencl.kernels import KernelText, Phase
+from tilec.backends.opencl.memory import elements, number
+from tilec.backends.opencl.programs import ProgramText, emit_programs
 from tilec.errors import error
 from tilec.loops import Branch, Buffer, Copy, Launch, Program, Repeat, Step
 from tilec.target import Target

@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from tilec.affine import Affine, Poly, Size
+from tilec.affine import Affine
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import ExprWriter, Functions
+from tilec.backends.opencl.memory import Memory, allocate_shared, bytes_of, elements, number, view
 from tilec.dtypes import F64
 from tilec.errors import error
 from tilec.expr import Access, Expr
@@ -37,13 +38,11 @@ from tilec.loops import (
     Store,
     While,
     children,
-    strides_of,
     walk,
 )
 
 PRIVATE_BYTES = 4096  # larger allocations go to global memory
 SCRATCH_UNITS = 64  # work-items or groups that run a nest which needs global scratch memory
-_ALIGN = 64
 _FENCE = "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);"
 
 
@@ -72,66 +71,17 @@ class KernelText:
 def emit_kernel(kernel: Kernel, name: str, functions: Functions) -> KernelText:
     """Raises TileError TILE0210 for named sizes and TILE0602 for what no OpenCL device can run."""
     functions.fp64 |= any(p.buffer.dtype == F64 for p in kernel.params)
-    memory = {p.buffer.name: _Memory.parameter(i, p.buffer) for i, p in enumerate(kernel.params)}
+    memory = {p.buffer.name: Memory.parameter(i, p.buffer) for i, p in enumerate(kernel.params)}
     blocks: list[Block] = [(s,) for s in kernel.body]
     shared = 0
     if any(isinstance(s, Let) for s in kernel.body):
         blocks = [kernel.body]
     else:
         for stmt in (s for s in kernel.body if isinstance(s, Alloc)):
-            memory[stmt.buffer.name], shared = _allocate_shared(stmt.buffer, memory, shared)
+            memory[stmt.buffer.name], shared = allocate_shared(stmt.buffer, memory, shared)
         blocks = [b for b in blocks if not isinstance(b[0], Alloc)]
     phases = [_phase(kernel, b, f"{name}_{i}", memory, shared, functions) for i, b in enumerate(blocks)]
     return KernelText(tuple(phases), shared)
-
-
-def number(size: Size) -> int:
-    """A size that is known; raises TILE0210."""
-    if isinstance(size, Poly):
-        raise error("TILE0210", f"the OpenCL backend needs every size; {size} is not known")
-    return size
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """A buffer in C: element `pointer[offset + sum(index * stride)]`."""
-
-    pointer: str
-    buffer: Buffer
-    strides: tuple[int, ...]
-    offset: str
-
-    @staticmethod
-    def of(pointer: str, buffer: Buffer, offset: str = "0") -> _Memory:
-        return _Memory(pointer, buffer, tuple(number(s) for s in strides_of(buffer)), offset)
-
-    @staticmethod
-    def parameter(position: int, buffer: Buffer) -> _Memory:
-        return _Memory.of(f"p{position}", buffer, f"o{position}")
-
-
-def _view(buffer: Buffer, memory: dict[str, _Memory]) -> _Memory:
-    assert buffer.base is not None
-    base = memory[buffer.base]
-    return _Memory.of(base.pointer, buffer, f"{base.offset} + {number(buffer.offset)}")
-
-
-def span(buffer: Buffer) -> int:
-    """Elements from the first to the last one."""
-    shape = [number(s) for s in buffer.shape]
-    strides = [number(s) for s in strides_of(buffer)]
-    return 0 if 0 in shape else 1 + sum((n - 1) * max(s, 0) for n, s in zip(shape, strides, strict=True))
-
-
-def _bytes(buffer: Buffer) -> int:
-    return -(-span(buffer) * buffer.dtype.bytes // _ALIGN) * _ALIGN
-
-
-def _allocate_shared(buffer: Buffer, memory: dict[str, _Memory], used: int) -> tuple[_Memory, int]:
-    if buffer.base is not None:
-        return _view(buffer, memory), used
-    pointer = f"((__global {types.stored(buffer.dtype)} *)(shared + {used}))"
-    return _Memory.of(pointer, buffer), used + _bytes(buffer)
 
 
 def _leading(stmt: Stmt, kind: str) -> tuple[list[For], Block]:
@@ -145,7 +95,7 @@ def _leading(stmt: Stmt, kind: str) -> tuple[list[For], Block]:
 
 
 def _phase(
-    kernel: Kernel, block: Block, name: str, memory: dict[str, _Memory], shared: int, functions: Functions
+    kernel: Kernel, block: Block, name: str, memory: dict[str, Memory], shared: int, functions: Functions
 ) -> Phase:
     loops, block = _ndrange(block)
     group = _group_size(block) if loops and loops[0].kind == "group" else 0
@@ -210,7 +160,7 @@ def _items(stmt: Stmt) -> int:
 class _Scope:
     """What names stand for in C. `once`: outside of `item` loops, where only the first item may act."""
 
-    memory: dict[str, _Memory]
+    memory: dict[str, Memory]
     indices: dict[str, str]
     scalars: dict[str, str]
     once: bool = False
@@ -341,19 +291,19 @@ class _Writer:
 
     # memory
 
-    def allocate(self, buffer: Buffer, scope: _Scope) -> _Memory:
+    def allocate(self, buffer: Buffer, scope: _Scope) -> Memory:
         if buffer.base is not None:
-            return _view(buffer, scope.memory)
+            return view(buffer, scope.memory)
         self.functions.fp64 |= buffer.dtype == F64
-        name, element, count = self.name(buffer.name), types.stored(buffer.dtype), max(1, span(buffer))
+        name, element, count = self.name(buffer.name), types.stored(buffer.dtype), max(1, elements(buffer))
         if scope.once:
             self.head.append(f"__local {element} {name}[{count}];")
         elif count * buffer.dtype.bytes <= PRIVATE_BYTES:
             self.line(f"{element} {name}[{count}];")
         else:
             self.line(f"__global {element} *{name} = (__global {element} *)(scratch + {self.scratch});")
-            self.scratch += _bytes(buffer)
-        return _Memory.of(name, buffer)
+            self.scratch += bytes_of(buffer)
+        return Memory.of(name, buffer)
 
     # expressions
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from tilec.affine import Affine
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
-from tilec.backends.opencl.kernels import KernelText, emit_kernel, number
+from tilec.backends.opencl.kernels import KernelText, emit_kernel
 from tilec.dtypes import BOOL, BY_NAME
 from tilec.errors import error
 from tilec.expr import read
@@ -96,10 +95,3 @@ def copy_kernel(source: Buffer, target: Buffer) -> Kernel:
     for k in reversed(range(len(target.shape))):
         body = (For(f"i{k}", target.shape[k], "parallel", body),)
     return Kernel("copy", (KernelParam(a, "in"), KernelParam(b, "out")), body)
-
-
-def elements(buffer: Buffer) -> int:
-    """Elements of memory that a buffer without a base takes."""
-    shape = [number(s) for s in buffer.shape]
-    steps = [number(s) for s in strides_of(buffer)]
-    return 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True)) if prod(shape) else 0

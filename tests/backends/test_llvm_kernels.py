@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests.backends.guarded import guarded
 from tests.backends.llvm_support import build, compute, operands, program_of, run, serial_host
 from tests.generators.kernels import arrays, generate
 from tilec.backends.llvm.backend import LLVMBackend
@@ -177,23 +175,15 @@ def test_kernel(name: str, threads: int) -> None:
     check(parse_kernel(KERNELS[name]), replace(serial_host(), threads=threads), 3)
 
 
-def test_masked_lanes_touch_no_memory() -> None:
-    """The rows end where a page that must not be read begins."""
-    page = mmap.PAGESIZE
-    memory = mmap.mmap(-1, 2 * page)
-    if sys.platform == "win32":
-        pytest.skip("Windows protects memory by other functions")
-    libc = ctypes.CDLL(None)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    if not hasattr(libc, "mprotect") or libc.mprotect(ctypes.c_void_p(start + page), page, 0):
-        pytest.skip("memory cannot be protected here")
-    count = 21
-    values = np.frombuffer(memory, np.float32, count, page - 4 * count)
-    kernel = parse_kernel("kernel k(in A: f32[21], out C: f32[21]) { for i in 21 vector { C[i] = A[i] } }")
-    result = np.ones(count, np.float32)
-    build(kernel)([values], [result])
-    assert (result == 0).all()
-    libc.mprotect(ctypes.c_void_p(start + page), page, 3)
+@pytest.mark.parametrize("seed", range(1000, 1030))
+@pytest.mark.parametrize("at_end", [False, True])
+def test_nothing_beside_the_arrays_is_touched(seed: int, at_end: bool) -> None:
+    """Random kernels on arrays that pages which must not be touched enclose."""
+    kernel = generate(seed)
+    for version in (kernel, apply(kernel, default_schedule(kernel, serial_host()))):
+        program = program_of(version)
+        memory = {n: guarded(a, at_end) for n, a in arrays(version, seed).items()}
+        build(version)([memory[n] for n in program.params], [memory[n] for n in program.results])
 
 
 def test_a_deep_expression() -> None:

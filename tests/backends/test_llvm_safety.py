@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from tests.backends.guarded import guarded
-from tests.backends.llvm_support import build, run, serial_host
+from tests.backends.llvm_support import build, program_of, run, serial_host
 from tests.generators.kernels import arrays
+from tilec.backends.llvm.backend import LLVMBackend
+from tilec.backends.opencl.backend import OpenCLBackend
+from tilec.errors import TileError
 from tilec.evaluate_loops import evaluate_kernel
 from tilec.text.loops_text import parse_kernel
 from tilec.verify_loops import verify_kernel
@@ -102,3 +105,13 @@ def test_no_lane_no_access(at_end: bool) -> None:
     build(kernel)([memory[n] for n in "ABIV"], [memory["C"], memory["D"]])
     np.testing.assert_array_equal(memory["C"], expected["C"])
     np.testing.assert_array_equal(memory["D"], expected["D"])
+
+
+@pytest.mark.parametrize("backend", [LLVMBackend(), OpenCLBackend()], ids=lambda b: b.name)
+def test_only_views_run_backwards(backend: LLVMBackend | OpenCLBackend) -> None:
+    """Memory of a buffer begins at its first element: with a negative stride it would reach into other memory."""
+    text = "alloc t: heap f32[8] strides [-1] for i in 8 { t[i] = 1.0 C[i] = t[i] }"
+    kernel = parse_kernel(f"kernel k(out C: f32[8]) {{ {text} }}")
+    with pytest.raises(TileError, match="negative stride") as caught:
+        backend.emit(program_of(kernel), serial_host())
+    assert caught.value.code == "TILE0602"

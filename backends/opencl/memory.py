@@ -1,0 +1,63 @@
+"""Where buffers are in OpenCL C: parameters, views, and memory that the phases of a kernel share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from tilec.affine import Poly, Size
+from tilec.backends.opencl import types
+from tilec.errors import error
+from tilec.loops import Buffer, strides_of
+
+_ALIGN = 64
+
+
+def number(size: Size) -> int:
+    """A size that is known; raises TILE0210."""
+    if isinstance(size, Poly):
+        raise error("TILE0210", f"the OpenCL backend needs every size; {size} is not known")
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A buffer in C: element `pointer[offset + sum(index * stride)]`."""
+
+    pointer: str
+    buffer: Buffer
+    strides: tuple[int, ...]
+    offset: str
+
+    @staticmethod
+    def of(pointer: str, buffer: Buffer, offset: str = "0") -> Memory:
+        return Memory(pointer, buffer, tuple(number(s) for s in strides_of(buffer)), offset)
+
+    @staticmethod
+    def parameter(position: int, buffer: Buffer) -> Memory:
+        return Memory.of(f"p{position}", buffer, f"o{position}")
+
+
+def view(buffer: Buffer, memory: dict[str, Memory]) -> Memory:
+    assert buffer.base is not None
+    base = memory[buffer.base]
+    return Memory.of(base.pointer, buffer, f"{base.offset} + {number(buffer.offset)}")
+
+
+def elements(buffer: Buffer) -> int:
+    """Elements of memory from the first to the last one, gaps included; raises TileError TILE0602."""
+    shape, strides = ([number(n) for n in x] for x in (buffer.shape, strides_of(buffer)))
+    if any(s < 0 for s in strides):
+        raise error("TILE0602", f"buffer '{buffer.name}' has a negative stride and is no view")
+    return 1 + sum((n - 1) * s for n, s in zip(shape, strides)) if prod(shape) else 0
+
+
+def bytes_of(buffer: Buffer) -> int:
+    return -(-elements(buffer) * buffer.dtype.bytes // _ALIGN) * _ALIGN
+
+
+def allocate_shared(buffer: Buffer, memory: dict[str, Memory], used: int) -> tuple[Memory, int]:
+    if buffer.base is not None:
+        return view(buffer, memory), used
+    pointer = f"((__global {types.stored(buffer.dtype)} *)(shared + {used}))"
+    return Memory.of(pointer, buffer), used + bytes_of(buffer)
