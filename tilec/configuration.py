@@ -13,6 +13,7 @@ import difflib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -101,12 +102,25 @@ def _readable(path: Path) -> bool:
     return os.path.isfile(path) and os.access(path, os.R_OK)
 
 
+class SettingsWarning(RuntimeWarning):
+    """The user's settings cannot be read; the defaults are used."""
+
+
 def _user_values(path: Path) -> dict[str, Any]:
-    return checked(_toml(path, _text(path)), repr(str(path)))
+    """What the user has set. A file that cannot be read is no reason not to compile: a warning says so, once."""
+    try:
+        text = _text(path)
+    except OSError as reason:
+        warnings.warn(f"cannot read {str(path)!r}: {reason.strerror}; it is ignored", SettingsWarning, stacklevel=2)
+        return {}
+    return checked(_toml(path, text), repr(str(path)))
 
 
 def _project_values(path: Path) -> dict[str, Any]:
-    text = _text(path)
+    try:
+        text = _text(path)
+    except OSError as reason:
+        raise error("TILE0701", f"cannot read {str(path)!r}: {reason.strerror}") from None
     tool = _toml(path, text).get("tool", {}) if "tilec" in text else {}  # most projects do not mention it
     given = tool.get("tilec", {}) if isinstance(tool, dict) else {}
     where = f"[tool.tilec] of {str(path)!r}"
@@ -121,12 +135,13 @@ def _project_values(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
+    """Empty where there is no file; raises OSError, and TileError TILE0701 for what is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):  # the latter where there is no home
         return ""
-    except (OSError, ValueError) as reason:
-        raise error("TILE0701", f"cannot read {str(path)!r}: {getattr(reason, 'strerror', None) or reason}") from None
+    except ValueError as reason:
+        raise error("TILE0701", f"cannot read {str(path)!r}: {reason}") from None
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def versions() -> Mapping[str, str]:
 
 @cache
 def fingerprint() -> str:
-    """Changes with every change of the compiler's own files: their names, sizes and times of change.
+    """Changes with every change of the compiler's own files: their paths, sizes and times of change.
 
     The version alone would serve a released package; where tilec is being worked on, it stays the same for weeks.
     """
@@ -39,14 +39,15 @@ def fingerprint() -> str:
     return found.hexdigest()
 
 
-def _files(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """The package's modules and grammars in a fixed order; follows the links of a source tree."""
+def _files(directory: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """The package's modules and grammars by their paths, in a fixed order; follows the links of a source tree."""
     try:
         listed = sorted(os.scandir(directory), key=lambda item: item.name)
     except OSError:  # not a directory: imported from an archive, which has one version
         return
     for item in listed:
         if item.is_dir():
-            yield from _files(Path(item.path))
+            if item.name not in ("__pycache__", "pages"):
+                yield from _files(Path(item.path), f"{prefix}{item.name}/")
         elif item.name.endswith((".py", ".lark")):
-            yield item.name, item.stat()
+            yield f"{prefix}{item.name}", item.stat()

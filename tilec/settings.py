@@ -72,7 +72,10 @@ def _directory(given: Any) -> str:
     text = os.fspath(given)
     if not isinstance(text, str) or "\0" in text:
         raise ValueError
-    return os.path.abspath(os.path.expanduser(text)) if text else ""
+    try:
+        return os.path.abspath(os.path.expanduser(text)) if text else ""
+    except OSError:  # a relative one, and the present directory has been deleted
+        raise ValueError from None
 
 
 @dataclass(frozen=True, slots=True)

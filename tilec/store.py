@@ -12,6 +12,7 @@ by someone who cannot read the key. Where there is no such directory, nothing is
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import threading
@@ -103,7 +104,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (Unusable, OSError) as reason:
-            self._warn(f"nothing is read from the cache {str(self.directory)!r}: {_text(reason)}")
+            self._warn("nothing is read from", reason)
             return None
         payload = None if distrust(status) and os.name == "posix" else seal.unsealed(data, key, secret)
         if payload is None:
@@ -122,7 +123,7 @@ class Store:
             write_whole(self._path(key), data)
         except (Unusable, OSError) as reason:
             if not (os.name == "nt" and isinstance(reason, PermissionError)):  # another process is reading the old one
-                self._warn(f"nothing is written to the cache {str(self.directory)!r}: {_text(reason)}")
+                self._warn("nothing is written to", reason)
             return
         self._account(len(data))
 
@@ -158,9 +159,7 @@ class Store:
         try:
             status = self.directory.stat()
         except FileNotFoundError:
-            self.directory.parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                self.directory.mkdir(mode=0o700)
+            _make(self.directory)
             status = self.directory.stat()
         if os.name == "posix" and (reason := distrust(status)):
             raise Unusable(reason)
@@ -203,13 +202,20 @@ class Store:
         return self.directory / _name(key)
 
     def _account(self, size: int) -> None:
+        """Looks after the size at a process's first write, and whenever it is too large as far as the process knows."""
         with self._lock:
-            self._bytes = sum(e.size for e in self.entries()) if self._bytes is None else self._bytes + size
+            if self._bytes is None:
+                self._bytes = self.evict(self.limit)
+            else:
+                self._bytes += size
             if self._bytes > self.limit:
                 self._bytes = self.evict(self.limit * 9 // 10)  # with some room, so that not every write comes here
 
-    def _warn(self, text: str) -> None:
+    def _warn(self, what: str, reason: Exception) -> None:
         """Says it once: a cache is a convenience, and its absence no news after the first time."""
+        name = str(self.directory)
+        shown = repr(name if len(name) < 300 else f"{name[:100]}...{name[-100:]}")
+        text = f"{what} the cache {shown}: {_text(reason)}"
         with self._lock:
             first, self._warned = not self._warned, True
         _log.info("%s", text)
@@ -225,6 +231,15 @@ class Store:
                         status = item.stat(follow_symlinks=False)
                         found.append(Entry(Path(item.path), status.st_size, status.st_mtime))
         return found
+
+
+def _make(directory: Path) -> None:
+    """Makes a private directory and those above it, however many: `Path.mkdir` goes up by recursion. Raises OSError."""
+    above = itertools.takewhile(lambda parent: not parent.exists(), directory.parents)
+    for parent in reversed(list(above)):
+        parent.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
 
 
 def _name(key: bytes) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,27 @@ def test_a_file_that_is_not_text(place: Path) -> None:
     (place / "user" / "config.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(tilec.TileError, match="TILE0701"):
         config.loaded()
+
+
+def test_a_file_of_the_user_that_cannot_be_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "user" / "config.toml").mkdir()  # root may read everything, but not a directory
+    with pytest.warns(configuration.SettingsWarning, match="it is ignored") as seen:
+        assert config.loaded().settings == Settings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one warning is enough
+        monkeypatch.setenv("TILEC_THREADS", "3")
+        assert config.threads == 3
+    assert len(seen) == 1
+
+
+def test_a_relative_directory_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(tilec.TileError, match="TILE0711"):
+        config.set(cache_dir="relative")
+    config.set(cache_dir=str(tmp_path))
 
 
 def test_bad_names_in_code() -> None:
