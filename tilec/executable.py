@@ -85,7 +85,7 @@ class Executable:
 
     def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any = None) -> list[Array]:
         """As `__call__`, always returning a list."""
-        return self.run_values(bind(self._names, args, kwargs), out)
+        return self.run_values(bind(self._names, args, kwargs, self.fixed), out)
 
     def run_values(self, values: Sequence[Any], out: Any = None) -> list[Array]:
         """As `run`, for exactly one value per parameter, in their order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,14 @@ def as_array(name: str, value: Any) -> Array:
         raise error(
             "TILE0505",
             f"argument {name!r} is of type {type(value).__name__}, not an array",
-            notes=_first_line(reason),
-            help="pass a NumPy array or an object with __dlpack__ or the buffer protocol",
+            notes=[] if isinstance(value, list | tuple) else _first_line(reason),
+            help=_ARRAY if isinstance(value, list | tuple) else _ARRAY_LIKE,
         ) from None
+
+
+_NONE: Mapping[str, int | float] = MappingProxyType({})
+_ARRAY = "make an array of it, with the dtype that you mean: numpy.array(..., 'float32')"
+_ARRAY_LIKE = "pass a NumPy array or an object with __dlpack__ or the buffer protocol"
 
 
 def _is_masked(value: Any) -> bool:
@@ -255,8 +261,13 @@ def _overlaps_itself(array: Array) -> bool:
     return False
 
 
-def bind(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-    """Positional and named arguments in the order of `names`; raises TileError TILE0501, TILE0502."""
+def bind(
+    names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any], fixed: Mapping[str, int | float] = _NONE
+) -> list[Any]:
+    """Positional and named arguments in the order of `names`; raises TileError TILE0501, TILE0502.
+
+    `fixed` are the values that the code is compiled for: they have to be given all the same.
+    """
     if not kwargs and len(args) == len(names):
         return list(args)
     if len(args) > len(names):
@@ -269,8 +280,15 @@ def bind(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -
             raise error("TILE0502", f"argument {name!r} is given twice")
         bound[name] = value
     if missing := [n for n in names if n not in bound]:
-        raise error("TILE0501", f"missing argument {missing[0]!r}", notes=[_signature(names)])
+        raise _missing(missing[0], names, fixed)
     return [bound[n] for n in names]
+
+
+def _missing(name: str, names: Sequence[str], fixed: Mapping[str, int | float]) -> TileError:
+    help = None
+    if name in fixed:
+        help = f"pass the {fixed[name]} that it is compiled for, or leave it out by constants= of tilec.compile"
+    return error("TILE0501", f"missing argument {name!r}", notes=[_signature(names)], help=help)
 
 
 def _signature(names: Sequence[str]) -> str:

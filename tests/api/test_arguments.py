@@ -134,6 +134,10 @@ def test_a_scalar_that_shapes_the_code_is_fixed() -> None:
     np.testing.assert_array_equal(first(ramp(), 3), ramp(3))
     assert code(lambda: first(ramp(), 4)) == "TILE0510"
     assert code(lambda: first(ramp(), ramp())) == "TILE0510"
+    with pytest.raises(tilec.TileError, match=r"help: pass the 3 .* constants="):
+        first(ramp())
+    absent = tilec.compile("function (A[M], N) -> (B) { B[i : N] = =(A[i]); }", A=(6,), constants={"N": 3})
+    np.testing.assert_array_equal(absent(ramp()), ramp(3))
 
 
 def test_warnings_are_kept() -> None:

@@ -43,6 +43,27 @@ def test_run_as_json_with_random_inputs(folder: Path, capsys: pytest.CaptureFixt
     assert found["run_seconds"]["count"] >= 3
 
 
+@pytest.mark.parametrize("command", [["run"], ["profile"], ["run", "-i", "A=none.npy"]])
+def test_errors_as_json(folder: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert call([*command, f"{folder}/bad.tile", "--json"]) == 1
+    shown = capsys.readouterr()
+    assert {e["code"] for e in json.loads(shown.out)["errors"]} <= {"TILE0101", "TILE0501", "TILE0701"}
+    assert shown.err == ""
+
+
+def test_a_function_is_chosen_with_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "two.tile").write_text("function f(A) -> (B) { B = A; }\nfunction g(A) -> (B) { B = A; }\n")
+    assert call(["run", f"{tmp_path}/two.tile", "-i", "A=1"]) == 1
+    assert "help: choose one of: f, g, with -f NAME" in capsys.readouterr().err
+
+
+def test_results_of_many_axes_stay_on_a_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "same.tile").write_text("function same(A) -> (B) { B = A; }\n")
+    for shape, most in (("100,100", 10), ("9,9,9", 30), ("9,9,9,9", 30)):
+        assert call(["run", f"{tmp_path}/same.tile", "--random", f"A:f32[{shape}]"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) <= most
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -10,7 +10,7 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Look at, check or empty the cache of compiled programs.")
 
 
-def info(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
+def info(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """Show where the cache is and what is in it."""
     found = state()
     if as_json:
@@ -23,7 +23,7 @@ def info(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) 
     return 0
 
 
-def clear(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
+def clear(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """Delete everything that is kept."""
     from tilec.store import open_store, place
 
@@ -33,7 +33,7 @@ def clear(as_json: bool = typer.Option(False, "--json", help="Report as JSON."))
     return 0
 
 
-def verify(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
+def verify(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """Read everything that is kept and delete what is damaged or not ours; exit code 1 where there was any."""
     from tilec.errors import error
     from tilec.store import Unusable, open_store, place

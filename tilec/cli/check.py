@@ -13,7 +13,7 @@ from tilec.cli import sources
 
 def command(
     files: list[str] = typer.Argument(..., help="Tile files, directories of them, or - for standard input."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Say what is wrong with programs, as far as it shows without the shapes of the inputs."""
     found = {sources.shown(file): diagnostics(file) for file in sources.expand(files)}

@@ -7,7 +7,7 @@ import json
 import typer
 
 
-def command(as_json: bool = typer.Option(False, "--json", help="Report as JSON.")) -> int:
+def command(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """List every setting with its value, where the value comes from, and what it means."""
     from tilec.configuration import config, present_directory, project_file, user_file
 

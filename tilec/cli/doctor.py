@@ -15,8 +15,8 @@ _DRIVERS = 30.0  # seconds for OpenCL drivers to say what there is
 
 def command(
     target: str = typer.Option("auto", "--target", help="The device to test: auto, llvm, opencl[:N] or reference."),
-    test: bool = typer.Option(True, "--test/--no-test", help="Run the self-test."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    test: bool = typer.Option(True, "--test/--no-test", metavar="", help="Run the self-test."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Show versions, devices and settings, and test a device with 100 small programs."""
     from tilec.devices import resolve_target
@@ -101,7 +101,8 @@ def _processor(found: dict[str, Any]) -> list[str]:
 
 def _opencl(found: dict[str, Any]) -> list[str]:
     if problem := found.get("problem"):
-        return [problem]
+        absent = problem.startswith("ModuleNotFoundError") and "pyopencl" in problem
+        return ["none, as pyopencl is not installed"] if absent else [problem]
     lines, number = [], 0
     for platform in found["platforms"]:
         lines.append(f"{platform['platform']}: {platform['problem'] or platform['version']}")

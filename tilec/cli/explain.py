@@ -13,7 +13,7 @@ from tilec.cli.color import colored
 
 def command(
     code: str | None = typer.Argument(None, help="A code such as TILE0101, or 101; without one all are listed."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Say what a diagnostic code means, with a wrong program, its message, and the mended program."""
     from tilec.codes import CODES

@@ -28,8 +28,8 @@ class Outcome:
 
 def command(
     files: list[str] = typer.Argument(..., help="Tile files, directories of them, or - for standard input."),
-    check: bool = typer.Option(False, "--check", help="Write nothing; list the files that would change."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    check: bool = typer.Option(False, "--check", metavar="", help="Write nothing; list the files that would change."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Format programs in place; standard input goes to standard output.
 

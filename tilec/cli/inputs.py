@@ -18,7 +18,7 @@ import numpy as np
 from tilec.api import parse_type
 from tilec.backend import Array
 from tilec.dtypes import BF16
-from tilec.errors import TileError, error
+from tilec.errors import Diagnostic, TileError, error
 from tilec.files import write_file
 from tilec.graph import TensorType
 
@@ -45,14 +45,19 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
 
 @contextmanager
 def inputs_given_by(option: str) -> Iterator[None]:
-    """Adds to errors about missing inputs how the command line gives them."""
+    """Adds to errors about missing inputs, and a function that was not chosen, how the command line gives them."""
     try:
         yield
     except TileError as problem:
-        raise TileError(
-            replace(d, help=f"give it with {option}") if d.code == "TILE0501" and d.help is None else d
-            for d in problem.diagnostics
-        ) from None
+        raise TileError(_with_option(d, option) for d in problem.diagnostics) from None
+
+
+def _with_option(problem: Diagnostic, option: str) -> Diagnostic:
+    if problem.code == "TILE0501" and problem.help is None:
+        return replace(problem, help=f"give it with {option}")
+    if problem.code == "TILE0111" and problem.help is not None:
+        return replace(problem, help=f"{problem.help}, with -f NAME")
+    return problem
 
 
 def _once(name: str, given: Mapping[str, Any]) -> None:

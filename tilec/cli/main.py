@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             code = command(*args, **options)
             sys.stdout.flush()
         except TileError as problem:
-            _tell(problem)
+            _tell(problem, as_json=bool(options.get("as_json")))
             code = 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -42,7 +43,10 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
     return wrapped
 
 
-def _tell(problem: TileError) -> None:
+def _tell(problem: TileError, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"errors": [check.as_value(d) for d in problem.diagnostics]}), flush=True)
+        return
     print(problem, file=sys.stderr)
     if sys.stderr.isatty():
         print(f"\nmore about it: tilec explain {problem.code}", file=sys.stderr)
@@ -95,7 +99,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: bool = typer.Option(
+        False, "--version", metavar="", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     """Compile and run Tile programs."""
 

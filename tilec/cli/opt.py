@@ -19,7 +19,7 @@ def command(
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N]."),
     print_after: str = typer.Option("", "--print-after", help="Show the IR after this pass; 'all' for each."),
     dump_dir: Path | None = typer.Option(None, "--dump-dir", help="Write the IR after each pass to numbered files."),
-    verify_each: bool = typer.Option(False, "--verify-each", help="Verify the IR after each pass."),
+    verify_each: bool = typer.Option(False, "--verify-each", metavar="", help="Verify the IR after each pass."),
 ) -> int:
     """Run compiler passes one by one; prints the resulting IR.
 

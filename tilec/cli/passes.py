@@ -14,7 +14,7 @@ import typer
 
 def command(
     name: str | None = typer.Argument(None, help="A pass, to be told of at length."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """List the compiler's passes in their order; with a name, show its documentation and example."""
     from tilec.errors import error

@@ -22,11 +22,13 @@ def command(
     function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
     inputs: list[str] = typer.Option([], "-i", "--input", metavar="NAME=VALUE", help="FILE.npy, FILE.npz:KEY, number."),
     random: list[str] = typer.Option([], "--random", metavar="NAME:TYPE", help="Random values, e.g. A:f32[64,64]."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of --random."),
-    seconds: float = typer.Option(0.2, "--seconds", min=0.0, max=60.0, help="How long to time each kernel."),
+    seed: int = typer.Option(0, "--seed", min=0, metavar="NUMBER", help="Seed of --random."),
+    seconds: float = typer.Option(
+        0.2, "--seconds", min=0.0, max=60.0, metavar="SECONDS", help="How long to time each kernel."
+    ),
     trace: str | None = typer.Option(None, "--trace", metavar="FILE.json", help="Write a Chrome trace (for Perfetto)."),
     roofline: str | None = typer.Option(None, "--roofline", metavar="FILE.svg", help="Write a roofline picture."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Time each kernel and compare it with what this machine can do at best.
 

@@ -21,10 +21,10 @@ def command(
     inputs: list[str] = typer.Option([], "-i", "--input", metavar="NAME=VALUE", help="FILE.npy, FILE.npz:KEY, number."),
     random: list[str] = typer.Option([], "--random", metavar="NAME:TYPE", help="Random values, e.g. A:f32[64,64]."),
     outputs: list[str] = typer.Option([], "-o", "--output", metavar="NAME=FILE", help="Write a result to a .npy file."),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of --random."),
+    seed: int = typer.Option(0, "--seed", min=0, metavar="NUMBER", help="Seed of --random."),
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N] or reference."),
-    timing: bool = typer.Option(False, "--time", help="Also show compile and run times."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    timing: bool = typer.Option(False, "--time", metavar="", help="Also show compile and run times."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Compile a function, run it once and show its results.
 
@@ -71,7 +71,7 @@ def show(arrays: Mapping[str, Any], executable: Any, compiled: float, times: lis
     from tilec.runtime import describe
 
     for name, array in arrays.items():
-        text = np.array2string(array, threshold=200, edgeitems=3, precision=6)
+        text = np.array2string(array, threshold=200, edgeitems=max(1, 5 - max(2, array.ndim)), precision=6)
         separator = " " if "\n" not in text and len(text) < 80 else "\n"
         print(f"{name}: {describe(executable.results[name])} ={separator}{text}")
     if times is not None:

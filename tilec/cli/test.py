@@ -33,7 +33,7 @@ def command(
     files: list[str] = typer.Argument(..., help="Tile files, directories of them, or - for standard input."),
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N] or reference."),
     name: str | None = typer.Option(None, "-k", metavar="NAME", help="Only tests whose name contains this."),
-    as_json: bool = typer.Option(False, "--json", help="Report as JSON."),
+    as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Run the tests that programs hold; the exit code is 1 if one fails."""
     from tilec.devices import resolve_target

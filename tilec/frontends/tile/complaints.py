@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fractions import Fraction
 from types import MappingProxyType
@@ -77,8 +77,16 @@ def unknown_function(name: Ident, known: Iterable[str], functions: Mapping[str, 
     places = {n: f.name.span for n, f in functions.items() if f.name is not None}
     names = [*known, *functions]
     notes = bound_at(name.text, names, places)
-    help = did_you_mean(name.text, functions) or habits.function(name.text) or did_you_mean(name.text, names)
+    help = did_you_mean(name.text, functions) or habits.function(name.text) or _near_function(name.text, names)
     return error("TILE0105", f"there is no function '{name.text}'", name.span, notes=notes, help=help)
+
+
+def _near_function(name: str, names: Sequence[str]) -> str | None:
+    """The most similar function; of NumPy's, `sotfmax`, with what it is in Tile."""
+    found = nearest(name, [*names, *habits.FUNCTIONS])
+    if found is None or found in names:
+        return did_you_mean(name, names)
+    return f"did you mean '{found}'? {habits.function(found)}"
 
 
 def wrong_case(name: Ident, found: str) -> TileError:

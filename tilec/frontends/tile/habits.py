@@ -15,7 +15,7 @@ _MATMUL = "a matrix product is a contraction: 'C[i, j] += A[i, k] * B[k, j];'"
 _TRUE = "count with a contraction: 'C[i] += X[i, j];' for a comparison X gives how many hold"
 _ARG = "two contractions: 'Top[i] >= A[i, j];', then 'Arg[i] >= A[i, j] == Top[i] ? j;'"
 
-_FUNCTIONS: Mapping[str, str] = {
+FUNCTIONS: Mapping[str, str] = {
     "sum": _SUM,
     "mean": _MEAN,
     "average": _MEAN,
@@ -56,6 +56,9 @@ _STATEMENTS: Mapping[str, str] = {
     "const": "write 'Name = expression;'",
 }
 
+_CONDITIONS = ("where", "if", "for", "when")
+_SLICE = "there are no slices: 'B[i : N - 1] = A[i + 1];' is all of A but its first element"
+
 _OPERATORS: Mapping[str, str] = {
     "and": "write '(a) & (b)'",
     "or": "write '(a) | (b)'",
@@ -68,7 +71,7 @@ TOP_LEVEL = "statements stand in a function: 'function name(inputs) -> (outputs)
 
 def function(name: str) -> str | None:
     """Help for a call of a function that Tile has not, since it has contractions."""
-    return _FUNCTIONS.get(name)
+    return FUNCTIONS.get(name)
 
 
 def arguments(name: str, count: int) -> str | None:
@@ -87,12 +90,21 @@ def unexpected(tokens: Sequence[Token], at: int, accepted: frozenset[str]) -> st
         return None
     if previous.type == "NAME" and previous.text in _OPERATORS:
         return _OPERATORS[previous.text]
+    if token.text in _CONDITIONS and "COMMA" in accepted and previous.type == "RPAR":
+        return "a constraint follows a comma: 'B[i : N] = +(A[i]), i < 3;'"
+    if token.type == "COLON" and (previous.type == "LSQB" or "RSQB" in accepted):
+        return _SLICE
     word = _first_of_statement(tokens, at)
     if word in _STATEMENTS:
         return _STATEMENTS[word]
     if token.type == "LSQB" and previous.text in BY_NAME:
         return f"the shape stands in front of the type: 'A[M, N]: {previous.text}'"
     return _near_contraction(token, previous, accepted)
+
+
+def begins_statement(tokens: Sequence[Token], at: int) -> bool:
+    """Whether `tokens[at]` is in a statement that begins with a word of another language, as in `if (A) B = C;`."""
+    return _first_of_statement(tokens, at) in _STATEMENTS
 
 
 def _near_contraction(token: Token, previous: Token, accepted: frozenset[str]) -> str | None:

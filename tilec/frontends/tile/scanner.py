@@ -177,7 +177,7 @@ _LOOKALIKES = {
     "#": "'#' stands directly in front of a name; a comment begins with '//'",
     "'": 'a quote may only end a name; strings are written with "',
     "@": "a matrix product is a contraction: 'C[i, j] += A[i, k] * B[k, j];'; attributes are written '[[name]]'",
-    ".": "names have no parts: call functions by their names alone, as in 'exp(A)'",
+    ".": "names have no parts: functions are called by name, 'exp(A)'; a transpose is 'T[j, i] = A[i, j];'",
 }
 
 

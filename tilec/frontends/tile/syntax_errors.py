@@ -138,7 +138,7 @@ def _end_of_text(situation: Situation) -> Diagnostic | None:
 
 
 def _missing_semicolon(situation: Situation) -> Diagnostic | None:
-    if not is_missing_semicolon(situation):
+    if not is_missing_semicolon(situation) or habits.begins_statement(situation.tokens, situation.at):
         return None
     assert situation.previous is not None
     return Diagnostic("TILE0004", "missing ';' after this statement", _after(situation.previous))
