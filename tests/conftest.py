@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_disk_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests compile what they test, and never touch the user's cache; those of the cache turn theirs on."""
+def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run as if whoever runs them had set nothing, in their own process and in those that they start.
+
+    They compile what they test, and never touch the user's cache; those of the cache turn theirs on.
+    """
+    from tilec import configuration
+
+    nowhere = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("TILEC_") or name == "NO_COLOR"]:
+            patch.delenv(name)
         patch.setenv("TILEC_CACHE", "0")
-        patch.setenv("TILEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache") / "tilec"))
+        patch.setenv("TILEC_CACHE_DIR", str(nowhere / "cache"))
+        patch.setenv("XDG_CONFIG_HOME", str(nowhere / "config"))  # of processes; elsewhere than on Linux there is none
+        patch.setattr(configuration, "user_file", lambda: nowhere / "config" / "tilec" / "config.toml")
+        configuration.config.reset()
         yield
+        configuration.config.reset()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ import numpy as np
 
 from tilec.backends.llvm.backend import LLVMBackend
 from tilec.errors import Source, TileError
-from tilec.executable import Executable
+from tilec.executable import Executable, no_memory
 from tilec.graph import TensorType
 from tilec.identity import fingerprint, versions
 from tilec.image import SCHEMA, Image, decode, encode
@@ -55,7 +56,7 @@ class Request:
         entries = {n: _entry(v, values) for n, v in self.signature.items() if n not in self.constants}
         content = {
             "schema": SCHEMA,
-            "compiler": [dict(versions()), fingerprint()],
+            "compiler": [dict(versions()), fingerprint(), sys.version, np.__version__],  # the latter two fold constants
             "target": repr(self.target),
             "options": repr(self.options),
             "program": [self.form, self.text, self.function, *self.remarks],
@@ -71,10 +72,9 @@ def cached(request: Request, compile: Callable[[], Executable], source: Source |
 
     `source` is the text that the program came from, under its present name. Raises what `compile` raises.
     """
-    if request.target.backend != "llvm" or request.target.device != "host":
-        return compile()
-    store = open_store(place())
     exact = request.key(True)
+    kept = (request.target.backend, request.target.device) == ("llvm", "host")
+    store = open_store(place()) if kept else None
     if store is None:
         return _flights.shared(exact, compile)
     return _flights.shared(exact, lambda: _kept_or_compiled(store, request, exact, compile, source))
@@ -113,6 +113,8 @@ def _kept(store: Store, keys: tuple[bytes, ...], request: Request, source: Sourc
             image = decode(payload, "a cache entry", source)
             return _loaded(image, request)
         except (TileError, RuntimeError, KeyError, ValueError) as reason:  # sealed by us, yet of no use
+            if isinstance(reason, TileError) and reason.code == "TILE0416":
+                raise  # compiled anew it would not fit either
             _log.info("a cache entry is dropped: %s", reason)
             store.discard(key)
     return None
@@ -123,7 +125,10 @@ def _loaded(image: Image, request: Request) -> Executable:
         raise ValueError("it holds no machine code")
     types = image.constant_types
     constants = {n: argument(n, request.constants[n], t) for n, t in types.items()}
-    built = LLVMBackend().load(image.code, constants, request.target.threads)
+    try:
+        built = LLVMBackend().load(image.code, constants, request.target.threads)
+    except MemoryError as reason:
+        raise no_memory(image.name, reason) from None
     return revive(image, built, request.target, constants)
 
 

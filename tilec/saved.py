@@ -19,7 +19,7 @@ from tilec.backends.llvm.backend import LLVMBackend
 from tilec.backends.llvm.layout import Code
 from tilec.devices import resolve_target
 from tilec.errors import Diagnostic, TileError, error
-from tilec.executable import Executable, Interface
+from tilec.executable import Executable, Interface, no_memory
 from tilec.files import distrust, path_name, read_with_status, write_file
 from tilec.graph import TensorType
 from tilec.identity import versions
@@ -41,7 +41,7 @@ def load(path: str | os.PathLike[str], *, machine_code: bool = True, target: str
 
     Its machine code is used where it may be trusted and suits this CPU; otherwise, and for `machine_code=False` or
     another `target`, the program is compiled again, and a warning of the executable (TILE0708) says why. Raises
-    TileError TILE0511, TILE0701, TILE0707, and those of compilation.
+    TileError TILE0416, TILE0511, TILE0701, TILE0707, and those of compilation.
     """
     name = path_name(path)
     try:
@@ -57,6 +57,8 @@ def load(path: str | os.PathLike[str], *, machine_code: bool = True, target: str
             return revive(image, built, image.target, image.constants)
         except (RuntimeError, KeyError, ValueError) as reason:
             why = str(reason)
+        except MemoryError as reason:
+            raise no_memory(image.name, reason) from None
     return _compiled_again(image, device, name, why or "the file holds none")
 
 

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec import api, build, identity
+from tilec import api, build, cached, identity
 from tilec.errors import TileError
 from tilec.executable import Executable
 from tilec.options import Options
@@ -193,6 +194,42 @@ def test_a_sealed_entry_of_no_use_is_dropped(store: Store, compilations: list[st
     assert len(compilations) == 2
 
 
+def test_kept_code_whose_memory_does_not_fit(
+    store: Store, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = tilec.compile(SCALE, A=(3,), F=2.0)
+    executable.save(store.directory / "saved")
+
+    def full(*_: object) -> None:
+        raise MemoryError("400 GiB")
+
+    monkeypatch.setattr("tilec.backends.llvm.backend.BuiltProgram", full)
+    with pytest.raises(TileError, match="TILE0416"):
+        tilec.compile(SCALE, A=(3,), F=2.0)
+    with pytest.raises(TileError, match="TILE0416"):
+        tilec.load(store.directory / "saved")
+    assert compilations == ["scale"]
+
+
+def test_the_fingerprint_knows_where_files_are(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "code.py").write_text("1")
+    before = [name for name, _ in identity._files(tmp_path)]
+    (tmp_path / "a" / "code.py").rename(tmp_path / "b" / "code.py")  # keeps size and time
+    assert [name for name, _ in identity._files(tmp_path)] != before == ["a/code.py"]
+
+
+@pytest.mark.parametrize("version", ["sys.version", "numpy.__version__"])
+def test_what_folds_constants_is_part_of_the_compiler(
+    version: str, store: Store, compilations: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tilec.compile(SCALE, A=(3,), F=2.0)
+    monkeypatch.setattr(version, "another")
+    tilec.compile(SCALE, A=(3,), F=2.0)
+    assert len(compilations) == 2
+
+
 @pytest.mark.parametrize("cache", ["0", "1"])
 def test_threads_that_ask_together_compile_once(
     store: Store, compilations: list[str], cache: str, monkeypatch: pytest.MonkeyPatch
@@ -212,6 +249,26 @@ def test_threads_that_ask_together_compile_once(
     assert len(results) == 32
     assert all(np.array_equal(r, results[0]) for r in results)
     assert len(compilations) == 1
+
+
+def test_threads_that_ask_another_device_compile_once(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, together = build.compile_graph, 16
+
+    def patient(*arguments: Any) -> Executable:
+        until = time.monotonic() + 10  # until all have asked: only LLVM's code is kept for those that come late
+        while sum(f.users for f in cached._flights._going.values()) < together and time.monotonic() < until:
+            time.sleep(0.001)
+        return counted(*arguments)
+
+    monkeypatch.setattr(build, "compile_graph", patient)
+    threads = [
+        threading.Thread(target=lambda: tilec.compile(MATMUL, "reference", A=(3, 4), B=(4, 2))) for _ in range(together)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert compilations == ["matmul"]
 
 
 def test_threads_that_ask_for_a_wrong_program_all_hear_of_it(store: Store) -> None:

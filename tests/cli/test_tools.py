@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -136,6 +138,20 @@ def test_a_wrong_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     found = list(selftest.run(Target("reference"), selftest.cases(22)))
     assert {o.state for o in found} == {"wrong"}
     assert "1 of" in found[0].detail
+
+
+def test_no_kept_code_is_tested(tmp_path: Path) -> None:
+    code = (
+        "from tilec import selftest\n"
+        "few = selftest.cases(3)\n"
+        "selftest.cases = lambda: few\n"
+        "raise SystemExit(selftest.main(['llvm']))\n"
+    )
+    environment = {**os.environ, "TILEC_CACHE": "1", "TILEC_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert [o["state"] for o in json.loads(done.stdout)["outcomes"]] == ["passed"] * 3, done.stderr
+    assert not (tmp_path / "cache").exists()
 
 
 def test_failing_devices_are_told_from_lacking_ones(monkeypatch: pytest.MonkeyPatch) -> None:
