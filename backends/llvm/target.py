@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import llvmlite.binding as llvm
 
+from tilec.settings import MAX_THREADS
 from tilec.target import Target
 
 _AVX2 = (
@@ -28,7 +29,6 @@ _AVX2 = (
     "+sse4.1",
     "+sse4.2",
 )
-_MOST_THREADS = 1024  # every one needs a slice of scratch memory
 _AVX512 = (*_AVX2, "+avx512bw", "+avx512cd", "+avx512dq", "+avx512f", "+avx512vl")
 
 # name: (triple, cpu, features, bytes of a vector register, vector registers)
@@ -53,13 +53,12 @@ def host() -> Target:
 
 
 def threads() -> int:
-    """Threads the process may run at once, or the environment's TILEC_THREADS, at most 1024."""
-    wanted = os.environ.get("TILEC_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return min(int(wanted), _MOST_THREADS)
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
+    """Threads the process may run at once, at most `MAX_THREADS`: each needs a slice of scratch memory.
+
+    What the user sets instead is the matter of `tilec.devices`.
+    """
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(1, granted), MAX_THREADS)
 
 
 def triple_of(target: Target) -> str:

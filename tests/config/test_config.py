@@ -249,6 +249,14 @@ def test_what_settings_reach() -> None:
         assert resolve_target("llvm").backend == "llvm"
 
 
+def test_the_machine_is_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tilec.backends.llvm.target import host
+
+    before = host().threads
+    monkeypatch.setenv("TILEC_THREADS", str(before + 1))
+    assert (host().threads, resolve_target("llvm").threads) == (before, before + 1)
+
+
 def test_an_unknown_target_says_where_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILEC_TARGET", "cuda")
     with pytest.raises(tilec.TileError, match=r"(?s)TILE0508.*the setting 'target' is 'cuda', from TILEC_TARGET"):
