@@ -23,12 +23,17 @@ from tilec.target import Target
 # Processors that code can be made for anywhere: C compilers' names and those of `backends.llvm.target`.
 PROCESSORS = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512", "aarch64": "neon"}
 
+# Keywords of C and C++, what the header's own includes define, and what compilers predefine.
 _WORDS = (
-    "auto bool break case char class const continue default delete do double else enum extern float for friend goto if"
-    " inline int long new operator private protected public register restrict return short signed sizeof static struct"
-    " switch template this throw try typedef union unsigned using virtual void volatile while workspace"
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl concept const consteval"
+    " constexpr constinit const_cast continue decltype default delete do double dynamic_cast else enum explicit export"
+    " extern false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator"
+    " or or_eq private protected public register reinterpret_cast requires restrict return short signed sizeof static"
+    " static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename typeof"
+    " union unsigned using virtual void volatile while xor xor_eq workspace NULL EOF offsetof linux unix"
 )
 _C_WORDS = frozenset(_WORDS.split())
+_C_FORMS = re.compile(r"\w+_t|\w+_(MIN|MAX)|U?INT\w*_C|TILEC_(STATUS|OK|NULL|MISALIGNED|OVERLAP)")
 
 
 def target_named(name: str) -> Target:
@@ -121,7 +126,7 @@ def _shape(type: TensorType) -> tuple[int, ...]:
 def _symbol(given: str | None, name: str) -> str:
     if given is None:
         return f"tilec_{_c_name(name)}"
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", given) or given in _C_WORDS:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,200}", given) or _is_taken(given):
         raise error("TILE0704", f"{given!r} is not the name of a C function")
     return given
 
@@ -130,12 +135,17 @@ def _c_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
+def _is_taken(name: str) -> bool:
+    """Whether C, C++ or the header itself gives the name a meaning."""
+    return name in _C_WORDS or _C_FORMS.fullmatch(name) is not None
+
+
 def _c_names(names: Iterable[str]) -> tuple[str, ...]:
     """Different identifiers for different names: a prime becomes `_`, reserved words get one."""
     found: list[str] = []
     for name in names:
         candidate = _c_name(name)
-        while candidate in found or candidate in _C_WORDS or candidate[:1].isdigit():
+        while candidate in found or _is_taken(candidate) or candidate[:1].isdigit():
             candidate = f"{candidate}_" if not candidate[:1].isdigit() else f"_{candidate}"
         found.append(candidate)
     return tuple(found)

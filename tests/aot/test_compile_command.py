@@ -144,12 +144,17 @@ def test_headers_are_clean(compiler: str, flags: list[str], tmp_path: Path) -> N
     found = shutil.which(compiler)
     if found is None:
         pytest.skip(f"there is no {compiler}")
-    (tmp_path / "all.h").write_text("")
-    for name, shapes in (("heat", ["U=f32[11,14]", "R=0.1"]), ("life", ["Board=u8[5,5]"])):
+    (tmp_path / "names.tile").write_text(
+        "function f(NULL[N], EOF, INT8_MAX, #size_t) -> (TILEC_OK) { TILEC_OK = NULL * EOF + INT8_MAX * #size_t; }"
+    )
+    odd = ["NULL=f32[3]", "EOF=1.5", "INT8_MAX=1", "size_t=2"]
+    for name, shapes in (("heat", ["U=f32[11,14]", "R=0.1"]), ("life", ["Board=u8[5,5]"]), ("names", odd)):
         arguments = [part for shape in shapes for part in ("--shape", shape)]
         path = tmp_path / f"{name}.h"
-        assert call(["compile", str(EXAMPLES / f"{name}.tile"), *arguments, "--emit", "header", "-o", str(path)]) == 0
-    (tmp_path / "all.h").write_text('#include "heat.h"\n#include "life.h"\n#include "heat.h"\n')
+        program = (tmp_path if shapes is odd else EXAMPLES) / f"{name}.tile"
+        assert call(["compile", str(program), *arguments, "--emit", "header", "-o", str(path)]) == 0
+    headers = ("stdio", "heat", "life", "names", "heat")
+    (tmp_path / "all.h").write_text("".join(f'#include "{name}.h"\n' for name in headers))
     strict = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
     subprocess.run([found, *flags, *strict, str(tmp_path / "all.h")], check=True)
 

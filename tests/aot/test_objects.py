@@ -176,6 +176,15 @@ def test_names_that_c_does_not_have() -> None:
     assert all(n.isidentifier() for n in made.names)
 
 
+def test_names_that_c_has_already() -> None:
+    taken = ["NULL", "EOF", "INT8_MAX", "SIZE_MAX", "TILEC_OK", "INT64_C", "#size_t", "#and", "#nullptr", "#char"]
+    inputs = {name.lstrip("#"): (3,) for name in taken}
+    made = ahead(f"function f({', '.join(f'{n}[N]' for n in taken)}) -> (B) {{ B = {' + '.join(taken)}; }}", inputs)
+    assert made.names == (*(f"{name}_" for name in inputs), "B")
+    with pytest.raises(TileError, match="TILE0704"):
+        compile_ahead(made.graph, made.target, {}, {}, "nullptr")
+
+
 def test_targets_that_are_none() -> None:
     for name in ("opencl", "reference", "x86-64-v9", ""):
         with pytest.raises(TileError, match="TILE0508"):
