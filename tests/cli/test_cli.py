@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -146,6 +147,12 @@ def test_opt_prints_every_stage(folder: Path, capsys: pytest.CaptureFixture[str]
     assert call(["opt", str(dump / names[0]), "-p", "simplify,dce"]) == 0
     assert call(["opt", str(dump / names[0]), "-p", "nonsense"]) == 1
     assert call(["opt", str(dump / names[0]), "-p", "place"]) == 1
+
+
+def test_opt_reads_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(MATMUL.encode())))
+    assert call(["opt", "-", "-p", "infer", "--shape", "A=f32[2,3]", "--shape", "B=f32[3,4]"]) == 0
+    assert "f32[2, 4]" in capsys.readouterr().out
 
 
 def test_as_a_process(folder: Path) -> None:

@@ -129,9 +129,11 @@ LONG_TO_RUN = "T5000[i : N] = +(T0[i] * k), k < 1000000000000000;"
 @pytest.mark.parametrize("statements", [LONG_TO_COMPILE, LONG_TO_RUN], ids=["compiling", "running"])
 def test_interruption_ends_with_130(folder: Path, statements: str) -> None:
     (folder / "long.tile").write_text(f"function (T0[N]) -> (T5000) {{ {statements} }}")
-    command = [sys.executable, "-m", "tilec", "run", "long.tile", "--random", "T0:f32[3]"]
+    code = "from tilec.cli.main import main; print('ready', flush=True); main()"  # an interrupted import is Python's
+    command = [sys.executable, "-c", code, "run", "long.tile", "--random", "T0:f32[3]"]
     running = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    time.sleep(1.5)
+    assert running.stdout is not None and running.stdout.readline() == "ready\n"
+    time.sleep(1.0)
     running.send_signal(signal.SIGINT)
     _, problems = running.communicate(timeout=60)
     assert running.returncode == 130
