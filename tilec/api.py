@@ -106,6 +106,8 @@ def compile_for(
 ) -> Executable:
     """As `compile`, with shapes or examples in a mapping."""
     _check_call(function, arguments, constants)
+    if not isinstance(options, Options):
+        raise error("TILE0511", f"options are an Options object, not {_kind(options)}")
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     if both := [name for name in arguments if name in fixed]:
         raise error("TILE0502", f"input {both[0]!r} is given twice: as a constant and as an argument")

@@ -11,6 +11,7 @@ from tilec.backends.llvm import jit
 from tilec.backends.llvm.target import triple_of
 from tilec.store import open_store, place
 from tilec.target import Target
+from tilec.version import VERSION
 
 
 def support_code(text: str, target: Target) -> bytes:
@@ -19,7 +20,7 @@ def support_code(text: str, target: Target) -> bytes:
     if store is None:
         return jit.object_code(text, target)
     version = list(llvm.llvm_version_info)
-    key = json.dumps(["support", text, version, triple_of(target), target.cpu, *target.features]).encode()
+    key = json.dumps(["support", VERSION, text, version, triple_of(target), target.cpu, *target.features]).encode()
     code = store.get(key)
     if code is None:
         code = jit.object_code(text, target)

@@ -76,6 +76,12 @@ def test_constants_that_are_no_mapping_of_names(constants: Any) -> None:
     assert code(lambda: tilec.compile(ADD, A=(6,), B=(6,), constants=constants)) == "TILE0511"
 
 
+@pytest.mark.parametrize("options", [None, {"fuse": False}, "fuse"])
+def test_options_of_other_types(options: Any) -> None:
+    with pytest.raises(tilec.TileError, match="TILE0511"):
+        tilec.compile("function (A) -> (B) { B = A; }", options=options, A=(3,))
+
+
 def test_other_odd_options() -> None:
     for function in (3, b"x"):
         assert code(lambda f=function: tilec.compile(ADD, A=(6,), B=(6,), function=f)) == "TILE0511"  # type: ignore[misc]
