@@ -70,6 +70,8 @@ def roofline(points: Iterable[Point], peak: float, bandwidth: float, title: str)
     shown = [p for p in points if p.intensity > 0 and p.speed > 0]
     axes = _axes(shown, peak, bandwidth)
     parts = [*_frame(axes, title), *_roof(axes, peak, bandwidth)]
+    if any(p.speed > min(peak, p.intensity * bandwidth) for p in shown):
+        parts.append(_text(_LEFT, 44, "above the roof: data came from a cache", "start"))
     taken = [*_roof_boxes(axes, peak, bandwidth), *(_around(axes.x(p.intensity), axes.y(p.speed)) for p in shown)]
     for number, point in enumerate(shown):
         parts += _mark(axes, point, _COLORS[number % len(_COLORS)])

@@ -22,10 +22,16 @@ _BINARY = ("obj", "lib")
 _SUFFIXES = {"graph": ".graph", "loops": ".loops", "llvm": ".ll", "asm": ".s", "obj": ".o", "header": ".h"}
 
 
+def kinds(start: str) -> list[str]:
+    """Lists of kinds that begin so, for the shell."""
+    before, comma, last = start.rpartition(",")
+    return [before + comma + kind for kind in KINDS if kind.startswith(last)]
+
+
 def command(
     file: str = typer.Argument(..., help="A .tile file; '-' for standard input."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
-    emit: str = typer.Option("llvm", "--emit", metavar="KIND,...", help=f"{', '.join(KINDS)}."),
+    emit: str = typer.Option("llvm", "--emit", metavar="KIND,...", help=f"{', '.join(KINDS)}.", autocompletion=kinds),
     shapes: list[str] = typer.Option(
         [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32) or a number."
     ),
@@ -39,13 +45,13 @@ def command(
     """Compile a function for fixed shapes and write IR, assembly, an object, its C header or a library."""
     from tilec.files import write_file
 
-    kinds = _kinds(emit)
+    chosen = _kinds(emit)
     made = compile_file(file, function, shapes, constants, target, symbol)
     for warning in made.warnings:
         print(warning.render(), file=sys.stderr)
-    written = {kind: make(made, kind) for kind in kinds}
+    written = {kind: make(made, kind) for kind in chosen}
     for kind, data in written.items():
-        path = _path(made, kind, output, len(kinds))
+        path = _path(made, kind, output, len(chosen))
         if path is None and kind in _BINARY:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
@@ -78,7 +84,7 @@ def compile_file(
     from tilec import api
     from tilec.ahead import compile_ahead, target_named
     from tilec.cli import sources
-    from tilec.cli.inputs import read_inputs
+    from tilec.cli.inputs import inputs_given_by, read_inputs
     from tilec.cli.shapes import signature
     from tilec.frontends.tile.elaborate import elaborate
 
@@ -86,7 +92,8 @@ def compile_file(
     fixed = read_inputs(constants, [], 0)
     given: Mapping[str, Any] = signature(shapes)
     given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
-    found = elaborate(api.parse(sources.source(file)), function, given)
+    with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
+        found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
     graph = api.mark_constants(found.graph, fixed)
     return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)

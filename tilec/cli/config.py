@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 
 import typer
 
@@ -25,4 +27,11 @@ def command(as_json: bool = typer.Option(False, "--json", metavar="", help="Repo
         print(f"    {setting.about.doc}\n    {setting.about.variable}: {setting.about.allowed}")
     project = project_file(present_directory()) or "pyproject.toml, of which there is none here"
     print(f"\nfiles: {user_file()}; [tool.tilec] of {project}")
+    for name in unknown_variables([s.about.variable for s in found]):
+        print(f"no setting: the environment variable {name}")
     return 0
+
+
+def unknown_variables(known: Sequence[str]) -> list[str]:
+    """Variables of the environment that look like settings and are none, as a misspelt one does."""
+    return sorted(name for name in os.environ if name.startswith("TILEC_") and name not in known)

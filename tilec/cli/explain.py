@@ -11,8 +11,17 @@ import typer
 from tilec.cli.color import colored
 
 
+def codes(start: str) -> list[str]:
+    """The codes that begin so, for the shell."""
+    from tilec.codes import CODES
+
+    return [code for code in CODES if code.startswith(start.upper())]
+
+
 def command(
-    code: str | None = typer.Argument(None, help="A code such as TILE0101, or 101; without one all are listed."),
+    code: str | None = typer.Argument(
+        None, help="A code such as TILE0101, or 101; without one all are listed.", autocompletion=codes
+    ),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Say what a diagnostic code means, with a wrong program, its message, and the mended program."""

@@ -45,7 +45,7 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
 
 @contextmanager
 def inputs_given_by(option: str) -> Iterator[None]:
-    """Adds to errors about missing inputs, and a function that was not chosen, how the command line gives them."""
+    """Adds to errors about inputs, and about a function that was not chosen, how the command line gives them."""
     try:
         yield
     except TileError as problem:
@@ -57,6 +57,8 @@ def _with_option(problem: Diagnostic, option: str) -> Diagnostic:
         return replace(problem, help=f"give it with {option}")
     if problem.code == "TILE0111" and problem.help is not None:
         return replace(problem, help=f"{problem.help}, with -f NAME")
+    if problem.code == "TILE0202" and problem.help is None and "the argument's shape is []" in problem.notes:
+        return replace(problem, help=f"a number has no axes; give an array with {option}")
     return problem
 
 

@@ -12,8 +12,13 @@ from typing import Any
 import typer
 
 
+def names(start: str) -> list[str]:
+    """The passes that begin so, for the shell."""
+    return [stage["name"] for stage in stages() if stage["name"].startswith(start)]
+
+
 def command(
-    name: str | None = typer.Argument(None, help="A pass, to be told of at length."),
+    name: str | None = typer.Argument(None, help="A pass, to be told of at length.", autocompletion=names),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """List the compiler's passes in their order; with a name, show its documentation and example."""
