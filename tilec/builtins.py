@@ -21,13 +21,14 @@ max(-0, 0) = 0 and min(0, -0) = -0; round is half to even; relu(NaN) = NaN. `til
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from tilec import expansions as expand
 from tilec import numpy_semantics as meaning
+from tilec.derivatives import GRADIENTS
 from tilec.dtypes import DType
 from tilec.expr import Expr
 from tilec.mathlib import EXPANSIONS
@@ -51,6 +52,8 @@ class Builtin:
         suffix is the backend's to add); an OpenCL C format string such as `({0} + {1})`, scalar operands in order.
     ulp: bound of the error, in ulp of the exact result in f32 (and f64), that the conformance tests and the fuzzer
         allow; docs/numerics.md has the errors measured, which are half an ulp or more below.
+    gradient: per operand the template of `tilec.derivatives`, None for a derivative that is zero everywhere; None as a
+        whole where the operation has no derivative.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Builtin:
     llvm: Mapping[str, str] = field(default_factory=dict)
     opencl: Mapping[str, str] = field(default_factory=dict)
     ulp: float = 0.0
+    gradient: tuple[Expr | None, ...] | None = None
 
 
 def _all(float_: str, int_: str, uint: str | None = None) -> dict[str, str]:
@@ -230,7 +234,8 @@ _RAW = (  # made by expansions only; undefined for operands that the expansions 
 )
 
 BUILTINS: dict[str, Builtin] = {
-    b.name: b for b in (*_ARITHMETIC, *_ORDER, *_COMPARE, *_BITS, *_CHOICE, *_ROUNDING, *_FLOAT, *_RAW)
+    b.name: replace(b, gradient=GRADIENTS.get(b.name))
+    for b in (*_ARITHMETIC, *_ORDER, *_COMPARE, *_BITS, *_CHOICE, *_ROUNDING, *_FLOAT, *_RAW)
 }
 
 ALIASES: dict[str, str] = {"select": "cond", "bit_shl": "bit_left", "bit_shr": "bit_right"}  # other source spellings

@@ -77,6 +77,8 @@ CODES: dict[str, str] = {
     "TILE0306": "types of a generic parameter differ",
     "TILE0307": "type outside of the category of a generic parameter",
     "TILE0308": "unknown category of types",
+    "TILE0309": "value has no gradient",
+    "TILE0310": "operation has no derivative",
     # 04xx domains and limits
     "TILE0401": "index is unbounded",
     "TILE0402": "several writers of one cell",

@@ -1,0 +1,123 @@
+"""Floor 1: the derivatives of elementwise builtins, as templates.
+
+A template for operand k of `y = op(x0, x1 ...)` is an Expr over `Var("x0") ..`, `Var("y")` and `Var("g")`, linear in g.
+It serves both directions: with the cotangent of y for g it is the operand's cotangent, with the operand's tangent for g
+it is that operand's part of y's tangent. None stands for a derivative that is zero everywhere (floor, a condition).
+Templates are written in f64; `instantiate` gives them another dtype.
+
+Where a derivative is not unique, the choice is: abs and relu at 0 have 0; max and min of equal operands give everything
+to the first; floor, ceil, trunc and round have 0 at their jumps too; pow(x, 0) has 0 with respect to x, pow(0, y) has 0
+with respect to y; mod(x, y) has 1 with respect to x at its jumps. A NaN operand of max or min counts as equal.
+
+An operation that is not in the table has no derivative; that is an error where one is asked for. Operations of integers
+have none and need none: nothing flows through an integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import pi, sqrt
+
+from tilec.dtypes import BOOL, F64, DType
+from tilec.expr import Call, Const, Expr, Var, transform
+
+X, X1, X2, Y, G = (Var(name, F64) for name in ("x0", "x1", "x2", "y", "g"))
+ZERO, ONE = Const(0.0, F64), Const(1.0, F64)
+
+
+def _call(op: str, *args: Expr) -> Expr:
+    return Call(op, args, F64)
+
+
+def _compare(op: str, a: Expr, b: Expr) -> Expr:
+    return Call(f"cmp_{op}", (a, b), BOOL)
+
+
+def _add(a: Expr, b: Expr) -> Expr:
+    return _call("add", a, b)
+
+
+def _sub(a: Expr, b: Expr) -> Expr:
+    return _call("sub", a, b)
+
+
+def _mul(a: Expr, b: Expr) -> Expr:
+    return _call("mul", a, b)
+
+
+def _div(a: Expr, b: Expr) -> Expr:
+    return _call("div", a, b)
+
+
+def _neg(a: Expr) -> Expr:
+    return _call("neg", a)
+
+
+def _cond(condition: Expr, then: Expr, orelse: Expr) -> Expr:
+    return _call("cond", condition, then, orelse)
+
+
+_IS_ZERO = _compare("eq", X, ZERO)
+_ONE_MINUS_SQUARE = _mul(_sub(ONE, X), _add(ONE, X))  # (1 - x)(1 + x): no cancellation near x = 1
+_TWO_OVER_ROOT_PI = Const(2.0 / sqrt(pi), F64)
+
+GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
+    "add": (G, G),
+    "sub": (G, _neg(G)),
+    "mul": (_mul(G, X1), _mul(G, X)),
+    "div": (_div(G, X1), _neg(_div(_mul(G, Y), X1))),
+    "mod": (G, _neg(_mul(G, _call("round", _div(_sub(X, Y), X1))))),  # x = y + x1 * floor(x / x1), the last term exact
+    "neg": (_neg(G),),
+    "abs": (_cond(_IS_ZERO, ZERO, _cond(_compare("lt", X, ZERO), _neg(G), G)),),
+    "max": (_cond(_compare("lt", X, X1), ZERO, G), _cond(_compare("lt", X, X1), G, ZERO)),
+    "min": (_cond(_compare("gt", X, X1), ZERO, G), _cond(_compare("gt", X, X1), G, ZERO)),
+    "relu": (_cond(_compare("gt", X, ZERO), G, ZERO),),
+    "ident": (G,),
+    **dict.fromkeys(("cmp_eq", "cmp_ne", "cmp_lt", "cmp_gt", "cmp_le", "cmp_ge"), (None, None)),
+    "logical_not": (None,),
+    "cond": (None, _cond(X, G, ZERO), _cond(X, ZERO, G)),
+    "cast": (_call("cast", G),),
+    **dict.fromkeys(("floor", "ceil", "trunc", "round"), (None,)),
+    "recip": (_neg(_mul(G, _mul(Y, Y))),),
+    "sqrt": (_div(G, _add(Y, Y)),),
+    "exp": (_mul(G, Y),),
+    "log": (_div(G, X),),
+    "expm1": (_mul(G, _add(Y, ONE)),),
+    "log1p": (_div(G, _add(ONE, X)),),
+    "pow": (
+        _cond(_compare("eq", X1, ZERO), ZERO, _mul(G, _mul(X1, _call("pow", X, _sub(X1, ONE))))),
+        _cond(_IS_ZERO, ZERO, _mul(G, _mul(Y, _call("log", X)))),
+    ),
+    "sigmoid": (_mul(G, _mul(Y, _sub(ONE, Y))),),
+    "erf": (_mul(G, _mul(_TWO_OVER_ROOT_PI, _call("exp", _neg(_mul(X, X))))),),
+    "sin": (_mul(G, _call("cos", X)),),
+    "cos": (_neg(_mul(G, _call("sin", X))),),
+    "tan": (_mul(G, _add(ONE, _mul(Y, Y))),),
+    "sinh": (_mul(G, _call("cosh", X)),),
+    "cosh": (_mul(G, _call("sinh", X)),),
+    "tanh": (_mul(G, _mul(_sub(ONE, Y), _add(ONE, Y))),),
+    "asin": (_div(G, _call("sqrt", _ONE_MINUS_SQUARE)),),
+    "acos": (_neg(_div(G, _call("sqrt", _ONE_MINUS_SQUARE))),),
+    "atan": (_div(G, _add(ONE, _mul(X, X))),),
+    "asinh": (_div(G, _call("sqrt", _add(ONE, _mul(X, X)))),),
+    "acosh": (_div(G, _mul(_call("sqrt", _sub(X, ONE)), _call("sqrt", _add(X, ONE)))),),
+    "atanh": (_div(G, _ONE_MINUS_SQUARE),),
+    "fma": (_mul(G, X1), _mul(G, X), G),
+}
+
+
+def instantiate(template: Expr, dtype: DType, values: Mapping[str, Expr]) -> Expr:
+    """The template computed in `dtype`, with its variables replaced; what is shared stays shared."""
+
+    def leaf(e: Expr) -> Expr:
+        match e:
+            case Var(name):
+                return values[name]
+            case Const(value) if e.dtype == F64:
+                return Const(value, dtype)
+            case Call(op, args) if e.dtype == F64:
+                return Call(op, args, dtype)
+            case _:
+                return e
+
+    return transform(template, leaf)
