@@ -1,0 +1,126 @@
+"""What one term of an aggregation contributes to its derivative.
+
+For the cell that a point contributes to, d cell / d body(point) is, by aggregation,
+
+    sum, assign    1
+    max, min       1 at the first point, in lexicographic order of the indices, whose value is the result; else 0.
+                   Where the result is NaN, the first point of value NaN.
+    prod           the product of the other terms. It is exact where terms are zero: with the number Z of zero terms,
+                   the product P of the others and the sum W of the zeros (of value 0, but not of derivative 0),
+                   P * W^[Z = 1] / body for a term that is not zero, P for the only zero, P * (W - body) for one of two.
+                   First and second derivatives are right everywhere, higher ones where at most one term is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tilec.affine import Affine
+from tilec.boxes import Unbounded, span
+from tilec.domain import conditions, normalise
+from tilec.dtypes import BOOL, I32, I64, DType
+from tilec.errors import error
+from tilec.expr import Call, Const, Expr, IndexValue, read
+from tilec.graph import Contraction, Let, Sink
+from tilec.monoid import Monoid, standard
+from tilec.passes.differentiate.builder import Builder
+
+Weight: TypeAlias = Callable[[Expr], Expr]
+
+
+def weight(b: Builder, let: Let, node: Contraction) -> Weight:
+    """The weight of a term, as a function that multiplies by it."""
+    match node.monoid.name:
+        case "max" | "min":
+            return _extremum(b, let, node)
+        case "prod":
+            return _product(b, let, node)
+        case _:
+            return lambda term: term
+
+
+def over_points(
+    b: Builder,
+    node: Contraction,
+    monoid: Monoid,
+    body: Expr,
+    sink: Sink,
+    stem: str,
+    dtype: DType,
+    default: str | None = None,
+) -> str:
+    """A contraction of another body over the points of `node`: what its reads and sink do not say, constraints do."""
+    shapes = {name: type_.shape for name, type_ in b.types.items()}
+    new = Contraction(node.indices, monoid, (body,), (sink,), (), (default,))
+    said = set(conditions(new, shapes))
+    rest = tuple(c for c in conditions(node, shapes) if c not in said)
+    return b.bind(Contraction(node.indices, monoid, (body,), (sink,), rest, (default,)), stem, dtype)
+
+
+def converted(expr: Expr, dtype: DType) -> Expr:
+    return expr if expr.dtype == dtype else Call("cast", (expr,), dtype)
+
+
+def _extremum(b: Builder, let: Let, node: Contraction) -> Weight:
+    """Only the first point that attains the result counts; its number is found by a contraction of its own."""
+    (result,), (body,), (sink,) = let.names, node.body, node.sinks
+    form, count = _numbering(b, let, node)
+    integer = I32 if count < I32.max else I64
+    dtype = b.types[result].dtype
+    value = converted(body, dtype)
+    attained = Call("cmp_eq", (value, read(result, sink.indices, dtype)), BOOL)
+    unordered = Call("cmp_ne", (value, value), BOOL)
+    number = IndexValue(form, integer)
+    candidate = Call("cond", (Call("bit_or", (attained, unordered), BOOL), number, Const(count, integer)), integer)
+    first = over_points(b, node, standard("min", integer), candidate, sink, f"{result}_first", integer)
+    chosen = Call("cmp_eq", (number, read(first, sink.indices, integer)), BOOL)
+    return lambda term: Call("cond", (chosen, term, Const(0.0, term.dtype)), term.dtype)
+
+
+def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, int]:
+    """A form that numbers the points in lexicographic order, from 0 or more, and a number above all of them.
+
+    Raises TILE0210 on symbolic sizes, TILE0401 where an index is unbounded.
+    """
+    given = conditions(node, {name: type_.shape for name, type_ in b.types.items()})
+    try:
+        normal = normalise(node.indices, given)
+    except Unbounded as e:
+        raise error("TILE0401", f"index '{e}' is unbounded", let.span) from None
+    if normal is None:
+        return Affine(), 1
+    box = {name: (0, extent - 1) for name, extent in zip(normal.indices, normal.extents)}
+    form, stride = Affine(), 1
+    for index in reversed(node.indices):
+        value = normal.values.get(index, Affine.var(index))
+        low, high = span(value, box)
+        form = form + (Affine.var(index) - low) * stride
+        stride *= high - low + 1
+    return form, stride
+
+
+def _product(b: Builder, let: Let, node: Contraction) -> Weight:
+    """The product of the other terms, by division where no zero is in the way."""
+    (result,), (body,), (sink,) = let.names, node.body, node.sinks
+    dtype = body.dtype
+    is_zero = Call("cmp_eq", (body, Const(0.0, dtype)), BOOL)
+
+    def per_cell(monoid: Monoid, then: Expr, orelse: Expr, what: str) -> Expr:
+        term = Call("cond", (is_zero, then, orelse), then.dtype)
+        name = over_points(b, node, monoid, term, sink, f"{result}_{what}", then.dtype)
+        return read(name, sink.indices, then.dtype)
+
+    one, nothing = Const(1.0, dtype), Const(0.0, dtype)
+    zeros = per_cell(standard("sum", I32), Const(1, I32), Const(0, I32), "zeros")
+    others = per_cell(standard("prod", dtype), one, body, "others")
+    vanishing = per_cell(standard("sum", dtype), body, nothing, "vanishing")
+
+    def where_zeros_are(count: int, then: Expr, orelse: Expr) -> Expr:
+        return Call("cond", (Call("cmp_eq", (zeros, Const(count, I32)), BOOL), then, orelse), dtype)
+
+    rest = where_zeros_are(0, one, where_zeros_are(1, vanishing, nothing))
+    beside = where_zeros_are(1, one, where_zeros_are(2, Call("sub", (vanishing, body), dtype), nothing))
+    quotient = Call("div", (Call("mul", (others, rest), dtype), body), dtype)
+    factor = Call("cond", (is_zero, Call("mul", (others, beside), dtype), quotient), dtype)
+    return lambda term: Call("mul", (term, factor), dtype)
