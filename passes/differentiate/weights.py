@@ -14,6 +14,7 @@ For the cell that a point contributes to, d cell / d body(point) is, by aggregat
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TypeAlias
 
 from tilec.affine import Affine
@@ -119,8 +120,14 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     def where_zeros_are(count: int, then: Expr, orelse: Expr) -> Expr:
         return Call("cond", (Call("cmp_eq", (zeros, Const(count, I32)), BOOL), then, orelse), dtype)
 
-    rest = where_zeros_are(0, one, where_zeros_are(1, vanishing, nothing))
-    beside = where_zeros_are(1, one, where_zeros_are(2, Call("sub", (vanishing, body), dtype), nothing))
-    quotient = Call("div", (Call("mul", (others, rest), dtype), body), dtype)
-    factor = Call("cond", (is_zero, Call("mul", (others, beside), dtype), quotient), dtype)
+    infinite = Call("cmp_eq", (Call("abs", (others,), dtype), Const(inf, dtype)), BOOL)
+    finite = Call("cond", (infinite, nothing, others), dtype)  # times zero it is zero, though the others overflow
+
+    def times(zeros: Expr) -> Expr:
+        return Call("mul", (finite, zeros), dtype)
+
+    second = Call("sub", (vanishing, body), dtype)
+    at_zero = where_zeros_are(1, others, where_zeros_are(2, times(second), nothing))
+    elsewhere = where_zeros_are(0, others, where_zeros_are(1, times(vanishing), nothing))
+    factor = Call("cond", (is_zero, at_zero, Call("div", (elsewhere, body), dtype)), dtype)
     return lambda term: Call("mul", (term, factor), dtype)

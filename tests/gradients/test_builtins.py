@@ -1,0 +1,152 @@
+"""Every elementwise builtin against central differences, as an operation of tensors and in the body of a contraction."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import pytest
+
+from tests.gradients.differences import Array, assert_right, cleaned
+from tilec.builtins import BUILTINS
+from tilec.derivatives import GRADIENTS
+from tilec.dtypes import BF16, BOOL, F16, F32, F64, DType
+from tilec.errors import TileError
+from tilec.evaluate_graph import evaluate
+from tilec.expr import walk
+from tilec.graph import Graph
+from tilec.passes.differentiate import gradient
+from tilec.text.graph_text import parse_graph
+from tilec.type_graph import infer_graph
+
+RANGES: dict[str, tuple[float, float]] = {
+    "log": (0.2, 3.0),
+    "sqrt": (0.2, 3.0),
+    "log1p": (-0.7, 3.0),
+    "pow": (0.2, 3.0),
+    "asin": (-0.9, 0.9),
+    "acos": (-0.9, 0.9),
+    "atanh": (-0.9, 0.9),
+    "acosh": (1.2, 4.0),
+    "tan": (-1.2, 1.2),
+    "recip": (0.3, 3.0),
+    "div": (0.3, 3.0),
+    "mod": (0.4, 3.0),
+}
+INTEGERS_ONLY = {n for n, b in BUILTINS.items() if b.rule in ("bits", "shift") or n in ("div_raw", "shl_raw", "shr_raw")}
+WITHOUT = {"bitcast", "rem_raw"}  # floats may pass through, but there is no derivative
+FLOATS = sorted(set(BUILTINS) - INTEGERS_ONLY - WITHOUT - {"cast", "logical_not"} - {n for n in BUILTINS if "cmp" in n})
+
+
+def seed_of(name: str) -> int:
+    return zlib.crc32(name.encode())
+
+
+def operands(op: str, shapes: list[tuple[int, ...]]) -> dict[str, Array]:
+    rng = np.random.default_rng(seed_of(op))
+    low, high = RANGES.get(op, (-2.0, 2.0))
+    return {f"X{k}": rng.uniform(low, high, s) for k, s in enumerate(shapes)}
+
+
+def test_the_table_is_whole() -> None:
+    assert {n for n, b in BUILTINS.items() if b.gradient is None} == INTEGERS_ONLY | WITHOUT
+    assert set(GRADIENTS) <= set(BUILTINS)
+    for name, gradient_ in GRADIENTS.items():
+        assert len(gradient_) == BUILTINS[name].arity
+        for template in gradient_:
+            assert template is None or all(e.dtype in (F64, BOOL) for e in walk(template))
+
+
+def applied(op: str, shapes: list[str], types: str = "f64") -> Graph:
+    params = ", ".join(f"X{k}: {types}{s}" for k, s in enumerate(shapes))
+    args = [f"X{k}" for k in range(len(shapes))]
+    first = ""
+    if op == "cond":
+        first, args[0] = "C = cmp_gt(X0, Z)\n", "C"
+        first = "Z: f64 = literal (0.25)\n" + first
+    return infer_graph(parse_graph(f"graph f({params}) -> (Y) {{ {first} Y = {op}({', '.join(args)}) }}"))
+
+
+@pytest.mark.parametrize("op", FLOATS)
+def test_elementwise(op: str) -> None:
+    arity = BUILTINS[op].arity
+    graph = applied(op, ["[2, 3]"] * arity)
+    assert_right(graph, operands(op, [(2, 3)] * arity), [p.name for p in graph.params], "Y", seed_of(op))
+
+
+@pytest.mark.parametrize("op", [o for o in FLOATS if BUILTINS[o].arity > 1])
+def test_broadcast(op: str) -> None:
+    shapes = [(4, 1), (2, 1, 3), (3,)][: BUILTINS[op].arity]
+    graph = applied(op, [str(list(s)) for s in shapes])
+    assert_right(graph, operands(op, list(shapes)), [p.name for p in graph.params], "Y", seed_of(op))
+
+
+@pytest.mark.parametrize("op", [o for o in FLOATS if o != "cond"])
+def test_in_a_body(op: str) -> None:
+    reads = ["X0[i, j]", "X1[j, i]", "X2[i, i]"][: BUILTINS[op].arity]
+    params = ", ".join(f"X{k}: f64[3, 3]" for k in range(len(reads)))
+    body = f"mul({op}({', '.join(reads)}), X0[j, j])"
+    graph = infer_graph(parse_graph(f"graph f({params}) -> (Y) {{ Y = sum:f64 [i, j] {{ [i : 3] <- {body} }} }}"))
+    assert_right(graph, operands(op, [(3, 3)] * len(reads)), [p.name for p in graph.params], "Y", seed_of(op))
+
+
+@pytest.mark.parametrize("op", FLOATS)
+def test_second_derivative(op: str) -> None:
+    arity = BUILTINS[op].arity
+    graph = applied(op, ["[3]"] * arity)
+    names = [p.name for p in graph.params]
+    first = cleaned(gradient(graph, names, seed=True))
+    values = {**operands(op, [(3,)] * arity), first.params[-1].name: np.array([0.5, 1.5, -1.0])}
+    for result in first.results:
+        assert_right(first, values, names, result, seed_of(op))
+
+
+def derivative(op: str, *values: float, wrt: int = 0) -> float:
+    graph = applied(op, [""] * len(values))
+    derived = gradient(graph, [f"X{wrt}"])
+    return float(evaluate(derived, {f"X{k}": v for k, v in enumerate(values)})[derived.results[0]])
+
+
+@pytest.mark.parametrize("op", ["abs", "relu", "floor", "ceil", "round", "trunc"])
+def test_zero_at_corners(op: str) -> None:
+    assert derivative(op, 0.0) == 0
+
+
+def test_first_wins_on_ties() -> None:
+    for op in ("max", "min"):
+        assert derivative(op, 2.0, 2.0, wrt=0) == 1
+        assert derivative(op, 2.0, 2.0, wrt=1) == 0
+
+
+@pytest.mark.parametrize(
+    "x, y, by_x, by_y",
+    [(0.0, 0.0, 0, 0), (0.0, 1.0, 1, 0), (0.0, 2.0, 0, 0), (-3.0, 2.0, -6, None), (2.0, 0.0, 0, np.log(2))],
+)
+def test_powers(x: float, y: float, by_x: float, by_y: float | None) -> None:
+    assert derivative("pow", x, y, wrt=0) == by_x
+    found = derivative("pow", x, y, wrt=1)
+    assert np.isnan(found) if by_y is None else np.isclose(found, by_y)
+
+
+@pytest.mark.parametrize("source", [F16, BF16, F32, F64])
+@pytest.mark.parametrize("target", [F16, BF16, F32, F64])
+def test_casts_keep_the_type(source: DType, target: DType) -> None:
+    text = f"graph f(X: {source}[2]) -> (Y) {{ T = cast.{target}(X) Y = mul(T, T) }}"
+    derived = cleaned(gradient(infer_graph(parse_graph(text)), ["X"]))
+    assert derived.types()["X_grad"].dtype == source
+    found = evaluate(derived, {"X": np.array([1.5, -2.0]).astype(source.numpy)})["X_grad"]
+    assert found.astype(np.float64).tolist() == [3.0, -4.0]
+
+
+@pytest.mark.parametrize("text", ["T = cast.i32(X) Y = cast.f64(T)", "T = cmp_lt(X, X) Y = cast.f64(T)", "Y = floor(X)"])
+def test_nothing_flows_through_integers(text: str) -> None:
+    derived = cleaned(gradient(infer_graph(parse_graph(f"graph f(X: f64[2]) -> (Y) {{ {text} }}")), ["X"]))
+    assert evaluate(derived, {"X": np.array([1.5, 2.5])})["X_grad"].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("text", ["T = bitcast.i64(X) Y = cast.f64(T)", "Y = rem_raw(X, X)"])
+def test_no_derivative_is_an_error(text: str) -> None:
+    graph = infer_graph(parse_graph(f"graph f(X: f64[2]) -> (Y) {{ {text} }}"))
+    with pytest.raises(TileError) as caught:
+        gradient(graph, ["X"])
+    assert caught.value.code == "TILE0310"
