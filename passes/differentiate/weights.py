@@ -8,7 +8,8 @@ For the cell that a point contributes to, d cell / d body(point) is, by aggregat
     prod           the product of the other terms. It is exact where terms are zero: with the number Z of zero terms,
                    the product P of the others and the sum W of the zeros (of value 0, but not of derivative 0),
                    P * W^[Z = 1] / body for a term that is not zero, P for the only zero, P * (W - body) for one of two.
-                   First and second derivatives are right everywhere, higher ones where at most one term is zero.
+                   First and second derivatives are right everywhere, higher ones where at most one term is zero. Where
+                   P overflows, its products with zeros count as zero.
 """
 
 from __future__ import annotations
@@ -105,6 +106,9 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     """The product of the other terms, by division where no zero is in the way."""
     (result,), (body,), (sink,) = let.names, node.body, node.sinks
     dtype = body.dtype
+    if _never_zero(body):
+        whole = converted(read(result, sink.indices, let.types[0].dtype), dtype)
+        return lambda term: Call("mul", (term, Call("div", (whole, body), dtype)), dtype)
     is_zero = Call("cmp_eq", (body, Const(0.0, dtype)), BOOL)
 
     def per_cell(monoid: Monoid, then: Expr, orelse: Expr, what: str) -> Expr:
@@ -129,5 +133,15 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     second = Call("sub", (vanishing, body), dtype)
     at_zero = where_zeros_are(1, others, where_zeros_are(2, times(second), nothing))
     elsewhere = where_zeros_are(0, others, where_zeros_are(1, times(vanishing), nothing))
-    factor = Call("cond", (is_zero, at_zero, Call("div", (elsewhere, body), dtype)), dtype)
+    divisor = Call("cond", (is_zero, one, body), dtype)  # a division by zero, though masked, would have NaN derivatives
+    factor = Call("cond", (is_zero, at_zero, Call("div", (elsewhere, divisor), dtype)), dtype)
     return lambda term: Call("mul", (term, factor), dtype)
+
+
+def _never_zero(body: Expr) -> bool:
+    """Whether the body is `x == 0 ? 1 : x`, as in a derivative of a product."""
+    match body:
+        case Call("cond", (Call("cmp_eq", (value, Const(0.0))), Const(1.0), orelse)):
+            return value == orelse
+        case _:
+            return False
