@@ -1,10 +1,9 @@
 """Differentiation of Graphs: reverse mode (`gradient`, `value_and_gradient`) and forward mode (`jvp`).
 
-The result is again a Graph: it can be printed, compiled and differentiated. The input must be typed (`infer`), and must
-not have passed `bounds`, which knows nothing that a derivative needs. A result of rank > 0 is summed. A gradient has the
-type of its parameter. Values that are no floats carry no derivative: what is computed from them has derivative zero. On
-ties of max and min, elementwise and aggregated, the first wins; `tilec.derivatives` and
-`tilec.passes.differentiate.weights` list all such choices.
+The result is again a Graph: it can be printed, compiled and differentiated. The input must be typed (`infer`). A result
+of rank > 0 is summed. A gradient has the type of its parameter. Values that are no floats carry no derivative: what is
+computed from them has derivative zero. On ties of max and min, elementwise and aggregated, the first wins;
+`tilec.derivatives` and `tilec.passes.differentiate.weights` list all such choices.
 
 Errors: TILE0101 no parameter or result of a name; TILE0309 a parameter or result that is not a float, or one of several
 results; TILE0310, where an operation has no derivative; TILE0210 a symbolic size under max, min or gather.

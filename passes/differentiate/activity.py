@@ -13,7 +13,7 @@ from tilec.expr import Call, Expr, Read, reads, walk
 from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Node, Special, operands
 from tilec.passes.differentiate.builder import no_derivative
 
-_CARRIERS = {"gather": 1, "scatter": 1, "reshape": 1, "sort": 1}  # whole-tensor operations linear in their first operands
+_CARRIERS = {"gather": 1, "scatter": 1, "reshape": 1, "sort": 1}  # linear in their first operands
 
 
 def live_lets(graph: Graph, results: Iterable[str]) -> list[Let]:

@@ -1,7 +1,7 @@
 """The chain rule on scalar expressions, in both directions, by the templates of the builtins.
 
-Expressions are DAGs: every node is visited once and its derivative is shared by all who need it, so the derivative of an
-expression is a constant times as large (Griewank and Walther, Evaluating Derivatives, 2008).
+Expressions are DAGs: every node is visited once and its derivative is shared by all who need it, so the derivative of
+an expression is a constant times as large (Griewank and Walther, Evaluating Derivatives, 2008).
 """
 
 from __future__ import annotations

@@ -18,11 +18,15 @@ from tilec.type_graph import infer_let
 
 @dataclass(slots=True)
 class Builder:
-    """The Lets so far and the types of all names in sight; `span` is the place that new Lets stand for."""
+    """The Lets so far and the types of all names in sight; `span` is the place that new Lets stand for.
+
+    `uniform` has the value of names whose elements are all equal and known.
+    """
 
     fresh: FreshNames
     types: dict[str, TensorType] = field(default_factory=dict)
     lets: list[Let] = field(default_factory=list)
+    uniform: dict[str, int | float] = field(default_factory=dict)
     span: Span | None = None
 
     def keep(self, let: Let) -> None:
@@ -32,7 +36,7 @@ class Builder:
 
     def bind(self, node: Node, stem: str, dtype: DType | None = None) -> str:
         """Name of the only result of a node; `dtype` declares that of a contraction."""
-        types = ()
+        types: tuple[TensorType, ...] = ()
         if dtype is not None:
             assert isinstance(node, Contraction)
             types = (TensorType(dtype, node.sinks[0].shape),)
@@ -52,7 +56,14 @@ class Builder:
     def filled(self, value: int | float, like: TensorType, stem: str) -> str:
         """A tensor of one value, strong."""
         number = float(value) if like.dtype.is_float else int(value)
-        return self.bind(Literal(TensorType(like.dtype, like.shape), (number,)), stem)
+        name = self.bind(Literal(TensorType(like.dtype, like.shape), (number,)), stem)
+        self.uniform[name] = number
+        return name
+
+    def element(self, name: str, indices: tuple[Affine, ...]) -> Expr:
+        """An element of a tensor, as the number that it is where that is known."""
+        dtype = self.types[name].dtype
+        return Const(self.uniform[name], dtype) if name in self.uniform else read(name, indices, dtype)
 
     def total(self, parts: Sequence[str], stem: str) -> str:
         """The sum of values of one type, from the first on."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 
 from tilec.affine import Affine
 from tilec.dtypes import DType, accumulator, promote
-from tilec.expr import Access, Const, Expr, read, reads
+from tilec.expr import Access, Const, Expr, reads
 from tilec.graph import Contraction, Let, Sink
 from tilec.monoid import STANDARD, Monoid, standard
 from tilec.passes.differentiate.body import adjoints, tangent
@@ -28,7 +28,7 @@ def pull_contraction(b: Builder, let: Let, g: str, active: set[str]) -> Iterator
     node = _checked(let, active)
     (body,), (sink,), (default,) = node.body, node.sinks, node.defaults
     if any(r.access.tensor in active for r in reads(body)):
-        arriving = converted(read(g, sink.indices, b.types[g].dtype), body.dtype)
+        arriving = converted(b.element(g, sink.indices), body.dtype)
         seed = weight(b, let, node)(arriving)
         for access, adjoint in adjoints(body, seed, active, let.span).items():
             yield access.tensor, _scatter(b, node, access, adjoint)

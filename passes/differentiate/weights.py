@@ -61,6 +61,8 @@ def over_points(
 
 
 def converted(expr: Expr, dtype: DType) -> Expr:
+    if isinstance(expr, Const) and dtype.is_float:
+        return Const(float(expr.value), dtype)
     return expr if expr.dtype == dtype else Call("cast", (expr,), dtype)
 
 
