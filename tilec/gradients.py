@@ -1,10 +1,10 @@
 """Floor 5: `grad`, `value_and_grad`, `jvp`: derivatives of programs, compiled like programs.
 
-    >>> import numpy as np
-    >>> from tilec.gradients import grad
-    >>> slope = grad("function (X[N]) -> (L) { L[] = +(X[n] * X[n]); }", wrt="X")
-    >>> slope(X=np.array([1.0, 2.0])).tolist()
-    [2.0, 4.0]
+>>> import numpy as np
+>>> from tilec.gradients import grad
+>>> slope = grad("function (X[N]) -> (L) { L[] = +(X[n] * X[n]); }", wrt="X")
+>>> slope(X=np.array([1.0, 2.0])).tolist()
+[2.0, 4.0]
 """
 
 from __future__ import annotations
@@ -194,7 +194,9 @@ def _source(
         text = source_of(program)
         program = parse_text(text.text, text.name)
     if not isinstance(program, TileProgram | Graph):
-        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not a {type(program).__name__}")
+        raise error(
+            "TILE0511", f"a program is text, a path, a parsed program or a Graph, not a {type(program).__name__}"
+        )
     return _Source(program, function, wrt, of, transform)
 
 

@@ -8,19 +8,19 @@ computed from them has derivative zero. On ties of max and min, elementwise and 
 Errors: TILE0101 no parameter or result of a name; TILE0309 a parameter or result that is not a float, or one of several
 results; TILE0310, where an operation has no derivative; TILE0210 a symbolic size under max, min or gather.
 
-Before:
+Below, `gradient(graph, ["B"])` and the cleaners.
 
+Before:
     graph f(A: f32[4, 3], B: f32[3]) -> (L) {
       C: f32[4] = sum:f32 [m, k] { [m] <- mul(A[m, k], B[k]) }
-      D: f32[4] = tanh(C)
+      D: f32[4] = exp(C)
       L: f32 = sum:f32 [m] { [] <- D[m] }
     }
-
-After `gradient(graph, ["B"])` and the cleaners:
-
+After:
     graph f_grad(A: f32[4, 3], B: f32[3]) -> (B_grad) {
-      ...
-      B_grad: f32[3] = sum:f32 [m, k] { [k] <- mul(C_bar[m], A[m, k]) }
+      C: f32[4] = sum:f32 [m, k] { [m] <- mul(A[m, k], B[k]) }
+      D: f32[4] = exp(C)
+      B_grad: f32[3] = sum:f32 [m, k] { [k] <- mul(D[m], A[m, k]) }
     }
 """
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.dtypes import DType, accumulator
 from tilec.errors import Span, TileError, error
-from tilec.expr import Call, Const, Expr, Var, read
+from tilec.expr import Call, Const, Expr, Var, read, reads
 from tilec.fresh import FreshNames
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Node, Param, Sink, TensorType
 from tilec.monoid import standard
@@ -49,6 +49,10 @@ class Builder:
         for let in infer_let(Let(found, node, types, (), self.span), self.types, self.fresh.numbered):
             self.keep(let)
         return found
+
+    def shapes(self, *bodies: Expr) -> dict[str, tuple[Size, ...]]:
+        """Shapes of the tensors that expressions read."""
+        return {r.access.tensor: self.types[r.access.tensor].shape for body in bodies for r in reads(body)}
 
     def apply(self, op: str, args: Sequence[str], stem: str, dtype: DType | None = None) -> str:
         return self.bind(Apply(op, tuple(args), dtype), stem)

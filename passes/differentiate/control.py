@@ -36,9 +36,7 @@ def pull_control(
             graph = backward(body, [body.params[k].name for k in chosen], seeded)
             return _parts(b, [args[k] for k in chosen], Remat(graph, (*args, *given)))
         case Custom(_, own, args):
-            cotangents = [
-                seeds.get(n) or b.filled(0, t, f"{n}_bar") for n, t in zip(let.names, let.types, strict=True)
-            ]
+            cotangents = [seeds.get(n) or b.filled(0, t, f"{n}_bar") for n, t in zip(let.names, let.types, strict=True)]
             found = b.inline(own, [*args, *let.names, *cotangents])
             return iter([(a, part) for a, part in zip(args, found, strict=True) if a in active])
         case Scan():
@@ -155,9 +153,7 @@ def _accumulating(step: Graph, node: Scan, moving: int, outputs: int, slices: in
 # loops, forward
 
 
-def _push_scan(
-    b: Builder, let: Let, node: Scan, tangents: Mapping[str, str], forward: Differentiate
-) -> dict[str, str]:
+def _push_scan(b: Builder, let: Let, node: Scan, tangents: Mapping[str, str], forward: Differentiate) -> dict[str, str]:
     """A Scan that carries tangents beside values; all float carried values have one."""
     carried, sliced = len(node.init), len(node.inputs)
     params, results = node.body.params, result_types(node.body)
@@ -230,5 +226,3 @@ def _push_while(
     stems = [*let.names, *(f"{let.names[k]}_dot" for k in moving)]
     found = b.bind_all(While(condition, body, init, constant), stems)[carried:]
     return {let.names[k]: t for k, t in zip(moving, found, strict=True)}
-
-

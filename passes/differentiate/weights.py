@@ -24,7 +24,7 @@ from tilec.domain import conditions, normalise
 from tilec.dtypes import BOOL, I32, I64, DType
 from tilec.errors import error
 from tilec.expr import Call, Const, Expr, IndexValue, read
-from tilec.graph import Contraction, Let, Sink
+from tilec.graph import Contraction, Let, Sink, TensorType
 from tilec.monoid import Monoid, standard
 from tilec.passes.differentiate.builder import Builder
 
@@ -53,11 +53,18 @@ def over_points(
     default: str | None = None,
 ) -> str:
     """A contraction of another body over the points of `node`: what its reads and sink do not say, constraints do."""
-    shapes = {name: type_.shape for name, type_ in b.types.items()}
+    shapes = b.shapes(body, *node.body)
     new = Contraction(node.indices, monoid, (body,), (sink,), (), (default,))
     said = set(conditions(new, shapes))
     rest = tuple(c for c in conditions(node, shapes) if c not in said)
+    if isinstance(body, Const) and not rest and default is None and _one_point_per_cell(node.indices, sink):
+        return b.filled(body.value, TensorType(dtype, sink.shape), stem)
     return b.bind(Contraction(node.indices, monoid, (body,), (sink,), rest, (default,)), stem, dtype)
+
+
+def _one_point_per_cell(indices: tuple[str, ...], sink: Sink) -> bool:
+    """Whether the output indices are the indices themselves, so that without other conditions no cell is left out."""
+    return sorted(indices) == sorted(form.as_variable() or "" for form in sink.indices)
 
 
 def converted(expr: Expr, dtype: DType) -> Expr:
@@ -87,7 +94,7 @@ def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, int]:
 
     Raises TILE0210 on symbolic sizes, TILE0401 where an index is unbounded.
     """
-    given = conditions(node, {name: type_.shape for name, type_ in b.types.items()})
+    given = conditions(node, b.shapes(*node.body))
     try:
         normal = normalise(node.indices, given)
     except Unbounded as e:

@@ -1,8 +1,8 @@
 """Central differences in float64: what every gradient is judged by.
 
-A derivative at a random direction is compared: the gradient's product with it, and the difference quotient of the sum of
-the result weighted with a random seed. Where quotients of two steps disagree, the function is not smooth near the point
-(a kink, a jump, an overflow), and the comparison means nothing.
+The derivative along a random direction is compared: the gradient's product with it, and the difference quotient of the
+sum of the result weighted with a random seed. Where quotients of several steps disagree, the function is not smooth
+near the point (a kink, a jump, an overflow), and the comparison means nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def compare_forward(graph: Graph, inputs: Mapping[str, Any], wrt: Sequence[str],
     derived = cleaned(jvp(graph, wrt, of))
     tangents = {p.name: d for p, d in zip(derived.params[len(graph.params) :], directions.values(), strict=True)}
     moving = evaluate(derived, {**inputs, **tangents}, "float64")[derived.results[-1]]
-    weights = np.random.default_rng(seed + 1).uniform(0.5, 1.5, moving.shape)
+    weights = np.asarray(np.random.default_rng(seed + 1).uniform(0.5, 1.5, moving.shape))
     with np.errstate(all="ignore"):
         found, total = float(np.sum(moving * weights)), float(np.sum(np.abs(moving * weights)))
     return judged(lambda h: value(graph, moved(inputs, directions, h), of, weights), found, total)

@@ -1,4 +1,4 @@
-"""Every elementwise builtin against central differences, as an operation of tensors and in the body of a contraction."""
+"""Every elementwise builtin against central differences, as an operation of tensors and in a contraction's body."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "div": (0.3, 3.0),
     "mod": (0.4, 3.0),
 }
-INTEGERS_ONLY = {n for n, b in BUILTINS.items() if b.rule in ("bits", "shift") or n in ("div_raw", "shl_raw", "shr_raw")}
+INTEGERS_ONLY = {
+    n for n, b in BUILTINS.items() if b.rule in ("bits", "shift") or n in ("div_raw", "shl_raw", "shr_raw")
+}
 WITHOUT = {"bitcast", "rem_raw"}  # floats may pass through, but there is no derivative
 FLOATS = sorted(set(BUILTINS) - INTEGERS_ONLY - WITHOUT - {"cast", "logical_not"} - {n for n in BUILTINS if "cmp" in n})
 
@@ -138,7 +140,9 @@ def test_casts_keep_the_type(source: DType, target: DType) -> None:
     assert found.astype(np.float64).tolist() == [3.0, -4.0]
 
 
-@pytest.mark.parametrize("text", ["T = cast.i32(X) Y = cast.f64(T)", "T = cmp_lt(X, X) Y = cast.f64(T)", "Y = floor(X)"])
+@pytest.mark.parametrize(
+    "text", ["T = cast.i32(X) Y = cast.f64(T)", "T = cmp_lt(X, X) Y = cast.f64(T)", "Y = floor(X)"]
+)
 def test_nothing_flows_through_integers(text: str) -> None:
     derived = cleaned(gradient(infer_graph(parse_graph(f"graph f(X: f64[2]) -> (Y) {{ {text} }}")), ["X"]))
     assert evaluate(derived, {"X": np.array([1.5, 2.5])})["X_grad"].tolist() == [0.0, 0.0]

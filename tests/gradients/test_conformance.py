@@ -16,7 +16,7 @@ from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType
 from tilec.passes.differentiate import gradient
 
-WITH_GRADIENTS = [r for r in ROWS if r["grad"]]
+WITH_GRADIENTS = [r for r in ROWS if r.get("grad")]
 pytestmark = pytest.mark.skipif(not ROWS, reason="needs ../shared/conformance, which is not part of the project")
 
 

@@ -32,7 +32,8 @@ REMAT = """graph f(A: f64[3], B: f64[3]) -> (Y) {
   Y = mul(R, A)
 }"""
 SCAN = """graph f(H: f64[2], X: f64[5, 2], W: f64[2, 2], K: i32) -> (Y) {
-  L, C, O = scan(H, K) in (X) const (W) length 5 do graph step(H: f64[2], C: i32, X: f64[2], W: f64[2, 2]) -> (N, D, E) {
+  L, C, O = scan(H, K) in (X) const (W) length 5 do
+  graph step(H: f64[2], C: i32, X: f64[2], W: f64[2, 2]) -> (N, D, E) {
     M: f64[2] = sum:f64 [i, j] { [i] <- mul(W[i, j], H[j]) }
     T = add(M, X)
     N = tanh(T)
@@ -55,7 +56,12 @@ WHILE = """graph f(A: f64, B: f64) -> (Y) {
 def test_branches(predicate: bool) -> None:
     graph = built(COND)
     rng = np.random.default_rng(0)
-    inputs = {"P": np.array(predicate), "A": rng.uniform(1, 2, 3), "B": rng.uniform(1, 2, 3), "N": np.arange(3, dtype="i4")}
+    inputs = {
+        "P": np.array(predicate),
+        "A": rng.uniform(1, 2, 3),
+        "B": rng.uniform(1, 2, 3),
+        "N": np.arange(3, dtype="i4"),
+    }
     assert_right(graph, inputs, ["A", "B"], "Y")
     assert_right(gradient(graph, ["A"]), inputs, ["A", "B"], "A_grad")
 

@@ -111,4 +111,5 @@ def test_gradients_of_gradients(first: int) -> None:
 
 
 if __name__ == "__main__":
-    print("%d verdicts, %d on smooth points, 0 wrong" % judge(range(int(sys.argv[1]), int(sys.argv[2])), verdicts))
+    total, smooth = judge(range(int(sys.argv[1]), int(sys.argv[2])), verdicts)
+    print(f"{total} verdicts, {smooth} on smooth points, 0 wrong")
