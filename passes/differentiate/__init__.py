@@ -3,7 +3,7 @@
 The result is again a Graph: it can be printed, compiled and differentiated. The input must be typed (`infer`). A result
 of rank > 0 is summed. A gradient has the type of its parameter. Values that are no floats carry no derivative: what is
 computed from them has derivative zero. On ties of max and min, elementwise and aggregated, the first wins;
-`tilec.derivatives` and `tilec.passes.differentiate.weights` list all such choices.
+`tilec.derivatives` and `tilec.passes.differentiate.weights` list all such choices. Assertions stay.
 
 Errors: TILE0101 no parameter or result of a name; TILE0309 a parameter or result that is not a float, or one of several
 results; TILE0310, where an operation has no derivative; TILE0210 a symbolic size under max, min or gather.
@@ -65,7 +65,7 @@ def jvp(graph: Graph, wrt: Sequence[str], of: str | None = None) -> Graph:
     given = [b.param(f"{v}_dot", types[v]) for v in wrt]
     targets = [b.fresh.like(f"{n}_dot") for n in wanted]
     tangents = {v: p.name for v, p in zip(wrt, given)}
-    push_forward(b, live_lets(graph, graph.results), tangents)
+    push_forward(b, graph, tangents, effects=True)
     found = [tangents.get(n) or b.filled(0, types[n], f"{n}_dot") for n in wanted]
     return _finished(b, graph, f"{graph.name}_jvp", given, graph.results, list(zip(targets, found)))
 
@@ -75,7 +75,7 @@ def _reverse(graph: Graph, wrt: Sequence[str], of: str | None, seed: bool, value
     loss = _result(graph, of)
     kept = graph.results if values else (loss,)
     b = start(graph)
-    for let in live_lets(graph, kept):
+    for let in live_lets(graph, kept, effects=True):
         b.keep(let)
     type_ = b.types[loss]
     given = [b.param(f"{loss}_seed", type_)] if seed else []

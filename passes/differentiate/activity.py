@@ -12,16 +12,17 @@ from tilec.builtins import BUILTINS
 from tilec.expr import Call, Expr, Read, reads, walk
 from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Node, Special, operands
 from tilec.passes.differentiate.builder import no_derivative
+from tilec.rewrite import has_effect
 
 _CARRIERS = {"gather": 1, "scatter": 1, "reshape": 1, "sort": 1}  # linear in their first operands
 
 
-def live_lets(graph: Graph, results: Iterable[str]) -> list[Let]:
-    """The Lets that the results need, in order; effects are no reason to differentiate."""
+def live_lets(graph: Graph, results: Iterable[str], effects: bool = False) -> list[Let]:
+    """The Lets that the results need, in order; with `effects`, those too that do something, such as assertions."""
     live = set(results)
     found: list[Let] = []
     for let in reversed(graph.lets):
-        if not live.isdisjoint(let.names):
+        if not live.isdisjoint(let.names) or (effects and has_effect(let.node)):
             found.append(let)
             live.update(operands(let.node))
     return found[::-1]

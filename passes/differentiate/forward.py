@@ -15,10 +15,13 @@ from tilec.passes.differentiate.control import push_control
 from tilec.passes.differentiate.special import push_special
 
 
-def push_forward(b: Builder, lets: Sequence[Let], tangents: dict[str, str]) -> None:
-    """Adds the Lets and, after each, its tangents; `tangents` starts with those of the variables."""
-    active = active_names(lets, tangents)
-    for let in lets:
+def push_forward(b: Builder, graph: Graph, tangents: dict[str, str], effects: bool = False) -> None:
+    """Adds the Lets that the results need, and after each its tangents; `tangents` starts with the variables'.
+
+    With `effects`, Lets that do something are added too.
+    """
+    active = active_names(live_lets(graph, graph.results), tangents)
+    for let in live_lets(graph, graph.results, effects):
         b.keep(let)
         b.span = let.span
         if not active.isdisjoint(let.names):
@@ -65,7 +68,7 @@ def forward(graph: Graph, variables: Sequence[str], wanted: Sequence[int]) -> Gr
     b = start(graph)
     given = [b.param(f"{v}_dot", b.types[v]) for v in variables]
     tangents = {v: p.name for v, p in zip(variables, given)}
-    push_forward(b, live_lets(graph, graph.results), tangents)
+    push_forward(b, graph, tangents)
     names = [graph.results[k] for k in wanted]
     moved = tuple(tangents.get(n) or b.filled(0, b.types[n], f"{n}_dot") for n in names)
     params = (*graph.params, *given)

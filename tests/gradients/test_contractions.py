@@ -10,9 +10,12 @@ import pytest
 from tests.gradients.build import from_tile, random_arrays
 from tests.gradients.differences import Array, assert_right, cleaned
 from tests.gradients.programs import CONTRACTIONS
+from tilec.dtypes import BF16, F16, F32, DType
 from tilec.errors import TileError
 from tilec.evaluate_graph import evaluate
-from tilec.graph import Contraction, Graph
+from tilec.frontends.tile.elaborate import to_graph
+from tilec.frontends.tile.parser import parse
+from tilec.graph import Contraction, Graph, TensorType
 from tilec.passes.differentiate import gradient, jvp
 from tilec.text.graph_text import parse_graph
 from tilec.type_graph import infer_graph
@@ -147,6 +150,49 @@ def test_what_has_no_gradient(text: str, wrt: str, of: str | None, code: str) ->
     with pytest.raises(TileError) as caught:
         gradient(infer_graph(parse_graph(text)), [wrt], of)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("dtype", [F16, BF16, F32])
+@every_program
+def test_narrow_types(name: str, dtype: DType) -> None:
+    """Typed evaluation of a gradient of narrow inputs, against the same in float64."""
+    text, shapes = CONTRACTIONS[name]
+    graph = to_graph(parse(f"function {text}"), None, {n: TensorType(dtype, s) for n, s in shapes.items()})
+    inputs = {n: a.astype(dtype.numpy) for n, a in random_arrays(name, shapes).items()}
+    derived = cleaned(gradient(graph, list(inputs), graph.results[0]))
+    exact, typed = evaluate(derived, inputs, "float64"), evaluate(derived, inputs)
+    rounding = {F16: 2e-2, BF16: 2e-1, F32: 1e-5}[dtype]
+    for result in derived.results:
+        assert derived.types()[result].dtype == dtype
+        scale = float(np.max(np.abs(exact[result]), initial=1.0))
+        np.testing.assert_allclose(typed[result].astype(np.float64), exact[result], rounding, rounding * scale)
+
+
+def test_named_sizes() -> None:
+    text = """graph f[N](A: f64[N, 3], B: f64[3]) -> (L) {
+      C: f64[N] = sum:f64 [i, j] { [i] <- mul(A[i, j], B[j]) }
+      D: f64[N, 3] = add(A, B)
+      E: f64[N, 3] = mul(D, D)
+      L: f64 = sum:f64 [i, j] { [] <- mul(E[i, j], C[i]) }
+    }"""
+    derived = cleaned(gradient(parse_graph(text), ["A", "B"]))
+    for n in (1, 4):
+        a, b = np.arange(3.0 * n).reshape(n, 3), np.array([1.0, -2.0, 0.5])
+        found = evaluate(derived, {"A": a, "B": b})
+        c, d = a @ b, a + b
+        assert np.allclose(found["A_grad"], 2 * d * c[:, None] + np.sum(d * d, 1)[:, None] * b)
+        assert np.allclose(found["B_grad"], np.sum(2 * d * c[:, None], 0) + np.sum(d * d, 1) @ a)
+
+
+def test_assertions_stay() -> None:
+    text = """graph f(A: f64[2]) -> (Y) { P = cmp_gt(A, B) Y = mul(A, A) () = special assert(P) {message = "A"} }"""
+    graph = infer_graph(parse_graph(text.replace("{ P", "{ B: f64 = literal (0.0) P")))
+    for derived in (gradient(graph, ["A"]), jvp(graph, ["A"])):
+        given = {p.name: np.array([1.0, 2.0]) for p in derived.params}
+        evaluate(cleaned(derived), given)
+        with pytest.raises(TileError) as caught:
+            evaluate(cleaned(derived), {**given, "A": np.array([1.0, -2.0])})
+        assert caught.value.code == "TILE0405"
 
 
 def test_names_that_are_taken() -> None:
