@@ -16,6 +16,7 @@ from tilec.evaluate_graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Contraction, Graph, TensorType
+from tilec.passes import bounds
 from tilec.passes.differentiate import gradient, jvp
 from tilec.text.graph_text import parse_graph
 from tilec.type_graph import infer_graph
@@ -26,6 +27,15 @@ every_program = pytest.mark.parametrize("name", CONTRACTIONS)
 def of_program(name: str) -> tuple[Graph, dict[str, Array]]:
     text, shapes = CONTRACTIONS[name]
     return from_tile(text, shapes), random_arrays(name, shapes)
+
+
+@every_program
+def test_after_bounds(name: str) -> None:
+    """A contraction with integer forms and a box has the same derivative."""
+    graph, inputs = of_program(name)
+    one, other = (cleaned(gradient(g, list(inputs), graph.results[0])) for g in (graph, bounds.run(graph)))
+    for wanted, found in zip(evaluate(one, inputs).values(), evaluate(other, inputs).values(), strict=True):
+        np.testing.assert_allclose(found, wanted, 1e-12, 1e-12)
 
 
 def derivative(text: str, wrt: str, **values: Any) -> Any:
