@@ -1,8 +1,8 @@
 """Pass `bounds`: gives every contraction integer coefficients and a box, and drops constraints the box implies.
 
 Index variables are substituted so that all forms are integer and index i runs over 0 <= i < extent, the tightest box
-that holds all points (exact up to the limits of `tilec.polyhedron`). Lexicographic order, hence the order of a float
-sum, is kept. A contraction that scatters is made to gather where that is possible (see `tilec.gather_form`). A variable
+that holds all points (exact up to the limits of `exact.polyhedron`). Lexicographic order, hence the order of a float
+sum, is kept. A contraction that scatters is made to gather where that is possible (see `exact.gather_form`). A variable
 that keeps its meaning keeps its name. Accesses and sinks stay: the points of the box at which
 they are in range are the points of the contraction. A contraction without points gets a box of extents 0.
 
@@ -26,14 +26,14 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from tilec.affine import Affine, Size
-from tilec.boxes import Box, Unbounded, implied, number
-from tilec.cells import several_writers
-from tilec.domain import box_of, conditions, guards, normalise
 from tilec.errors import Report, Span, error
+from tilec.exact.boxes import Box, Unbounded, implied, number
+from tilec.exact.cells import several_writers
+from tilec.exact.domain import box_of, conditions, guards, normalise
+from tilec.exact.gather_form import gather_form
+from tilec.exact.polyhedron import Undecided
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
-from tilec.gather_form import gather_form
 from tilec.graph import Constraint, Contraction, Graph, Let, Sink, subgraphs, with_subgraphs
-from tilec.polyhedron import Undecided
 
 Shapes = Mapping[str, tuple[Size, ...]]
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from tilec.affine import Affine
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.expr import reads
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
 from tilec.numpy_semantics import Array, is_float

@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from tilec.boxes import integer
-from tilec.domain import box_of, conditions, guards
+from tilec.exact.boxes import integer
+from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, Read, walk
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands
 from tilec.partition import Partition

@@ -47,8 +47,8 @@ from math import prod
 
 import numpy as np
 
-from tilec.boxes import integer
 from tilec.errors import error
+from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.loops import (
     Alloc,
@@ -64,7 +64,7 @@ from tilec.loops import (
     Step,
     map_launches,
 )
-from tilec.verify_program import root
+from tilec.verify.program import root
 
 
 @dataclass(frozen=True, slots=True)

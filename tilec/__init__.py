@@ -15,12 +15,12 @@ from tilec.version import VERSION
 
 if TYPE_CHECKING:
     from tilec.api import compile, parse, run
+    from tilec.artifacts.saved import load
     from tilec.configuration import config
     from tilec.errors import Diagnostic, TileError
     from tilec.executable import Executable
     from tilec.graph import TensorType
     from tilec.operation import op
-    from tilec.saved import load
     from tilec.target import Target
 
 __version__ = VERSION
@@ -28,7 +28,7 @@ __version__ = VERSION
 _HOMES = {
     "compile": "tilec.api",
     "config": "tilec.configuration",
-    "load": "tilec.saved",
+    "load": "tilec.artifacts.saved",
     "op": "tilec.operation",
     "parse": "tilec.api",
     "run": "tilec.api",

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tilec.artifacts.cached import Request, cached
 from tilec.backend import Array
-from tilec.cached import Request, cached
 from tilec.devices import resolve_target
 from tilec.dtypes import BY_NAME, F32
 from tilec.errors import Report, Source, error
@@ -114,7 +114,7 @@ def compile_for(
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
     work = _Work(resolve_target(target), fixed, options, watch)
     if isinstance(program, Graph):
-        from tilec.verify_graph import verify
+        from tilec.verify.graph import verify
 
         verify(program)  # it need not come from one of our own frontends
         _check_graph_call(program, function, signature)

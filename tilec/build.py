@@ -8,7 +8,7 @@ from typing import Any
 from tilec import pipeline
 from tilec.backend import Array, Built
 from tilec.errors import Report
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.executable import Compiled, Executable, interface_of, no_memory
 from tilec.graph import Graph
 from tilec.options import Options, Watcher, ignore

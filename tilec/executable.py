@@ -119,7 +119,7 @@ class Executable:
 
         The file holds machine code, constants and the program, so that another machine can compile it again.
         """
-        from tilec.saved import save
+        from tilec.artifacts.saved import save
 
         save(self, path)
 

@@ -1,4 +1,4 @@
-"""Floor 2: the table of whole-tensor builtins: arity, attributes, types. Their meaning is in `evaluate_special`.
+"""Floor 2: the table of whole-tensor builtins: arity, attributes, types. Their meaning is in `evaluate.special`.
 
     reshape(x) {shape}               the same elements in row-major order
     gather(data, idx)                data[idx] along axis 0, shape idx.shape + data.shape[1:]; an index is clamped

@@ -7,9 +7,9 @@ import json
 
 import llvmlite.binding as llvm
 
+from tilec.artifacts.store import open_store, place
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.target import triple_of
-from tilec.store import open_store, place
 from tilec.target import Target
 from tilec.version import VERSION
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from math import prod
 
 from tilec.affine import Affine
-from tilec.boxes import integer
 from tilec.dtypes import I32, I64, DType
 from tilec.errors import Span
+from tilec.exact.boxes import integer
 from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, Special, TensorType
 from tilec.monoid import standard

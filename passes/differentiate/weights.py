@@ -19,10 +19,10 @@ from math import inf
 from typing import TypeAlias
 
 from tilec.affine import Affine
-from tilec.boxes import Unbounded, span
-from tilec.domain import conditions, normalise
 from tilec.dtypes import BOOL, I32, I64, DType
 from tilec.errors import error
+from tilec.exact.boxes import Unbounded, span
+from tilec.exact.domain import conditions, normalise
 from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, TensorType
 from tilec.monoid import Monoid, standard

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tilec.affine import Affine, Coef
-from tilec.boxes import injective, integer
-from tilec.cells import Reached, reached
-from tilec.domain import box_of, conditions, guards
 from tilec.dtypes import DType
+from tilec.exact.boxes import injective, integer
+from tilec.exact.cells import Reached, reached
+from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, Read, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let
 from tilec.loops import Alloc, Block, Buffer, Store

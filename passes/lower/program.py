@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import prod
 
-from tilec.boxes import integer
 from tilec.errors import error
+from tilec.exact.boxes import integer
 from tilec.expr import reads
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
 from tilec.loops import (

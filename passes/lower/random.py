@@ -1,4 +1,4 @@
-"""Random numbers as loop nests: taus88 generators side by side, and Threefry (see `tilec.evaluate_special`).
+"""Random numbers as loop nests: taus88 generators side by side, and Threefry (see `tilec.evaluate.special`).
 
 Both write their values in row-major order, through a flat view of the result.
 """

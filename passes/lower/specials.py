@@ -6,9 +6,9 @@ from collections.abc import Callable
 from math import prod
 
 from tilec.affine import Affine
-from tilec.boxes import integer
 from tilec.dtypes import I64
 from tilec.errors import error
+from tilec.exact.boxes import integer
 from tilec.expr import Access, Expr, Read
 from tilec.graph import Let, Literal, Special
 from tilec.loops import Block, Store

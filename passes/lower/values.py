@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from tilec import graph, loops
 from tilec.affine import Affine, Coef
-from tilec.boxes import integer
 from tilec.builtins import ALIASES
 from tilec.errors import error
+from tilec.exact.boxes import integer
 from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform, walk
 from tilec.graph import Apply, Contraction, Literal, TensorType
 from tilec.rules import cast

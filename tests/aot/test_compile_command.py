@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.backends.llvm_support import undefined_symbols
+from tilec.artifacts.store import open_store
 from tilec.cli.main import call
-from tilec.store import open_store
 from tilec.text.graph_text import parse_graph
 from tilec.text.loops_text import parse_program
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tilec.affine import Size
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Kernel, Launch, Program
 from tilec.pipeline import BACKENDS, backend
 

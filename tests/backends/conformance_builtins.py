@@ -14,7 +14,7 @@ from tilec.affine import Affine
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, F32, F64, DType, from_numpy
 from tilec.errors import TileError
-from tilec.evaluate_expr import evaluate_call
+from tilec.evaluate.expr import evaluate_call
 from tilec.expr import Call, Expr, read, reads
 from tilec.graph import TensorType
 from tilec.loops import Block, Buffer, For, Kernel, KernelParam, Store

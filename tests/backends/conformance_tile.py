@@ -11,7 +11,7 @@ from tests.backends.conformance import Array, Case
 from tests.language.test_conformance import make_input
 from tilec import dtypes, pipeline
 from tilec.dtypes import BOOL, F32, I32, DType
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph, TensorType

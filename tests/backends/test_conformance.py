@@ -19,7 +19,7 @@ from tests.backends.conformance_loops import kernels, programs
 from tests.backends.conformance_tile import rounded_cases, shared_cases, tile_cases
 from tests.generators import kernels as generator
 from tests.language.test_conformance import ROWS, compare
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.pipeline import Options, backend

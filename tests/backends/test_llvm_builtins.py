@@ -12,7 +12,7 @@ from tilec import dtypes, rules
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
-from tilec.evaluate_expr import evaluate_call
+from tilec.evaluate.expr import evaluate_call
 from tilec.expr import Call, Expr
 from tilec.graph import TensorType
 from tilec.numpy_semantics import fused

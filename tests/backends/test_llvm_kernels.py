@@ -12,7 +12,7 @@ from tests.backends.llvm_support import build, compute, operands, program_of, ru
 from tests.generators.kernels import arrays, generate
 from tilec.backends.llvm.backend import LLVMBackend
 from tilec.dtypes import F32
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Call, Const, Expr
 from tilec.loops import Kernel
 from tilec.passes.schedule import apply

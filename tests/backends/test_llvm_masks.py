@@ -16,7 +16,7 @@ from tests.backends.llvm_support import Array, build, older, program_of, serial_
 from tilec import rules
 from tilec.affine import Affine
 from tilec.dtypes import ALL, F32, F64, I32, I64, DType
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Expr, read
 from tilec.loops import Block, Buffer, For, If, Kernel, KernelParam, Store
 

@@ -13,9 +13,9 @@ from tests.generators.kernels import arrays
 from tilec.backends.llvm.backend import LLVMBackend
 from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.errors import TileError
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.text.loops_text import parse_kernel
-from tilec.verify_loops import verify_kernel
+from tilec.verify.loops import verify_kernel
 
 KERNELS = {
     "a view declared in a loop changes what was loaded before it": """

@@ -10,7 +10,7 @@ import pytest
 from tests.backends.llvm_support import Array, run, serial_host
 from tilec.backends.llvm.screen import screen
 from tilec.backends.llvm.target import named
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.loops import Kernel
 from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule

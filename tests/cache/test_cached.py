@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec import api, build, cached, identity
+from tilec import api, build
+from tilec.artifacts import cached, identity
+from tilec.artifacts.store import Store, open_store, place
 from tilec.errors import TileError
 from tilec.executable import Executable
 from tilec.options import Options
-from tilec.store import Store, open_store, place
 from tilec.text.graph_text import print_graph
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +109,7 @@ def test_another_compiler_compiles_anew(store: Store, compilations: list[str], m
     tilec.compile(SCALE, A=(3,), F=2.0)
     for name, value in (("fingerprint", "other"), ("versions", {**identity.versions(), "llvm": "1.0.0"})):
         with monkeypatch.context() as patch:
-            patch.setattr(f"tilec.cached.{name}", lambda value=value: value)
+            patch.setattr(f"tilec.artifacts.cached.{name}", lambda value=value: value)
             tilec.compile(SCALE, A=(3,), F=2.0)
     tilec.compile(SCALE, A=(3,), F=2.0)
     assert len(compilations) == 3
@@ -187,7 +188,7 @@ def test_damaged_entries_give_right_results_and_heal(store: Store, compilations:
 
 def test_a_sealed_entry_of_no_use_is_dropped(store: Store, compilations: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tilec.cached.encode", lambda image: b"not a container")
+        patch.setattr("tilec.artifacts.cached.encode", lambda image: b"not a container")
         tilec.compile(SCALE, A=(3,), F=2.0)
     for _ in range(2):
         tilec.compile(SCALE, A=(3,), F=2.0)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import tilec
-from tilec import seal, store
-from tilec.store import CacheWarning, Place, Store, place
+from tilec.artifacts import seal, store
+from tilec.artifacts.store import CacheWarning, Place, Store, place
 
 ROOT = Path(__file__).parents[2]
 KEY, OTHER = b"a key", b"another key"
@@ -209,7 +209,7 @@ def test_a_directory_deep_down(tmp_path: Path) -> None:
 def test_no_home_directory() -> None:
     code = (
         "import pathlib, pwd, warnings, os\n"
-        "from tilec.store import Store, place\n"
+        "from tilec.artifacts.store import Store, place\n"
         "with warnings.catch_warnings(record=True) as seen:\n"
         "    store = Store(place().directory)\n"
         "    store.put(b'k', b'v'); store.get(b'k'); store.put(b'k', b'v')\n"
@@ -276,7 +276,7 @@ def test_what_dead_processes_left_goes_in_time(kept: Store) -> None:
 KILLED = """
 import os, random, signal, sys, time
 from pathlib import Path
-from tilec.store import Store
+from tilec.artifacts.store import Store
 
 def payload(key, turn):
     return (b"%d %d " % (key, turn)) * random.Random(turn).randrange(10, 20000)

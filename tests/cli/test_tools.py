@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilec import machine, selftest
 from tilec.backend import Built
 from tilec.cli import doctor
 from tilec.cli.main import call
@@ -23,6 +22,7 @@ from tilec.configuration import config
 from tilec.dtypes import F32
 from tilec.errors import error
 from tilec.graph import TensorType
+from tilec.measure import machine, selftest
 from tilec.settings import settings_by_name
 from tilec.target import Target
 
@@ -142,7 +142,7 @@ def test_a_wrong_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_kept_code_is_tested(tmp_path: Path) -> None:
     code = (
-        "from tilec import selftest\n"
+        "from tilec.measure import selftest\n"
         "few = selftest.cases(3)\n"
         "selftest.cases = lambda: few\n"
         "raise SystemExit(selftest.main(['llvm']))\n"
@@ -236,7 +236,7 @@ def test_asking_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "folder" / "json.py").write_text("raise ImportError('this is not the json you want')")
     monkeypatch.chdir(tmp_path / "folder")
     assert machine.ask("asked_good", [], 30).value == [1]
-    assert machine.ask("tilec.machine", [], 60).problem is None
+    assert machine.ask("tilec.measure.machine", [], 60).problem is None
     assert machine.ask("asked_slow", [], 1).problem == "no answer within 1 s"
     if sys.platform != "win32":
         assert machine.ask("asked_crashed", [], 30).problem == "the process was ended by signal 11"

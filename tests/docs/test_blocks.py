@@ -12,7 +12,7 @@ import pytest
 from tests.docs.execute import Difference, Page
 from tests.docs.pages import PAGES, ROOT, Block, agrees, blocks
 from tilec.api import run
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import check
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import run_tests

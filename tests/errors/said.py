@@ -6,7 +6,7 @@ import re
 
 from tilec.dtypes import BY_NAME
 from tilec.errors import Diagnostic, Report
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import check, elaborate
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.syntax import Program

@@ -16,7 +16,7 @@ import numpy as np
 from tilec import pipeline
 from tilec.affine import Affine
 from tilec.dtypes import I8, I32
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.loops import evaluate_program
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, transform
 from tilec.graph import Apply, Contraction, Graph, Let, Sink
 from tilec.loops import For, If, Kernel, Stmt, Store, map_exprs, rewrite

@@ -15,10 +15,10 @@ import numpy as np
 
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
-from tilec.evaluate_contraction import conditions, contraction_magnitude
-from tilec.evaluate_domain import Points, integers, points
-from tilec.evaluate_expr import constant, evaluate_call
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.contraction import conditions, contraction_magnitude
+from tilec.evaluate.domain import Points, integers, points
+from tilec.evaluate.expr import constant, evaluate_call
+from tilec.evaluate.graph import evaluate
 from tilec.expr import Call, Const, Expr, IndexValue, Read
 from tilec.graph import Apply, Contraction, Graph, Let, Param, operands
 from tilec.numpy_semantics import cast

@@ -67,7 +67,7 @@ def without_statement(case: Case) -> Iterator[Case]:
     """Drops a statement that no other needs; what later ones read of it becomes an input of its evaluated value."""
     from tests.fuzz.judge import visible
     from tests.fuzz.run import elaborate
-    from tilec.evaluate_graph import evaluate
+    from tilec.evaluate.graph import evaluate
 
     lines = statements(case)
     if len(lines) == 1:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tilec.affine import Affine
 from tilec.dtypes import BOOL, F16, F32, F64, I8, I32, I64, DType
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, read
 from tilec.loops import Alloc, Block, Buffer, For, If, Kernel, KernelParam, Let, Store, walk
 from tilec.monoid import identity, standard

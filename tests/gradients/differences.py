@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes import cse, dce, fold, simplify
 from tilec.passes.differentiate import gradient, jvp
 from tilec.text.graph_text import print_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 TOLERANCE = 1e-6

@@ -16,7 +16,7 @@ from tilec.errors import TileError
 from tilec.gradients import grad, jvp, value_and_grad
 from tilec.passes.differentiate import gradient
 from tilec.text.graph_text import parse_graph, print_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 LOSS = "function loss(X[M, N], W[N], Y[M]) -> (L) { P[m: M] = +(X[m, n] * W[n]); D = P - Y; L[] = +(D[m] * D[m]); }"
 X, W, Y = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]), np.array([0.5, -1.0]), np.array([1.0, 0.0, 2.0])

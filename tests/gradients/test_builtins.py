@@ -12,7 +12,7 @@ from tilec.builtins import BUILTINS
 from tilec.derivatives import GRADIENTS
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, DType
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.expr import walk
 from tilec.graph import Graph
 from tilec.passes.differentiate import gradient

@@ -14,7 +14,7 @@ from tests.gradients.differences import cleaned
 from tests.gradients.programs import CONTRACTIONS
 from tests.gradients.test_random import built, floats
 from tilec.dtypes import F32
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph, TensorType

@@ -10,7 +10,7 @@ import pytest
 from tests.gradients.differences import cleaned
 from tests.language.test_conformance import ROWS, compare, make_input
 from tilec.dtypes import BY_NAME
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType

@@ -12,7 +12,7 @@ from tests.gradients.differences import Array, assert_right, cleaned
 from tests.gradients.programs import CONTRACTIONS
 from tilec.dtypes import BF16, F16, F32, DType
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Contraction, Graph, TensorType

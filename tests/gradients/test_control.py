@@ -7,7 +7,7 @@ import pytest
 
 from tests.gradients.differences import assert_right, cleaned
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph, Remat
 from tilec.passes import inline
 from tilec.passes.differentiate import gradient, jvp

@@ -18,7 +18,7 @@ from tests.fuzz.generate import Case, generate
 from tests.gradients.differences import Verdict, compare, compare_forward
 from tilec.dtypes import from_numpy
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph, TensorType

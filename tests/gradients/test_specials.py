@@ -9,7 +9,7 @@ import pytest
 
 from tests.gradients.differences import assert_right, cleaned
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes.differentiate import gradient
 from tilec.text.graph_text import parse_graph

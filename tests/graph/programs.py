@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tilec.evaluate_expr import Mode
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.expr import Mode
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes import infer
 from tilec.text.graph_text import parse_graph

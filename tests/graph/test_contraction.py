@@ -8,7 +8,7 @@ import pytest
 
 from tests.graph.programs import data, graph, run, whole
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate, evaluate_with_bounds
+from tilec.evaluate.graph import evaluate, evaluate_with_bounds
 
 
 def test_matrix_product() -> None:
@@ -236,7 +236,7 @@ def test_chunks_do_not_change_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     h = graph("A: f32[40, 30]", "O", "O = max:f32 [i, j] { [j : 30] <- A[i, j] }")
     a = data(40, 30)
     wanted = [evaluate(x, {"A": a})["O"] for x in (g, h)]
-    monkeypatch.setattr("tilec.evaluate_domain.CHUNK", 7)
+    monkeypatch.setattr("tilec.evaluate.domain.CHUNK", 7)
     for x, w in zip((g, h), wanted):
         np.testing.assert_array_equal(evaluate(x, {"A": a})["O"], w)
 

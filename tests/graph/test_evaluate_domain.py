@@ -11,8 +11,8 @@ import pytest
 
 from tilec.affine import Affine
 from tilec.errors import TileError
-from tilec.evaluate_domain import Condition, bounding_box, points
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.domain import Condition, bounding_box, points
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes import bounds
 from tilec.text.graph_text import parse_graph

@@ -8,8 +8,8 @@ import pytest
 
 from tests.graph.programs import data, graph, run, whole
 from tilec.errors import TileError
-from tilec.evaluate_expr import Mode
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.expr import Mode
+from tilec.evaluate.graph import evaluate
 
 
 def test_broadcasting() -> None:

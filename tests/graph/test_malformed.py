@@ -11,11 +11,11 @@ import pytest
 
 from tilec.dtypes import DType
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes import infer
 from tilec.text.graph_text import parse_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 PROGRAMS = [
     """graph f(A: f32[4, 3], B: f32[3, 2]) -> (C) {

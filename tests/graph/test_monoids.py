@@ -7,7 +7,7 @@ import numpy as np
 from tests.graph.programs import data
 from tilec.affine import Affine
 from tilec.dtypes import BOOL, F32, I32, DType
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.expr import Call, Const, Expr, IndexValue, Var, read
 from tilec.graph import Contraction, Graph, Let, Param, Sink, TensorType
 from tilec.monoid import Monoid

@@ -11,8 +11,8 @@ from tilec import rules
 from tilec.affine import Affine, Size, named_size
 from tilec.dtypes import ALL, BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, DType, promote
 from tilec.errors import TileError
-from tilec.evaluate_expr import evaluate_expr
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.expr import evaluate_expr
+from tilec.evaluate.graph import evaluate
 from tilec.expr import Call, Const, IndexValue, Var
 from tilec.graph import TensorType
 from tilec.rules import Typed, apply_type, broadcast, call, call_typed, common_type, constant, literal

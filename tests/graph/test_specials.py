@@ -8,8 +8,8 @@ import pytest
 from tests.graph.programs import graph, run, whole
 from tilec.dtypes import F32, I32, U32
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
-from tilec.evaluate_special import threefry
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.special import threefry
 from tilec.graph import Graph, Let, Param, Special, TensorType
 from tilec.specials import special_type
 

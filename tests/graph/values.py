@@ -12,7 +12,7 @@ import numpy as np
 from tilec.affine import Affine
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BF16, F16, F32, F64, DType
-from tilec.evaluate_expr import evaluate_expr
+from tilec.evaluate.expr import evaluate_expr
 from tilec.expr import Access, Expr, Var
 
 FORMATS = {F16: (11, -14, 15), BF16: (8, -126, 127), F32: (24, -126, 127), F64: (53, -1022, 1023)}

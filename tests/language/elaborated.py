@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.dtypes import BY_NAME
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import Elaboration, elaborate
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType

@@ -12,7 +12,7 @@ import pytest
 
 from tilec.dtypes import BY_NAME
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import check, to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType

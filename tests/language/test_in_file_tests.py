@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import Result, run_tests
 from tilec.graph import Graph

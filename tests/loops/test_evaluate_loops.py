@@ -11,7 +11,7 @@ import pytest
 from tests.generators.kernels import contraction, var
 from tilec.dtypes import F32
 from tilec.errors import TileError
-from tilec.evaluate_loops import evaluate_kernel, evaluate_program
+from tilec.evaluate.loops import evaluate_kernel, evaluate_program
 from tilec.text.loops_text import parse_kernel, parse_program
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilec.evaluate_graph import evaluate
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
 from tilec.passes import bounds, fuse, infer, lower, place
 from tilec.text.graph_text import parse_graph
-from tilec.verify_loops import verify_program
+from tilec.verify.loops import verify_program
 
 GRAPHS = {
     "read after": """graph f(A: f32[4]) -> (B, C) aliases (A = B) {

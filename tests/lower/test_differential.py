@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tilec.affine import Affine, Size
-from tilec.boxes import integer
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, DType
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
+from tilec.exact.boxes import integer
 from tilec.expr import Expr, IndexValue, read
 from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Literal, Param, Sink, TensorType
 from tilec.loops import Program
@@ -25,8 +25,8 @@ from tilec.passes import bounds, fuse, infer, lower, place
 from tilec.rules import call
 from tilec.text.graph_text import print_graph
 from tilec.text.loops_text import parse_program, print_program
-from tilec.verify_graph import verify
-from tilec.verify_loops import verify_program
+from tilec.verify.graph import verify
+from tilec.verify.loops import verify_program
 
 DTYPES: tuple[DType, ...] = (F32, F32, F64, F16, BF16, I32, I64, I8, U8, BOOL)
 MONOIDS = ("sum", "sum", "prod", "max", "min", "assign")

@@ -10,7 +10,7 @@ import pytest
 
 from tilec.dtypes import F32
 from tilec.errors import TileError
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Alloc, Buffer, Copy, Program, walk
 from tilec.passes import bounds, fuse, infer, lower, place
 from tilec.text.graph_text import parse_graph

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph
 from tilec.loops import Copy, For, Launch, Program, Store, walk
 from tilec.numpy_semantics import Array
 from tilec.passes import bounds, fuse, infer, inline, lower, place
 from tilec.text.graph_text import parse_graph
 from tilec.text.loops_text import print_program
-from tilec.verify_loops import verify_program
+from tilec.verify.loops import verify_program
 
 
 def bounded(text: str) -> Graph:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tilec.canonical import canonical
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Kernel, Program
 from tilec.passes import bounds, fuse, infer, lower, place, share
 from tilec.text.graph_text import parse_graph
 from tilec.text.loops_text import parse_kernel, print_kernel
-from tilec.verify_loops import verify_kernel, verify_program
+from tilec.verify.loops import verify_kernel, verify_program
 
 
 def lowered(text: str) -> Program:

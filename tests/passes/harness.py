@@ -10,7 +10,7 @@ from textwrap import dedent
 
 from tilec.graph import Graph
 from tilec.text.graph_text import parse_graph, print_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 FOLDER = Path(__file__).parent
 SEPARATOR = "----\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tilec.graph import Remat, subgraphs
 from tilec.passes import inline
 from tilec.text.graph_text import parse_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 
 def test_remat_in_a_branch() -> None:

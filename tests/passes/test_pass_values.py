@@ -9,9 +9,9 @@ import pytest
 
 from tests.generators.graphs import Array, arguments, random_graph
 from tests.passes.harness import PASSES, pass_named
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.text.graph_text import print_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 GRAPHS = 150
 

@@ -11,8 +11,8 @@ import pytest
 from tests.generators.graphs import Array
 from tests.passes.test_pass_values import same_bits
 from tilec.dtypes import ALL, BOOL, DType
-from tilec.evaluate_expr import evaluate_expr
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.expr import evaluate_expr
+from tilec.evaluate.graph import evaluate
 from tilec.expr import Call, Expr, Var, walk
 from tilec.numpy_semantics import cast
 from tilec.passes import simplify

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tilec.errors import Report, TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.graph import Contraction, Graph
 from tilec.passes import bounds, infer, inline
 from tilec.text.graph_text import parse_graph, print_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 
 def bounded(text: str, report: Report | None = None) -> Graph:

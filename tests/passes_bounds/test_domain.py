@@ -1,4 +1,4 @@
-"""`tilec.domain` against enumeration, on seeded random domains small enough to list all their points."""
+"""`tilec.exact.domain` against enumeration, on seeded random domains small enough to list all their points."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from math import prod
 
 import pytest
 
-from tilec import cells
 from tilec.affine import Affine
-from tilec.boxes import bounding_box
-from tilec.cells import reached, several_writers
-from tilec.domain import Normal, guards, normalise
+from tilec.exact import cells
+from tilec.exact.boxes import bounding_box
+from tilec.exact.cells import reached, several_writers
+from tilec.exact.domain import Normal, guards, normalise
+from tilec.exact.polyhedron import Undecided
 from tilec.graph import Constraint
-from tilec.polyhedron import Undecided
 
 RADIUS = 5
 NAMES = ("i", "j", "k")

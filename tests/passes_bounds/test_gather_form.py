@@ -1,4 +1,4 @@
-"""`tilec.gather_form`: what scatters gathers, to the last bit."""
+"""`tilec.exact.gather_form`: what scatters gathers, to the last bit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tests.lower.test_differential import tensor
-from tilec.boxes import injective, integer
-from tilec.domain import box_of
-from tilec.evaluate_graph import evaluate
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
+from tilec.exact.boxes import injective, integer
+from tilec.exact.domain import box_of
 from tilec.graph import Contraction
 from tilec.passes import bounds, fuse, infer, lower, place
 from tilec.text.graph_text import parse_graph, print_graph

@@ -1,4 +1,4 @@
-"""`tilec.polyhedron` and `tilec.domain` against isl, on random systems too large to enumerate."""
+"""`tilec.exact.polyhedron` and `tilec.exact.domain` against isl, on random systems too large to enumerate."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import random
 import pytest
 
 from tilec.affine import Affine, Coef
-from tilec.boxes import Unbounded, bounding_box
+from tilec.exact.boxes import Unbounded, bounding_box
+from tilec.exact.polyhedron import Row, find_point, project_exactly, tidy
 from tilec.graph import Constraint
-from tilec.polyhedron import Row, find_point, project_exactly, tidy
 
 isl = pytest.importorskip("islpy", reason="islpy is the oracle of these tests and is not installed")
 SYSTEMS = 1_500

@@ -1,4 +1,4 @@
-"""`tilec.lattice` against enumeration."""
+"""`tilec.exact.lattice` against enumeration."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from fractions import Fraction
 from itertools import product
 
-from tilec.lattice import integral_points, kernel
+from tilec.exact.lattice import integral_points, kernel
 
 
 def test_integral_points() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from tilec.affine import Affine
 from tilec.builtins import BUILTINS
-from tilec.costs import Cost, number
 from tilec.dtypes import DType
 from tilec.expr import Call, Expr, Read
 from tilec.loops import Block, For, If, Kernel, Let, Store
+from tilec.measure.costs import Cost, number
 
 _FREE = ("ident", "neg", "abs")
 _RULES = ("arithmetic", "order", "rounding", "float", "raw")

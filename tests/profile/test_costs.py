@@ -6,13 +6,14 @@ import pytest
 
 import tilec
 from tests.profile.exact import exact_cost
-from tilec import pipeline, selftest
+from tilec import pipeline
 from tilec.affine import Affine
 from tilec.api import parse_type
-from tilec.costs import Cost, cost, iterations
 from tilec.dtypes import F32, F64
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.loops import Program
+from tilec.measure import selftest
+from tilec.measure.costs import Cost, cost, iterations
 from tilec.options import Options
 from tilec.target import Target
 from tilec.text.loops_text import parse_kernel

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec import api, peaks, profiling
+from tilec import api
 from tilec.cli.main import call
-from tilec.costs import Cost
 from tilec.devices import backend, resolve_target
 from tilec.dtypes import F32, F64
-from tilec.peaks import Peaks
-from tilec.roofline import Point, roofline
-from tilec.verify_loops import verify_program
+from tilec.measure import peaks, profiling
+from tilec.measure.costs import Cost
+from tilec.measure.peaks import Peaks
+from tilec.measure.roofline import Point, roofline
+from tilec.verify.loops import verify_program
 
 ROOT = Path(__file__).parents[2]
 PEAKS = Peaks({F32: 2e11, F64: 1e11}, 1e10)

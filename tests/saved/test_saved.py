@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec import container, dtypes, saved
+from tilec import dtypes
+from tilec.artifacts import container, saved
+from tilec.artifacts.image import decode, encode
 from tilec.dtypes import DType
 from tilec.errors import TileError
-from tilec.image import decode, encode
 
 ROOT = Path(__file__).parents[2]
 MATMUL = "function matmul(A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.language.test_conformance import ROWS, make_input
 from tilec.dtypes import BY_NAME
-from tilec.evaluate_loops import evaluate_program
+from tilec.evaluate.loops import evaluate_program
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import TensorType
@@ -21,7 +21,7 @@ from tilec.passes.schedule.default import default_schedule
 from tilec.passes.schedule.plan import Limits
 from tilec.pipeline import optimise
 from tilec.target import Target
-from tilec.verify_loops import verify_program
+from tilec.verify.loops import verify_program
 
 RUN = [row for row in ROWS if row["expect"]["kind"] == "values"]
 EAGER = Limits(1, 1, 1, 8, 64, 8, 1, 1, 2)

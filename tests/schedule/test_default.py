@@ -14,7 +14,7 @@ from tilec.passes.schedule.default import default_schedule
 from tilec.passes.schedule.plan import DEFAULT, Limits
 from tilec.schedule import parse_schedule, print_schedule
 from tilec.target import Target
-from tilec.verify_loops import verify_kernel
+from tilec.verify.loops import verify_kernel
 
 AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
 AVX2 = Target("llvm", vector_bytes=32, registers=16, threads=4)

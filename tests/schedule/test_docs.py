@@ -17,7 +17,7 @@ from tilec.loops import Kernel
 from tilec.passes.schedule import PRIMITIVES, apply
 from tilec.schedule import parse_schedule
 from tilec.text.loops_text import parse_kernel, print_kernel
-from tilec.verify_loops import verify_kernel
+from tilec.verify.loops import verify_kernel
 
 FOLDER = Path(tilec.passes.schedule.__file__).parent
 _PART = re.compile(

@@ -10,12 +10,12 @@ import pytest
 
 from tests.generators.kernels import GENERATORS, assert_same, loop_names
 from tilec.errors import TileError
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.loops import Alloc, Kernel, walk
 from tilec.passes.schedule import PRIMITIVES, apply, apply_one
 from tilec.schedule import Directive, directive, parse_schedule
 from tilec.text.loops_text import parse_kernel
-from tilec.verify_loops import verify_kernel
+from tilec.verify.loops import verify_kernel
 
 
 def buffers(kernel: Kernel) -> list[str]:

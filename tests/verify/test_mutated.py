@@ -12,8 +12,8 @@ from tests.passes.harness import PASSES, golden_files, pass_named, split
 from tilec.errors import TileError
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.text.loops_text import parse_kernel, print_kernel
-from tilec.verify_graph import verify
-from tilec.verify_loops import verify_kernel, verify_program
+from tilec.verify.graph import verify
+from tilec.verify.loops import verify_kernel, verify_program
 
 TOKENS = ["0", "-1", "N", "7", "f32", "i32", "bool", "u8", "weak", "A", "X", "nan", "9" * 22, "(", ")", "[", "]", "1.5"]
 

@@ -17,8 +17,8 @@ from tilec.loops import Program
 from tilec.target import Target
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.text.loops_text import parse_program, print_program
-from tilec.verify_graph import verify
-from tilec.verify_loops import verify_program
+from tilec.verify.graph import verify
+from tilec.verify.loops import verify_program
 
 TARGET = Target("llvm", vector_bytes=32, threads=2)
 SCHEDULED = ("schedule", "place")

@@ -12,7 +12,7 @@ from tilec.expr import Call, Expr, read, reads, walk
 from tilec.graph import Contraction, Graph, Let, Param, Sink, TensorType
 from tilec.monoid import standard
 from tilec.text.graph_text import parse_graph
-from tilec.verify_graph import verify
+from tilec.verify.graph import verify
 
 GOOD = [
     "graph f[N](A: f32[N, 3]) -> (B) { B: f32[N] = sum:f32 [i, j] { [i] <- A[i, j] } where 0 <= i - j < N default z }",

@@ -10,14 +10,14 @@ import pytest
 from tests.generators.kernels import arrays, generate
 from tilec.affine import Affine
 from tilec.errors import TileError
-from tilec.evaluate_loops import evaluate_kernel
+from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Expr, Read, transform
 from tilec.loops import For, Kernel, Stmt, Store, map_exprs, rewrite
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
 from tilec.target import Target
 from tilec.text.loops_text import parse_kernel, parse_program, print_kernel
-from tilec.verify_loops import verify_kernel, verify_program
+from tilec.verify.loops import verify_kernel, verify_program
 
 KERNEL = """
 kernel mm(in A: f32[64, 32], in B: f32[32, 16], out C: f32[64, 16]) {

@@ -25,7 +25,7 @@ def info(as_json: bool = typer.Option(False, "--json", metavar="", help="Report 
 
 def clear(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """Delete everything that is kept."""
-    from tilec.store import open_store, place
+    from tilec.artifacts.store import open_store, place
 
     store = open_store(place())
     count = 0 if store is None else store.clear()
@@ -35,8 +35,8 @@ def clear(as_json: bool = typer.Option(False, "--json", metavar="", help="Report
 
 def verify(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
     """Read everything that is kept and delete what is damaged or not ours; exit code 1 where there was any."""
+    from tilec.artifacts.store import Unusable, open_store, place
     from tilec.errors import error
-    from tilec.store import Unusable, open_store, place
 
     store = open_store(place())
     try:
@@ -50,7 +50,7 @@ def verify(as_json: bool = typer.Option(False, "--json", metavar="", help="Repor
 
 def state() -> dict[str, Any]:
     """The cache as a JSON value; `problem` says why it cannot be used."""
-    from tilec.store import Unusable, open_store, place
+    from tilec.artifacts.store import Unusable, open_store, place
 
     given = place()
     store = open_store(given)

@@ -31,16 +31,16 @@ def command(
 
 def facts() -> dict[str, Any]:
     """Everything but the self-test, as a JSON value."""
-    from tilec import machine
     from tilec.cli.cache import state
     from tilec.configuration import config
     from tilec.errors import TileError
+    from tilec.measure import machine
 
     try:
         processor = machine.processor()
     except TileError as problem:
         processor = {"problem": problem.diagnostics[0].message}
-    drivers = machine.ask("tilec.machine", [], _DRIVERS)
+    drivers = machine.ask("tilec.measure.machine", [], _DRIVERS)
     changed = {s.name: {"value": s.value, "origin": s.origin} for s in config.list() if s.origin != "default"}
     return {
         "versions": machine.versions(),
@@ -53,10 +53,10 @@ def facts() -> dict[str, Any]:
 
 def selftest(device: str) -> dict[str, Any]:
     """Outcomes of the self-test, run in a process of its own; `right` where every program that could run was right."""
-    from tilec import machine
+    from tilec.measure import machine
 
     started = time.perf_counter()
-    answer = machine.ask("tilec.selftest", [device], _PATIENCE)
+    answer = machine.ask("tilec.measure.selftest", [device], _PATIENCE)
     found: dict[str, Any] = {"target": device, "seconds": time.perf_counter() - started}
     value = answer.value if isinstance(answer.value, dict) else {}
     if problem := answer.problem or value.get("error"):

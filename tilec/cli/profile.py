@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from tilec.errors import Span
     from tilec.executable import Executable
-    from tilec.profiling import Part, Profile
+    from tilec.measure.profiling import Part, Profile
 
 Stages = list[tuple[str, float, float]]  # name, start and end in seconds from the start of the compilation
 
@@ -37,8 +37,8 @@ def command(
     from tilec.cli.inputs import inputs_given_by, read_inputs
     from tilec.cli.interrupt import interruptible
     from tilec.files import write_file
-    from tilec.peaks import measure
-    from tilec.profiling import profile
+    from tilec.measure.peaks import measure
+    from tilec.measure.profiling import profile
 
     values = read_inputs(inputs, random, seed)
     with inputs_given_by("-i NAME=FILE.npy, -i NAME=NUMBER or --random NAME:f32[64,64]"):
@@ -189,7 +189,7 @@ def _event(process: int, name: str, start: float, seconds: float, details: dict[
 def picture(found: Profile, name: str) -> str:
     """The roofline picture, for the element type of most operations."""
     from tilec.dtypes import F32, F64
-    from tilec.roofline import Point, roofline
+    from tilec.measure.roofline import Point, roofline
 
     wide = sum(p.cost.flops.get(F64, 0) for p in found.parts)
     dtype = F64 if wide > sum(p.cost.operations for p in found.parts) / 2 else F32

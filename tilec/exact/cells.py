@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tilec.affine import Affine, Size
-from tilec.boxes import Box, integer, range_rows, row_of, span, whole
-from tilec.lattice import kernel
-from tilec.polyhedron import Row, Undecided, find_point, project_exactly, tidy
+from tilec.exact.boxes import Box, integer, range_rows, row_of, span, whole
+from tilec.exact.lattice import kernel
+from tilec.exact.polyhedron import Row, Undecided, find_point, project_exactly, tidy
 
 
 def several_writers(sink: Sequence[Affine], box: Box, needed: Sequence[Affine]) -> bool:

@@ -14,6 +14,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tilec.artifacts.identity import versions
+from tilec.artifacts.image import Image, decode, encode
 from tilec.backend import Array, Built
 from tilec.backends.llvm.backend import LLVMBackend
 from tilec.backends.llvm.layout import Code
@@ -22,8 +24,6 @@ from tilec.errors import Diagnostic, TileError, error
 from tilec.executable import Executable, Interface, no_memory
 from tilec.files import distrust, path_name, read_with_status, write_file
 from tilec.graph import TensorType
-from tilec.identity import versions
-from tilec.image import Image, decode, encode
 from tilec.target import Target
 
 _log = logging.getLogger("tilec")

@@ -1,8 +1,8 @@
 """Floor 3: compiled programs kept on disk between processes, one file for each key.
 
-An entry is sealed (`tilec.seal`) with a random key that only this user can read, and holds its full key. Whatever does
-not verify is deleted and compiled again. Files are written whole (`files.write_whole`), so that any number of processes
-may share a directory and be killed at any time.
+An entry is sealed (`artifacts.seal`) with a random key that only this user can read, and holds its full key. Whatever
+does not verify is deleted and compiled again. Files are written whole (`files.write_whole`), so that any number of
+processes may share a directory and be killed at any time.
 
 The directory must belong to this user and not be writable by others, for its entries are run as machine code. On
 Windows, where permissions are lists, the user's profile is private by default; the seal still refuses what was planted
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from tilec import seal
+from tilec.artifacts import seal
 from tilec.configuration import config
 from tilec.files import TEMPORARY, distrust, read_with_status, write_whole
 

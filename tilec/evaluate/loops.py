@@ -17,9 +17,9 @@ from typing import TypeAlias
 import numpy as np
 
 from tilec.affine import Affine, resolve
-from tilec.evaluate_expr import Mode, evaluate_expr, storage
-from tilec.evaluate_memory import arena_of, fault, numbers, uninitialised, view_of
-from tilec.evaluate_order import rounds
+from tilec.evaluate.expr import Mode, evaluate_expr, storage
+from tilec.evaluate.memory import arena_of, fault, numbers, uninitialised, view_of
+from tilec.evaluate.order import rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.loops import (
     Alloc,

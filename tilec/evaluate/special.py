@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tilec.errors import Span, error
-from tilec.evaluate_expr import Mode, storage
+from tilec.evaluate.expr import Mode, storage
 from tilec.graph import Special, TensorType
 from tilec.numpy_semantics import Array, cast, is_float
 from tilec.specials import axis_of, sizes_of

@@ -1,7 +1,7 @@
 """Floor 5: a hundred small programs, run on a device and compared with the evaluator: is this machine's code right?
 
-`python -m tilec.selftest TARGET` prints the outcome as JSON. `tilec doctor` runs it that way, in a process of its own:
-a driver that hangs or crashes is then a finding, too.
+`python -m tilec.measure.selftest TARGET` prints the outcome as JSON. `tilec doctor` runs it that way, in a process of
+its own: a driver that hangs or crashes is then a finding, too.
 
 The programs are the same in every run. They are made from a seed by a few families, each with sizes that do not fit
 vector registers, and with every kind of element.
@@ -24,7 +24,7 @@ from tilec.configuration import config
 from tilec.devices import backend, resolve_target
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, DType
 from tilec.errors import TileError
-from tilec.evaluate_graph import evaluate
+from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph, TensorType

@@ -19,16 +19,16 @@ from typing import Any
 
 import numpy as np
 
+from tilec.artifacts.identity import fingerprint, versions
+from tilec.artifacts.image import SCHEMA, Image, decode, encode
+from tilec.artifacts.saved import image_of, revive
+from tilec.artifacts.store import Store, open_store, place
 from tilec.backends.llvm.backend import LLVMBackend
 from tilec.errors import Source, TileError
 from tilec.executable import Executable, no_memory
 from tilec.graph import TensorType
-from tilec.identity import fingerprint, versions
-from tilec.image import SCHEMA, Image, decode, encode
 from tilec.options import Options
 from tilec.runtime import argument
-from tilec.saved import image_of, revive
-from tilec.store import Store, open_store, place
 from tilec.target import Target
 
 _log = logging.getLogger("tilec")

@@ -2,7 +2,7 @@
 
 Checked: names in scope, a loop index bound once on a path; extents, ranks, dtypes; homogeneous expressions; integer
 coefficients; modes of parameters; every affine access in bounds at every point where it runs, and the iterations of
-`parallel`, `group`, `item` and `vector` loops independent (`tilec.verify_access` says how far); static extents of
+`parallel`, `group`, `item` and `vector` loops independent (`tilec.verify.access` says how far); static extents of
 vector and unrolled loops; with `scheduled`, constant indices of register buffers. Data-dependent indices are checked
 for type only, the meaning of an Instr and what a view shares with its base not at all. Error: TILE0602.
 """
@@ -34,8 +34,8 @@ from tilec.loops import (
     While,
     accesses,
 )
-from tilec.verify_access import Region, Touch, collision, refute
-from tilec.verify_expr import ExprChecker, check_monoid, fail
+from tilec.verify.access import Region, Touch, collision, refute
+from tilec.verify.expr import ExprChecker, check_monoid, fail
 
 PRIVATE = ("register", "thread")
 _CONCURRENT: tuple[LoopKind, ...] = ("parallel", "group", "item", "vector")

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tilec.affine import Affine, Coef, Size
-from tilec.boxes import Box, bounding_box, integer, number, span, whole
+from tilec.exact.boxes import Box, bounding_box, integer, number, span, whole
+from tilec.exact.lattice import integral_points
 from tilec.expr import reads
 from tilec.graph import Constraint, Contraction
-from tilec.lattice import integral_points
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 from tilec.affine import Affine, Coef, Poly, Size
 from tilec.errors import error
+from tilec.exact.polyhedron import Budget, Row, Undecided, bounds, find_point, interval, tidy
 from tilec.graph import Constraint
-from tilec.polyhedron import Budget, Row, Undecided, bounds, find_point, interval, tidy
 
 Box = dict[str, tuple[int, int]]  # least and largest value
 
@@ -34,7 +34,7 @@ def number(value: Coef) -> int | Fraction:
 def bounding_box(indices: tuple[str, ...], given: Iterable[Constraint]) -> Box | None:
     """Least and largest value of each index over the integer points of integer conditions; None where there is none.
 
-    Exact, unless the system is too large for `tilec.polyhedron`: then a box that holds all points. Raises Unbounded.
+    Exact, unless the system is too large for `exact.polyhedron`: then a box that holds all points. Raises Unbounded.
     """
     ranges: dict[str, list[int | None]] = {i: [None, None] for i in indices}
     joint: list[Constraint] = []

@@ -3,7 +3,7 @@
 A condition says that a rational affine form is an integer in [0, bound). All points lie in a box found by rational
 interval propagation and, where that leaves an index unbounded, from the linear combinations of the forms that give the
 index. The box is enumerated and filtered with exact integer arithmetic. This is on purpose independent of
-`tilec.domain`, which it checks, but for one question: where no box is found, whether the integer points have one.
+`tilec.exact.domain`, which it checks, but for one question: where no box is found, whether the integer points have one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import TypeAlias
 import numpy as np
 
 from tilec.affine import Affine, Poly
-from tilec.boxes import Unbounded
-from tilec.boxes import span as value_range
-from tilec.domain import normalise
 from tilec.errors import Span, error
+from tilec.exact.boxes import Unbounded
+from tilec.exact.boxes import span as value_range
+from tilec.exact.domain import normalise
 from tilec.graph import Constraint
 from tilec.numpy_semantics import Array
 

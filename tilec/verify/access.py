@@ -1,7 +1,7 @@
 """Floor 3: integer reasoning of the Loops verifier: accesses in bounds, parallel iterations disjoint.
 
 A question is first put to interval arithmetic over the box of the enclosing loops, with one enclosing condition at a
-time subtracted; what that cannot decide goes to exact integer search (`tilec.polyhedron`). Where sizes are symbolic or
+time subtracted; what that cannot decide goes to exact integer search (`exact.polyhedron`). Where sizes are symbolic or
 the search gives up, the answer is "not refuted", and the access is accepted: the evaluator checks it again at run time.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tilec.affine import Affine
-from tilec.polyhedron import Row, Undecided, find_point
+from tilec.exact.polyhedron import Row, Undecided, find_point
 
 Box = Mapping[str, int]  # extent of every enclosing loop: 0 <= index < extent
 _MOST_VARIABLES = 12  # of an exact search

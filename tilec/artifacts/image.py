@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from tilec import container
+from tilec.artifacts import container
 from tilec.backend import Array
 from tilec.backends.llvm.layout import Code
 from tilec.dtypes import BY_NAME
@@ -52,7 +52,7 @@ class Image:
     def graph(self) -> Graph:
         """The optimised Graph, with the spans that it had; raises TileError TILE0601, TILE0602."""
         from tilec.text.graph_text import parse_graph
-        from tilec.verify_graph import verify
+        from tilec.verify.graph import verify
 
         graph = parse_graph(self.graph_text)
         verify(graph)

@@ -15,8 +15,8 @@ from math import prod
 
 from tilec.dtypes import BOOL
 from tilec.loops import Branch, Buffer, Copy, HostCall, Kernel, Launch, Program, Repeat, Step, strides_of
-from tilec.verify_expr import fail
-from tilec.verify_kernel import check_buffer, verify_kernel
+from tilec.verify.expr import fail
+from tilec.verify.kernel import check_buffer, verify_kernel
 
 
 def verify_program(program: Program, scheduled: bool = False) -> None:

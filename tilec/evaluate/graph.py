@@ -1,7 +1,7 @@
 """Floor 3: the slow, obvious meaning of Graphs on NumPy arrays: the oracle of all tests.
 
 `typed` rounds every operation to its dtype and wraps integers; `float64`, its twin, holds every float value in
-float64 (`tilec.evaluate_expr`). Sums of floats are taken in lexicographic order of the indices, in the accumulator's
+float64 (`tilec.evaluate.expr`). Sums of floats are taken in lexicographic order of the indices, in the accumulator's
 type.
 """
 
@@ -16,9 +16,9 @@ import numpy as np
 from tilec.affine import Poly, named_size, resolve
 from tilec.dtypes import from_numpy
 from tilec.errors import Span, error
-from tilec.evaluate_contraction import Magnitude, contraction_magnitude, evaluate_contraction
-from tilec.evaluate_expr import Mode, constant, evaluate_call, storage
-from tilec.evaluate_special import HostFunctions, evaluate_special
+from tilec.evaluate.contraction import Magnitude, contraction_magnitude, evaluate_contraction
+from tilec.evaluate.expr import Mode, constant, evaluate_call, storage
+from tilec.evaluate.special import HostFunctions, evaluate_special
 from tilec.expr import Const
 from tilec.graph import (
     Apply,

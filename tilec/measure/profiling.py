@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from tilec.backend import Array, Backend, Built
-from tilec.costs import Cost, cost, number
 from tilec.devices import backend
 from tilec.errors import Span, error
 from tilec.executable import Executable
 from tilec.graph import Graph, Let, operands
 from tilec.loops import Branch, Buffer, Copy, Launch, Program, Repeat, Step
-from tilec.peaks import Peaks
+from tilec.measure.costs import Cost, cost, number
+from tilec.measure.peaks import Peaks
 from tilec.runtime import argument, bind
 from tilec.target import Target
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tilec.affine import Size, resolve
 from tilec.errors import TileError, error
-from tilec.evaluate_expr import Mode, storage
+from tilec.evaluate.expr import Mode, storage
 from tilec.loops import Buffer, Program, strides_of
 from tilec.numpy_semantics import Array
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine, Coef
-from tilec.boxes import injective, integer
-from tilec.domain import box_of, fresh
+from tilec.exact.boxes import injective, integer
+from tilec.exact.domain import box_of, fresh
 from tilec.expr import substitute_indices
 from tilec.graph import Constraint, Contraction, Sink
 

@@ -1,7 +1,7 @@
 """Floor 5: facts about this installation and this machine, for `tilec doctor`.
 
-`python -m tilec.machine` prints what OpenCL drivers say of themselves as JSON: they are asked in a process of its own,
-for a broken one may hang or crash the process that loads it.
+`python -m tilec.measure.machine` prints what OpenCL drivers say of themselves as JSON: they are asked in a process of
+its own, for a broken one may hang or crash the process that loads it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def versions() -> dict[str, str | None]:
     """Versions by name; None for what is not installed."""
     import numpy
 
-    from tilec.identity import versions as compiler
+    from tilec.artifacts.identity import versions as compiler
 
     found: dict[str, str | None] = {"python": platform.python_version(), "system": platform.platform()}
     own = compiler()

@@ -30,7 +30,7 @@ from tilec.graph import (
     subgraphs,
 )
 from tilec.type_graph import infer_let, result_types
-from tilec.verify_expr import ExprChecker, check_const, check_monoid, fail
+from tilec.verify.expr import ExprChecker, check_const, check_monoid, fail
 
 
 def verify(graph: Graph) -> None:

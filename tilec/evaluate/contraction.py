@@ -20,9 +20,9 @@ import numpy as np
 from tilec.affine import Affine, resolve
 from tilec.dtypes import BOOL
 from tilec.errors import Span, error
-from tilec.evaluate_domain import Condition, Points, integers, points, resolve_form
-from tilec.evaluate_expr import Mode, constant, evaluate_expr, storage
-from tilec.evaluate_order import ranks, rounds
+from tilec.evaluate.domain import Condition, Points, integers, points, resolve_form
+from tilec.evaluate.expr import Mode, constant, evaluate_expr, storage
+from tilec.evaluate.order import ranks, rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.graph import Contraction, Sink, TensorType
 from tilec.monoid import STANDARD, Monoid, standard
