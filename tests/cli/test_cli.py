@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,34 @@ def test_a_function_is_chosen_with_an_option(tmp_path: Path, capsys: pytest.Capt
     (tmp_path / "two.tile").write_text("function f(A) -> (B) { B = A; }\nfunction g(A) -> (B) { B = A; }\n")
     assert call(["run", f"{tmp_path}/two.tile", "-i", "A=1"]) == 1
     assert "help: choose one of: f, g, with -f NAME" in capsys.readouterr().err
+
+
+def test_a_number_in_the_place_of_a_vector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "twice.tile").write_text("function twice(A[N]) -> (B) { B = 2 * A; }\n")
+    for arguments in (["run", "-i", "A=4"], ["compile", "--shape", "A=4"]):
+        assert call([*arguments, f"{tmp_path}/twice.tile"]) == 1
+        assert "help: a number has no axes; a vector is an array, or a type such as f32[4]" in capsys.readouterr().err
+
+
+def test_a_misspelt_variable_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILEC_THREDS", "1")
+    assert call(["config"]) == 0
+    assert "no setting: the environment variable TILEC_THREDS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("tilec explain TILE010", "TILE0101"),
+        ("tilec passes fu", "fuse"),
+        ("tilec compile x.tile --emit asm,h", "asm,header"),
+    ],
+)
+def test_completion(words: str, offered: str) -> None:
+    said = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1), "_TILEC_COMPLETE": "complete_bash"}
+    run = [sys.executable, "-c", "from tilec.cli.main import main; main()"]
+    done = subprocess.run(run, env={**os.environ, **said}, capture_output=True, text=True, check=False)
+    assert offered in done.stdout.split()
 
 
 def test_results_of_many_axes_stay_on_a_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

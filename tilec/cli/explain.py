@@ -15,7 +15,7 @@ def codes(start: str) -> list[str]:
     """The codes that begin so, for the shell."""
     from tilec.codes import CODES
 
-    return [code for code in CODES if code.startswith(start.upper())]
+    return [code for code in CODES if code.startswith(start)]
 
 
 def command(

@@ -58,7 +58,7 @@ def _with_option(problem: Diagnostic, option: str) -> Diagnostic:
     if problem.code == "TILE0111" and problem.help is not None:
         return replace(problem, help=f"{problem.help}, with -f NAME")
     if problem.code == "TILE0202" and problem.help is None and "the argument's shape is []" in problem.notes:
-        return replace(problem, help=f"a number has no axes; give an array with {option}")
+        return replace(problem, help="a number has no axes; a vector is an array, or a type such as f32[4]")
     return problem
 
 
