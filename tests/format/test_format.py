@@ -63,7 +63,9 @@ def test_any_white_space_and_comments(share: float) -> None:
 
 def test_the_style_depends_on_the_tokens_alone() -> None:
     random = Random(6)
-    for text in conformance()[:100] or list(SEEDS):
+    plain = [text for text in (conformance() or SEEDS) if "//" not in text and "/*" not in text]
+    assert plain
+    for text in plain[:100]:
         assert format_text(shaken_lines(text, random)) == format_text(text)
 
 
