@@ -9,8 +9,9 @@ Where a derivative is not unique, the choice is: abs and relu at 0 have 0; max a
 to the first; floor, ceil, trunc and round have 0 at their jumps too; pow(x, 0) has 0 with respect to x, pow(0, y) has 0
 with respect to y; mod(x, y) has 1 with respect to x at its jumps. A NaN operand of max or min counts as equal.
 
-What a condition does not choose has cotangent zero, not none: where its derivative is infinite the product is NaN, as
-in `x > 0 ? sqrt(x) : 0` at 0. Choosing the operand first, `sqrt(x > 0 ? x : 1)`, avoids it.
+Zero times an infinite derivative is NaN. What a condition does not choose has cotangent zero, not none, so
+`x > 0 ? sqrt(x) : 0` has a NaN gradient at 0; choosing the operand first, `sqrt(x > 0 ? x : 1)`, avoids it. Forward,
+a cell that no point of a contraction reaches has tangent zero, so the sqrt of such a cell has a NaN tangent.
 
 An operation that is not in the table has no derivative; that is an error where one is asked for. Operations of integers
 have none and need none: nothing flows through an integer.
