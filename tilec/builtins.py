@@ -32,6 +32,7 @@ from tilec.derivatives import GRADIENTS
 from tilec.dtypes import DType
 from tilec.expr import Expr
 from tilec.mathlib import EXPANSIONS
+from tilec.mathlib import threefry as random
 
 Rule = Literal[
     "arithmetic", "order", "compare", "bits", "shift", "float", "rounding", "select", "cast", "bitcast", "raw"
@@ -170,6 +171,7 @@ _BITS = (
     Builtin("bit_not", 1, "bits", meaning.bit_not, expand.bit_not),
     Builtin("bit_left", 2, "shift", meaning.shift_left, expand.shift_left),
     Builtin("bit_right", 2, "shift", meaning.shift_right, expand.shift_right),
+    Builtin("threefry", 2, "bits", random.threefry, random.expand),
 )
 
 _CHOICE = (

@@ -5,7 +5,8 @@
     scatter(updates, idx, like)      zeros of like's shape plus, in order, updates[j] at [idx[j]]; outside is dropped
     sort(x) {axis}                   (values, order: i32), ascending, stable, NaN last
     prng_step(state: u32[3, n]) {shape}   (new state, f32 values in [0, 1)): n Tausworthe generators side by side
-    random_bits(key: u32[2]) {shape}      u32 values of a counter-based generator (Threefry)
+    random_bits(key: u32[2], offset) {shape}    u32 values: element n is the low word of threefry(key, offset + n)
+    random_bits64(key: u32[2], offset) {shape}  u64 values: element n, in row-major order, is threefry(key, offset + n)
     assert(condition) {message}      binds nothing; TILE0405 where an element of the condition is zero
     host_call(...) {function, types} results of a named host function; types: one (dtype, size, size ...) per result
 
@@ -20,7 +21,7 @@ from math import prod
 from typing import TypeAlias
 
 from tilec.affine import Size
-from tilec.dtypes import F32, I32, U32, DType
+from tilec.dtypes import BOOL, F32, I32, U32, U64, DType
 from tilec.errors import Span, error
 from tilec.graph import Special, TensorType
 
@@ -130,10 +131,17 @@ def _prng_step(node: Special, types: Types, span: Span | None) -> Types:
     return state, TensorType(F32, sizes_of(node))
 
 
-def _random_bits(node: Special, types: Types, span: Span | None) -> Types:
-    if types[0].dtype != U32 or types[0].shape != (2,):
-        raise error("TILE0301", "random_bits takes a key of type u32[2]", span)
-    return (TensorType(U32, sizes_of(node)),)
+def _random_bits(dtype: DType) -> Rule:
+    def rule(node: Special, types: Types, span: Span | None) -> Types:
+        key, offset = types
+        if key.dtype != U32 or key.shape != (2,):
+            raise error("TILE0301", f"{node.op} takes a key of type u32[2], not {key.dtype}{_text(key.shape)}", span)
+        if not offset.dtype.is_integer or offset.dtype == BOOL or offset.shape:
+            found = f"{offset.dtype}{_text(offset.shape) if offset.shape else ''}"
+            raise error("TILE0301", f"the offset of {node.op} is a single integer, not {found}", span)
+        return (TensorType(dtype, sizes_of(node)),)
+
+    return rule
 
 
 def _assert(node: Special, types: Types, span: Span | None) -> Types:
@@ -159,7 +167,8 @@ SPECIALS: dict[str, SpecialEntry] = {
         SpecialEntry("scatter", 3, frozenset(), _scatter),
         SpecialEntry("sort", 1, frozenset({"axis"}), _sort),
         SpecialEntry("prng_step", 1, _SHAPE, _prng_step),
-        SpecialEntry("random_bits", 1, _SHAPE, _random_bits),
+        SpecialEntry("random_bits", 2, _SHAPE, _random_bits(U32)),
+        SpecialEntry("random_bits64", 2, _SHAPE, _random_bits(U64)),
         SpecialEntry("assert", 1, frozenset({"message"}), _assert, effect=True),
         SpecialEntry("host_call", None, frozenset({"function", "types"}), _host_call, effect=True),
     )

@@ -1,24 +1,22 @@
-"""Random numbers as loop nests: taus88 generators side by side, and Threefry (see `tilec.evaluate.special`).
+"""Random numbers as loop nests: taus88 generators side by side (see `tilec.evaluate.special`).
 
-Both write their values in row-major order, through a flat view of the result.
+They write their values in row-major order, through a flat view of the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import prod
 
 from tilec.affine import Affine
-from tilec.dtypes import F32, I64, U32
-from tilec.expr import Expr, IndexValue, Var, read
-from tilec.loops import Block, If, Let, Stmt, Store
+from tilec.dtypes import F32, U32
+from tilec.expr import Expr, Var, read
+from tilec.loops import Block, Let, Stmt, Store
 from tilec.rules import call, cast, constant
 
 from .nests import Names, nest
 from .values import Values
 
 _TAUS = ((0xFFFFFFFE, 12, 13, 19), (0xFFFFFFF8, 4, 2, 25), (0xFFFFFFF0, 17, 3, 11))  # mask, left, mix, right
-_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 
 
 def prng_step(state: str, after: str, flat: str, shape: tuple[int, ...], values: Values, names: Names) -> Block:
@@ -49,31 +47,6 @@ def _taus(s: Expr, mask: int, left: int, mix: int, right: int) -> Expr:
     """One component of taus88: ((s & mask) << left) ^ (((s << mix) ^ s) >> right)."""
     kept = _shift("bit_left", call("bit_and", s, constant(mask, U32)), left)
     return call("bit_xor", kept, _shift("bit_right", call("bit_xor", _shift("bit_left", s, mix), s), right))
-
-
-def random_bits(key: str, flat: str, count: int, names: Names) -> Block:
-    """Values 2 b and 2 b + 1 are the two words of Threefry-2x32-20 with counter b."""
-    b = names.fresh("b")
-    scalars = _Scalars(names)
-    words = [scalars.let(read(key, (Affine.constant(k),), U32)) for k in (0, 1)]
-    keys = [*words, scalars.let(call("bit_xor", call("bit_xor", *words), constant(0x1BD11BDA, U32)))]
-    counter = IndexValue(Affine.var(b), I64)
-    x = [call("add", cast(counter, U32), keys[0]), call("add", cast(_shift("bit_right", counter, 32), U32), keys[1])]
-    for step in range(20):
-        x = [scalars.let(e) for e in _round(x, _ROTATIONS[step % 8])]
-        if step % 4 == 3:
-            n = step // 4 + 1
-            x = [call("add", x[0], keys[n % 3]), call("add", call("add", x[1], keys[(n + 1) % 3]), constant(n, U32))]
-    even, odd = (Store(flat, (Affine.of({b: 2}, k),), scalars.let(e)) for k, e in enumerate(x))
-    pairs = (count + 1) // 2
-    second: Stmt = odd if count % 2 == 0 else If((Affine.of({b: -2}, count - 2),), (odd,))
-    return nest([(b, pairs)], (), (*scalars.lets, even, second))
-
-
-def _round(x: list[Expr], turn: int) -> Iterable[Expr]:
-    total = call("add", *x)
-    rotated = call("bit_or", _shift("bit_left", x[1], turn), _shift("bit_right", x[1], 32 - turn))
-    return total, call("bit_xor", rotated, total)
 
 
 def _shift(op: str, value: Expr, count: int) -> Expr:

@@ -17,7 +17,7 @@ from tilec.rules import call, cast, constant
 from tilec.specials import axis_of
 
 from .nests import Names, nest, over
-from .random import prng_step, random_bits
+from .random import prng_step
 from .sorting import sort
 from .values import Scope, Values
 
@@ -36,8 +36,6 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) 
         case Special(op="sort", args=(data,)):
             first, second = let.names
             return sort(data, (first, second), axis_of(let.node, len(values.shape(data))), values, names)
-        case Special(op="random_bits", args=(key,)):
-            return random_bits(key, flat(let.names[0]), prod(values.shape(let.names[0])), names)
         case Special(op="gather", args=(data, where)):
             return _gather(let.names[0], data, where, values, names)
         case Special(op="scatter", args=(updates, where, *_)):
@@ -126,5 +124,3 @@ def _cell(position: int, shape: tuple[int, ...]) -> tuple[Affine, ...]:
         cell.append(Affine.constant(position // step))
         position %= step
     return tuple(cell)
-
-

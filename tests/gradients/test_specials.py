@@ -69,10 +69,10 @@ def test_a_clamped_index_gives_to_the_cell_that_was_read() -> None:
 
 
 def test_random_numbers_are_constants() -> None:
-    text = """graph f(X: f64[2], K: u32[2]) -> (Y) {
-      B = special random_bits(K) {shape = (2)}  R = cast.f64(B)  Y = mul(X, R) }"""
+    text = """graph f(X: f64[2], K: u32[2], o: u64) -> (Y) {
+      B = special random_bits(K, o) {shape = (2)}  R = cast.f64(B)  Y = mul(X, R) }"""
     graph = infer_graph(parse_graph(text))
-    inputs = {"X": np.ones(2), "K": np.array([1, 2], np.uint32)}
+    inputs = {"X": np.ones(2), "K": np.array([1, 2], np.uint32), "o": np.uint64(3)}
     found = evaluate(cleaned(gradient(graph, ["X"])), inputs)["X_grad"]
     assert np.array_equal(found, evaluate(graph, inputs)["Y"])
     with pytest.raises(TileError) as caught:

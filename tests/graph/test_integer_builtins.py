@@ -24,6 +24,21 @@ def shift(a: int, count: int, dtype: DType, left: bool) -> int:
     return a << count if left else a >> count
 
 
+def threefry(key: int, counter: int) -> int:
+    """Threefry-2x32-20 in Python's integers, as the paper writes it."""
+    word = (1 << 32) - 1
+    keys = [key & word, key >> 32 & word]
+    keys.append(keys[0] ^ keys[1] ^ 0x1BD11BDA)
+    x, y = (counter & word) + keys[0] & word, (counter >> 32 & word) + keys[1] & word
+    for step, turn in enumerate((13, 15, 26, 6, 17, 29, 16, 24, 13, 15, 26, 6, 17, 29, 16, 24, 13, 15, 26, 6), 1):
+        x = x + y & word
+        y = (y << turn | y >> 32 - turn) & word ^ x
+        if step % 4 == 0:
+            n = step // 4
+            x, y = x + keys[n % 3] & word, y + keys[(n + 1) % 3] + n & word
+    return y << 32 | x
+
+
 BINARY: dict[str, Callable[[int, int, DType], int]] = {
     "add": lambda a, b, d: a + b,
     "sub": lambda a, b, d: a - b,
@@ -37,6 +52,7 @@ BINARY: dict[str, Callable[[int, int, DType], int]] = {
     "bit_xor": lambda a, b, d: a ^ b,
     "bit_left": lambda a, b, d: shift(a, b, d, True),
     "bit_right": lambda a, b, d: shift(a, b, d, False),
+    "threefry": lambda a, b, d: threefry(a, b) if d != BOOL else threefry(a, b) != 0,
     "cmp_eq": lambda a, b, d: a == b,
     "cmp_ne": lambda a, b, d: a != b,
     "cmp_lt": lambda a, b, d: a < b,

@@ -9,8 +9,8 @@ from tests.graph.programs import graph, run, whole
 from tilec.dtypes import F32, I32, U32
 from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
-from tilec.evaluate.special import threefry
 from tilec.graph import Graph, Let, Param, Special, TensorType
+from tilec.mathlib.threefry import threefry
 from tilec.specials import special_type
 
 
@@ -77,23 +77,29 @@ def test_prng_step() -> None:
     assert code("S: i32[3, 5]", "T, O = special prng_step(S) {shape = (3, 4)}") == "TILE0301"
 
 
-def test_threefry_known_answers() -> None:
-    """The published answers of Random123 for threefry2x32_20."""
-    ones = np.uint32(0xFFFFFFFF)
-    zero = np.zeros(1, np.uint32)
-    for key, counter, wanted in [
-        (0, 0, (0x6B200159, 0x99BA4EFE)),
-        (int(ones), int(ones), (0x1CB996FC, 0xBB002BE7)),
-    ]:
-        x = threefry(np.array([key, key], np.uint32), zero + np.uint32(counter), zero + np.uint32(counter))
-        assert (int(x[0][0]), int(x[1][0])) == wanted
+KNOWN = [  # the published answers of Random123 for threefry2x32_20: key, counter, block; low words first
+    ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+    ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+]
 
 
-def test_random_bits() -> None:
-    body = "O = special random_bits(K) {shape = (3, 5)}"
-    o = run("K: u32[2]", body, K=np.zeros(2, np.uint32))
-    assert o.shape == (3, 5) and o[0, :2].tolist() == [0x6B200159, 0x99BA4EFE]
-    assert not np.array_equal(o, run("K: u32[2]", body, K=np.array([1, 0], np.uint32)))
+@pytest.mark.parametrize("key, counter, block", KNOWN)
+def test_threefry_known_answers(key: tuple[int, int], counter: tuple[int, int], block: tuple[int, int]) -> None:
+    k, c, wanted = (low | high << 32 for low, high in (key, counter, block))
+    assert int(threefry(np.array(k, np.uint64), np.array(c, np.uint64))) == wanted
+    words = np.array(key, np.uint32)
+    for op, dtype in (("random_bits", np.uint32), ("random_bits64", np.uint64)):
+        o = run("K: u32[2], o: u64", f"O = special {op}(K, o) {{shape = (1)}}", K=words, o=np.uint64(c))
+        np.testing.assert_array_equal(o, np.array([wanted]).astype(dtype), strict=True)
+
+
+def test_a_stream_of_random_bits_can_be_cut_anywhere() -> None:
+    key = np.array([7, 9], np.uint32)
+    whole = run("K: u32[2], o: i32", "O = special random_bits(K, o) {shape = (40)}", K=key, o=np.int32(-5))
+    part = run("K: u32[2], o: u8", "O = special random_bits(K, o) {shape = (3, 5)}", K=key, o=np.uint8(11))
+    np.testing.assert_array_equal(part.reshape(-1), whole[16:31])
+    assert len(set(whole.tolist())) == 40
 
 
 def test_assert() -> None:
@@ -122,7 +128,9 @@ def test_wrong_attributes_and_arity() -> None:
         (Special("reshape", ("A", "B"), (("shape", (2,)),)), [x, x], "TILE0106"),
         (Special("reshape", ("A",)), [x], "TILE0602"),
         (Special("reshape", ("A",), (("shape", (-2,)),)), [x], "TILE0211"),
-        (Special("random_bits", ("A",), (("shape", (2,)),)), [TensorType(U32, (3,))], "TILE0301"),
+        (Special("random_bits", ("A", "B"), (("shape", (2,)),)), [TensorType(U32, (3,)), TensorType(I32)], "TILE0301"),
+        (Special("random_bits", ("A", "B"), (("shape", (2,)),)), [TensorType(U32, (2,)), x], "TILE0301"),
+        (Special("random_bits", ("A", "B"), (("shape", (2,)),)), [TensorType(U32, (2,)), TensorType(F32)], "TILE0301"),
     ]:
         with pytest.raises(TileError) as caught:
             special_type(node, types)

@@ -143,7 +143,7 @@ def test_literal_result_is_stored_by_every_call() -> None:
 
 
 def test_constant_parameters_are_folded_into_init() -> None:
-    text = "graph f(A: f32[3, 4], W: f32[4] const \"abc\") -> (R) { M = exp(W)  R = mul(A, M) }"
+    text = 'graph f(A: f32[3, 4], W: f32[4] const "abc") -> (R) { M = exp(W)  R = mul(A, M) }'
     program = compiled(text, fused=False)
     assert program.params == ("A",)
     assert program.constants == (("W", "abc"),)
@@ -167,8 +167,10 @@ def test_random_numbers(shape: str) -> None:
     state = np.random.default_rng(1).integers(128, 1 << 32, (3, 7), np.uint32)
     agree(step, S=state)
     agree(step.replace("(T, V) {", "(V) {", 1), S=state)
-    bits = f"graph f(K: u32[2]) -> (R) {{ B = special random_bits(K) {{shape = ({shape})}} R = bit_not(B) }}"
-    agree(bits, K=np.array([12345, 0xFFFFFFFF], np.uint32))
+    for op in ("random_bits", "random_bits64"):
+        bits = f"graph f(K: u32[2], o: u64) -> (R) {{ B = special {op}(K, o) {{shape = ({shape})}} R = bit_not(B) }}"
+        program = agree(bits, K=np.array([12345, 0xFFFFFFFF], np.uint32), o=np.array(2**64 - 4, np.uint64))
+        assert len(program.kernels) == 1
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -255,7 +257,7 @@ def test_long_chains_of_what_costs_nothing() -> None:
     [
         "L = literal f32 (3.0)  V = special reshape(L) {shape = (1, 1)}  R = add(V, A)",
         "L = literal f32[4] (3.0)  V, W = special sort(L) {axis = 0}  R = add(V, A)",
-        "L = literal u32[2] (7)  V = special random_bits(L) {shape = (4)}  R = cast.f32(V)",
+        "L = literal u32[2] (7)  o = literal u64 (3)  V = special random_bits(L, o) {shape = (4)}  R = cast.f32(V)",
         "L = literal u32[3, 2] (3)  W, V = special prng_step(L) {shape = (4)}  R = add(V, A)",
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 from tilec.errors import Span, error
 from tilec.evaluate.expr import Mode, storage
 from tilec.graph import Special, TensorType
+from tilec.mathlib.threefry import threefry
 from tilec.numpy_semantics import Array, cast, is_float
 from tilec.specials import axis_of, sizes_of
 
@@ -37,8 +38,8 @@ def evaluate_special(
         case "prng_step":
             state, values = prng_step(args[0], sizes_of(node))
             return state, cast(values, storage(types[1].dtype, mode))
-        case "random_bits":
-            return (random_bits(args[0], sizes_of(node)),)
+        case "random_bits" | "random_bits64":
+            return (random_bits(args[0], int(args[1]), sizes_of(node)).astype(types[0].dtype.numpy),)
         case "assert":
             if not np.all(args[0]):
                 raise error("TILE0405", str(node.attribute("message")), span)
@@ -94,34 +95,16 @@ def prng_step(state: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
     return np.stack([s1, s2, s3]), values.reshape(shape)
 
 
-_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+def random_bits(key: Array, offset: int, shape: tuple[int, ...]) -> Array:
+    """Blocks of Threefry (`tilec.mathlib.threefry`) as uint64: of the counters from `offset` on, modulo 2^64.
 
-
-def random_bits(key: Array, shape: tuple[int, ...]) -> Array:
-    """Threefry-2x32-20 (Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3, SC 2011).
-
-    key: uint32[2]. Elements 2 i and 2 i + 1 are the two words of the block with counter i (low word, high word).
+    key: uint32[2], the low word first.
     """
-    count = int(np.prod(shape, dtype=np.int64))
-    counter = np.arange((count + 1) // 2, dtype=np.uint64)
-    low, high = (counter & np.uint64(0xFFFFFFFF)).astype(np.uint32), (counter >> np.uint64(32)).astype(np.uint32)
-    return np.stack(threefry(key, low, high), axis=-1).reshape(-1)[:count].reshape(shape)
-
-
-def threefry(key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
-    """One block of Threefry-2x32-20 per element; all uint32, wrapping."""
+    words = key.astype(np.uint64)
+    first = np.uint64(offset % (1 << 64))
     with np.errstate(over="ignore"):
-        keys = [key[0], key[1], key[0] ^ key[1] ^ np.uint32(0x1BD11BDA)]
-        x0, x1 = x0 + keys[0], x1 + keys[1]
-        for step in range(20):
-            turn = _ROTATIONS[step % 8]
-            x0 = x0 + x1
-            x1 = ((x1 << np.uint32(turn)) | (x1 >> np.uint32(32 - turn))) ^ x0
-            if step % 4 == 3:
-                injection = step // 4 + 1
-                x0 = x0 + keys[injection % 3]
-                x1 = x1 + keys[(injection + 1) % 3] + np.uint32(injection)
-    return x0, x1
+        counter = first + np.arange(np.prod(shape, dtype=np.int64), dtype=np.uint64)
+    return threefry(words[0] | (words[1] << np.uint64(32)), counter).reshape(shape)
 
 
 def _host_call(

@@ -56,6 +56,8 @@ WHOLE: Mapping[str, tuple[int, int]] = {
     "prng_step": (1, MANY),
     "prng_state": (1, 1),
     "prng_value": (1, 1),
+    "random_bits": (2, MANY),
+    "random_bits64": (2, MANY),
     "builtin_softmax": (1, 3),
     "builtin_logsoftmax": (1, 3),
     "builtin_binary_crossentropy": (2, 3),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 from tilec.affine import Affine
-from tilec.dtypes import I32, I64
+from tilec.dtypes import I32, I64, U64
 from tilec.errors import error
 from tilec.expr import IndexValue
 from tilec.frontends.tile import library
@@ -100,6 +100,16 @@ def _prng_part(position: int) -> Handler:
     return part
 
 
+def _random_bits(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+    """random_bits(key: u32[2], offset, d0, ...): uint32; random_bits64: uint64."""
+    key, offset = (b.tensor(a, e.span) for a, e in zip(args[:2], at.args[:2]))
+    shape = tuple(b.integer(a, e.span, "a size") for a, e in zip(args[2:], at.args[2:]))
+    check_type(TensorType(U64, shape), at.span)
+    node = Special(at.function.text, (key.name, offset.name), (("shape", shape),))
+    (type,) = special_type(node, [strong(key.type), strong(offset.type)], at.span)
+    return b.emit(node, type, at.span, name)
+
+
 def check_assertion(b: Builder, value: Value, at: Call) -> Value:
     """assert_*(condition): TILE0405 where a compile-time condition does not hold, TILE0510 where it is not one."""
     if b.constant(value, at.args[0].span, "an asserted condition"):
@@ -126,6 +136,8 @@ SPECIALS: Mapping[str, Handler] = {
     "prng_step": _prng_step,
     "prng_state": _prng_part(0),
     "prng_value": _prng_part(1),
+    "random_bits": _random_bits,
+    "random_bits64": _random_bits,
     "builtin_softmax": library.softmax,
     "builtin_logsoftmax": library.logsoftmax,
     "builtin_binary_crossentropy": library.binary_crossentropy,
