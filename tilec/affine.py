@@ -104,8 +104,8 @@ class Affine:
         """Normalises: like terms added, zeros dropped, sorted."""
         total: dict[str, Coef] = {}
         for name, c in terms.items() if isinstance(terms, Mapping) else terms:
-            total[name] = _simplest_coef(total.get(name, 0) + c)
-        return Affine(tuple(sorted((n, c) for n, c in total.items() if c != 0)), _simplest_coef(const))
+            total[name] = total[name] + c if name in total else c
+        return Affine(tuple(sorted((n, _simplest_coef(c)) for n, c in total.items() if c != 0)), _simplest_coef(const))
 
     @staticmethod
     def var(name: str) -> Affine:
@@ -169,14 +169,18 @@ class Affine:
         """Replaces variables by affine forms or constants, all at once."""
         if not any(n in values for n, _ in self.terms):
             return self
-        result = Affine.constant(self.const)
+        terms: list[tuple[str, Coef]] = []
+        const = self.const
         for name, c in self.terms:
             value = values.get(name)
             if value is None:
-                result = result + Affine(((name, c),))
+                terms.append((name, c))
+            elif isinstance(value, Affine):
+                terms += [(n, d * c) for n, d in value.terms]
+                const = const + value.const * c
             else:
-                result = result + (value * c if isinstance(value, Affine) else Affine.constant(value * c))
-        return result
+                const = const + value * c
+        return Affine.of(terms, const)
 
     def rename(self, names: Mapping[str, str]) -> Affine:
         return Affine.of([(names.get(n, n), c) for n, c in self.terms], self.const)
@@ -204,7 +208,7 @@ def resolve(value: Coef, sizes: Mapping[str, int]) -> int | Fraction:
 
 
 def _simplest_coef(value: Coef) -> Coef:
-    return value if isinstance(value, Poly) else simplest(value)
+    return simplest(value) if isinstance(value, Fraction) else value
 
 
 def _term_text(name: str, c: Coef) -> str:

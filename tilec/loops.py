@@ -253,20 +253,35 @@ def map_launches(steps: tuple[Step, ...], change: Callable[[Launch], Launch]) ->
     return tuple(map(visit, steps))
 
 
+_NESTS = (For, If, While)
+
+
 def children(stmt: Stmt) -> Block:
     """The statements directly inside one statement."""
-    return stmt.body if isinstance(stmt, For | If | While) else ()
+    return stmt.body if isinstance(stmt, _NESTS) else ()
 
 
 def with_children(stmt: Stmt, body: Block) -> Stmt:
-    return replace(stmt, body=body) if isinstance(stmt, For | If | While) else stmt
+    """The statement around another block; one that holds none stays."""
+    match stmt:
+        case For(index, extent, kind, _, depth):
+            return For(index, extent, kind, body, depth)
+        case If(conditions):
+            return If(conditions, body)
+        case While(condition):
+            return While(condition, body)
+        case _:
+            return stmt
 
 
 def walk(block: Block) -> Iterator[Stmt]:
     """Every statement, parents first, in program order."""
-    for stmt in block:
+    stack = list(reversed(block))  # one generator per level would make each statement pass through all above it
+    while stack:
+        stmt = stack.pop()
         yield stmt
-        yield from walk(children(stmt))
+        if inner := children(stmt):
+            stack.extend(reversed(inner))
 
 
 def rewrite(block: Block, change: Callable[[Stmt], Block]) -> Block:
@@ -275,7 +290,7 @@ def rewrite(block: Block, change: Callable[[Stmt], Block]) -> Block:
     same = True
     for stmt in block:
         old = children(stmt)
-        new = rewrite(old, change)
+        new = rewrite(old, change) if old else old
         rebuilt = stmt if new is old else with_children(stmt, new)
         replacement = change(rebuilt)
         same = same and len(replacement) == 1 and replacement[0] is stmt

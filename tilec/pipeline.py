@@ -17,8 +17,7 @@ from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.options import Options, Watcher, ignore
 from tilec.passes import bounds, cse, dce, fold, fuse, infer, inline, lower, place, share, simplify
-from tilec.passes.schedule import apply
-from tilec.passes.schedule.default import default_schedule
+from tilec.passes.schedule.default import scheduled
 from tilec.target import Target
 
 # The reason beside each constraint on the order:
@@ -61,7 +60,7 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
 
 def schedule(program: Program, target: Target) -> Program:
     """Applies the default schedule to every kernel."""
-    return replace(program, kernels=tuple(apply(k, default_schedule(k, target)) for k in program.kernels))
+    return replace(program, kernels=tuple(scheduled(k, target) for k in program.kernels))
 
 
 def passes_by_name() -> Mapping[str, Callable[[Graph], Graph]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import check_one_name, malformed
@@ -45,12 +46,15 @@ def apply(kernel: Kernel, schedule: Schedule) -> Kernel:
     return kernel
 
 
+_signature = cache(inspect.signature)
+
+
 def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
     """Applies one directive; the arguments' number and types are checked against the primitive's signature."""
     primitive = PRIMITIVES.get(directive.name)
     if primitive is None:
         raise malformed(f"there is no schedule primitive '{directive.name}'")
-    signature = inspect.signature(primitive)
+    signature = _signature(primitive)
     try:
         bound = signature.bind(kernel, *directive.args)
     except TypeError as mismatch:

@@ -7,7 +7,7 @@ forms), joined by the injectivity of a mixed-radix form, which settles tiled ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tilec.affine import Affine, Coef, Size
@@ -63,15 +63,12 @@ def names(kernel: Kernel) -> set[str]:
     """Every name of a loop, buffer or scalar."""
     found = {p.buffer.name for p in kernel.params}
     for stmt in walk(kernel.body):
-        match stmt:
-            case For():
-                found.add(stmt.index)
-            case Alloc():
-                found.add(stmt.buffer.name)
-            case Let():
-                found.add(stmt.name)
-            case _:
-                pass
+        if isinstance(stmt, For):
+            found.add(stmt.index)
+        elif isinstance(stmt, Alloc):
+            found.add(stmt.buffer.name)
+        elif isinstance(stmt, Let):
+            found.add(stmt.name)
     return found
 
 
@@ -131,11 +128,11 @@ class Scope:
     def enter(self, stmt: Stmt) -> Scope:
         match stmt:
             case For():
-                return replace(self, loops=(*self.loops, stmt))
+                return Scope((*self.loops, stmt), self.certain, self.buffers)
             case If() | While():
-                return replace(self, certain=False)
+                return Scope(self.loops, False, self.buffers)
             case Alloc():
-                return replace(self, buffers=(*self.buffers, stmt.buffer))
+                return Scope(self.loops, self.certain, (*self.buffers, stmt.buffer))
             case _:
                 return self
 
@@ -147,15 +144,19 @@ class Scope:
         return {loop.index: static(loop.extent) for loop in self.loops}
 
 
-def rewrite_loops(kernel: Kernel, name: str, change: Callable[[For, Scope], Block]) -> Kernel:
-    """Replaces every loop called `name`; raises TILE0603 where there is none. Identity-preserving."""
+def rewrite_loops(kernel: Kernel, names: str | Sequence[str], change: Callable[[For, Scope], Block]) -> Kernel:
+    """Replaces every loop of that name, or the outermost of each nest of loops of these names.
+
+    Raises TILE0603 where there is none. Identity-preserving.
+    """
+    wanted = {names} if isinstance(names, str) else set(names)
     found = 0
 
     def block(stmts: Block, scope: Scope) -> Block:
         nonlocal found
         result: list[Stmt] = []
         for stmt in stmts:
-            if isinstance(stmt, For) and stmt.index == name:
+            if isinstance(stmt, For) and stmt.index in wanted:
                 found += 1
                 result.extend(change(stmt, scope))
             else:
@@ -167,7 +168,7 @@ def rewrite_loops(kernel: Kernel, name: str, change: Callable[[For, Scope], Bloc
 
     body = block(kernel.body, Scope(buffers=tuple(p.buffer for p in kernel.params)))
     if not found:
-        raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
+        raise malformed(f"there is no loop '{', '.join(wanted)}' in kernel '{kernel.name}'")
     return kernel if body is kernel.body else replace(kernel, body=body)
 
 
@@ -281,27 +282,33 @@ class Use:
 
 def uses(block: Block, ranges: Mapping[str, int] | None = None, *, private: bool = False) -> list[Use]:
     """Every access in a block to a buffer that is not allocated inside it (or also to those, with `private`)."""
-    own = {s.buffer.name for s in walk(block) if isinstance(s, Alloc) and not private}
-    return [u for u in _uses(block, dict(ranges or {}), True) if u.buffer not in own]
+    found: list[Use] = []
+    own: set[str] = set()
+    _collect_uses(block, dict(ranges or {}), True, found, own)
+    return found if private else [u for u in found if u.buffer not in own]
 
 
-def _uses(block: Block, ranges: dict[str, int], certain: bool) -> Iterator[Use]:
+def _collect_uses(block: Block, ranges: dict[str, int], certain: bool, found: list[Use], own: set[str]) -> None:
+    """Adds the accesses of a block to `found`, in order, and the names that it allocates to `own`."""
     for stmt in block:
-        for access in accesses(stmt):
-            yield Use(access.tensor, access.indices, None, ranges, certain)
+        found += [Use(a.tensor, a.indices, None, ranges, certain) for a in accesses(stmt)]
         match stmt:
             case Store():
-                yield Use(stmt.buffer, stmt.indices, stmt, ranges, certain)
+                found.append(Use(stmt.buffer, stmt.indices, stmt, ranges, certain))
             case For():
                 extent = static(stmt.extent)
-                yield from _uses(stmt.body, {**ranges, stmt.index: extent}, certain and extent > 0)
+                inner = {**ranges, stmt.index: extent}
+                _collect_uses(stmt.body, inner, certain and extent > 0, found, own)
             case If() | While():
-                yield from _uses(stmt.body, ranges, False)
-            case Alloc() if stmt.buffer.base is not None:
-                yield Use(stmt.buffer.base, None, Store(stmt.buffer.base, (), VIEW), ranges, certain)
+                _collect_uses(stmt.body, ranges, False, found, own)
+            case Alloc():
+                own.add(stmt.buffer.name)
+                if (base := stmt.buffer.base) is not None:
+                    found.append(Use(base, None, Store(base, (), VIEW), ranges, certain))
             case Instr():
-                for window in stmt.operands:
-                    yield Use(window.buffer, None, Store(window.buffer, (), _ANY), ranges, certain)
+                found += [
+                    Use(w.buffer, None, Store(w.buffer, (), _ANY), ranges, certain) for w in stmt.operands
+                ]
             case _:
                 pass
 

@@ -19,6 +19,15 @@ from tilec.target import Target
 
 def default_schedule(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Schedule:
     """Directives that make the kernel fast on `target`; applying them never fails. Deterministic."""
+    return tuple(_plan(kernel, target, limits).directives)
+
+
+def scheduled(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Kernel:
+    """The kernel after its default schedule: making the schedule has applied it already."""
+    return _plan(kernel, target, limits).kernel
+
+
+def _plan(kernel: Kernel, target: Target, limits: Limits) -> Plan:
     plan = Plan(kernel, limits)
     try:
         _merge_loops(plan)
@@ -27,7 +36,7 @@ def default_schedule(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -
             _schedule_nest(plan, nest, target)
     except TileError:  # symbolic sizes: what was planned so far applies
         pass
-    return tuple(plan.directives)
+    return plan
 
 
 def _merge_loops(plan: Plan) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tilec.affine import Affine
-from tilec.loops import Block, For, If, Kernel
-from tilec.passes.schedule.analysis import Scope, carried, loops_named, malformed, refuse, rewrite_loops, static, uses
+from tilec.loops import Block, For, If, Kernel, walk
+from tilec.passes.schedule.analysis import carried, malformed, refuse, rewrite_loops, static, uses
 
 
 def reorder(kernel: Kernel, *loops: str) -> Kernel:
@@ -29,17 +29,15 @@ def reorder(kernel: Kernel, *loops: str) -> Kernel:
     """
     if len(set(loops)) != len(loops) or not loops:
         raise malformed("reorder: loops must be named once each")
+    present = {s.index for s in walk(kernel.body) if isinstance(s, For)}
     for name in loops:
-        if not loops_named(kernel.body, name):
+        if name not in present:
             raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
-    for first in loops:
-        kernel = rewrite_loops(kernel, first, lambda found, scope: _permuted(found, scope, loops))
-    return kernel
+    return rewrite_loops(kernel, loops, lambda found, scope: _permuted(found, loops))
 
 
-def _permuted(top: For, scope: Scope, order: tuple[str, ...]) -> Block:
-    if any(loop.index in order for loop in scope.loops):
-        return (top,)  # not the outermost of the named loops
+def _permuted(top: For, order: tuple[str, ...]) -> Block:
+    """The nest from the outermost of the named loops on."""
     chain, conditions, body = _perfect_nest(top, order)
     slots = [i for i, loop in enumerate(chain) if loop.index in order]
     by_name = {loop.index: loop for loop in chain}

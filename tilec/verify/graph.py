@@ -38,16 +38,19 @@ def verify(graph: Graph) -> None:
     _signature(graph)
     sizes = frozenset(graph.sizes)
     typed = is_typed(graph)
-    known: dict[str, TensorType | None] = {p.name: p.type for p in graph.params}
+    types = {p.name: p.type for p in graph.params}  # of the names in sight, where they are known
+    known: dict[str, TensorType | None] = dict(types)
     for let in graph.lets:
         try:
-            _let(let, known, sizes, typed)
+            _let(let, known, sizes)
+            if typed:
+                _types_agree(let, types)
         except TileError as e:
             first = e.diagnostics[0]
             message = f"graph '{graph.name}', let {', '.join(let.names) or '()'}: {first.message}"
             raise error("TILE0602", message, let.span or first.span, notes=first.notes) from None
-        types = let.types or (None,) * len(let.names)
-        known.update(zip(let.names, types))
+        types.update(zip(let.names, let.types))
+        known.update(zip(let.names, let.types or (None,) * len(let.names)))
     for name in graph.results:
         if name not in known:
             fail(f"graph '{graph.name}': result '{name}' is not defined")
@@ -96,7 +99,7 @@ def _aliases(graph: Graph, types: dict[str, TensorType | None]) -> None:
             fail(f"graph '{graph.name}': '{twice}' is aliased twice")
 
 
-def _let(let: Let, known: dict[str, TensorType | None], sizes: frozenset[str], typed: bool) -> None:
+def _let(let: Let, known: dict[str, TensorType | None], sizes: frozenset[str]) -> None:
     for name in operands(let.node):
         if name not in known:
             fail(f"'{name}' is not defined before its use")
@@ -108,8 +111,6 @@ def _let(let: Let, known: dict[str, TensorType | None], sizes: frozenset[str], t
     for graph in subgraphs(let.node):
         verify(graph)
     _node(let, let.node, known, sizes)
-    if typed:
-        _types_agree(let, {n: t for n, t in known.items() if t is not None})
 
 
 def _types_agree(let: Let, types: dict[str, TensorType]) -> None:
