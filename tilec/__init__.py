@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tilec.configuration import config
     from tilec.errors import Diagnostic, TileError
     from tilec.executable import Executable
+    from tilec.gradient_check import GradientCheck, check_grad
+    from tilec.gradients import grad, hvp, jvp, value_and_grad
     from tilec.graph import TensorType
     from tilec.operation import op
     from tilec.target import Target
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 _HOMES = {
+    "check_grad": "tilec.gradient_check",
     "compile": "tilec.api",
     "config": "tilec.configuration",
+    "grad": "tilec.gradients",
+    "hvp": "tilec.gradients",
+    "jvp": "tilec.gradients",
     "load": "tilec.artifacts.saved",
     "op": "tilec.operation",
     "parse": "tilec.api",
     "run": "tilec.api",
+    "value_and_grad": "tilec.gradients",
     "Diagnostic": "tilec.errors",
     "TileError": "tilec.errors",
     "Executable": "tilec.executable",
+    "GradientCheck": "tilec.gradient_check",
     "TensorType": "tilec.graph",
     "Target": "tilec.target",
 }
@@ -42,16 +50,22 @@ _HOMES = {
 __all__ = [
     "Diagnostic",
     "Executable",
+    "GradientCheck",
     "Target",
     "TensorType",
     "TileError",
     "__version__",
+    "check_grad",
     "compile",
     "config",
+    "grad",
+    "hvp",
+    "jvp",
     "load",
     "op",
     "parse",
     "run",
+    "value_and_grad",
 ]
 
 

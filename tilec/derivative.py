@@ -1,0 +1,131 @@
+"""Floor 5: derivatives of programs as functions: what is differentiated, and its derivative for each signature."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tilec.api import ProgramLike, compile_for, parse_text, signature_entry, source_of
+from tilec.errors import Source, error
+from tilec.executable import Executable
+from tilec.frontends.tile.syntax import Program as TileProgram
+from tilec.graph import Graph, TensorType
+from tilec.options import Options
+from tilec.passes import cse, dce, fold, infer, inline, simplify
+from tilec.runtime import as_array, bind
+from tilec.target import Target
+
+Entry: TypeAlias = TensorType | int | float
+Variables: TypeAlias = str | Sequence[str] | None
+
+_CLEANERS = (inline.run, simplify.run, fold.run, simplify.run, cse.run, dce.run)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A function of a program: what is differentiated."""
+
+    program: TileProgram | Graph
+    function: str | None
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        if isinstance(self.program, Graph):
+            return tuple(p.name for p in self.program.params)
+        from tilec.frontends.tile.names import choose
+
+        return tuple(i.name.text for i in choose(self.program, self.function).inputs)
+
+    def graph(self, signature: Mapping[str, Entry]) -> tuple[Graph, frozenset[str]]:
+        """The typed Graph for these inputs, and the numbers that became constants of it; raises TileError."""
+        if isinstance(self.program, Graph):
+            return infer.run(self.program), frozenset()
+        from tilec.frontends.tile.elaborate import elaborate
+
+        found = elaborate(self.program, self.function, signature)
+        return found.graph, found.constants
+
+
+def subject(program: ProgramLike, function: str | None) -> Subject:
+    """A program in any form, read; raises TileError."""
+    if isinstance(program, str | Path | Source):
+        source = source_of(program)
+        program = parse_text(source.text, source.name)
+    if not isinstance(program, TileProgram | Graph):
+        kind = type(program).__name__
+        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not a {kind}")
+    return Subject(program, function)
+
+
+def listed(wrt: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or names, as a tuple."""
+    return (wrt,) if isinstance(wrt, str) else tuple(wrt)
+
+
+def variables(graph: Graph, wrt: Variables) -> tuple[str, ...]:
+    """The parameters to differentiate by: those asked for, or all floats."""
+    return tuple(p.name for p in graph.params if p.type.dtype.is_float) if wrt is None else listed(wrt)
+
+
+def simplest(graph: Graph) -> Graph:
+    """A derivative's Graph without what differentiation wrote down and nothing needs."""
+    for clean in _CLEANERS:
+        graph = clean(graph)
+    return graph
+
+
+@dataclass(slots=True)
+class Derivative:
+    """What `grad`, `value_and_grad`, `jvp` and `hvp` return. Call it with arrays, by position or name.
+
+    A signature is compiled once; numbers that reach a size or an index once per value. Safe to call from any threads.
+    """
+
+    _subject: Subject
+    _names: tuple[str, ...]
+    _transform: Callable[[Graph], Graph]
+    _arrange: Callable[[Executable, Sequence[Any]], Any]
+    _target: str | Target
+    _options: Options
+    _known: dict[Any, list[tuple[dict[str, Any], Executable]]] = field(default_factory=dict)
+    _gate: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Computes the derivative; raises TileError."""
+        values = [_readable(n, v) for n, v in zip(self._names, bind(self._names, args, kwargs), strict=True)]
+        found = self._compiled(dict(zip(self._names, values)))
+        return self._arrange(found, found.run_values(values))
+
+    def compile(self, /, **shapes_or_examples: Any) -> Executable:
+        """The Executable for these inputs, given as to `tilec.compile`."""
+        return self._compiled(dict(zip(self._names, bind(self._names, (), shapes_or_examples), strict=True)))
+
+    def graph(self, /, **shapes_or_examples: Any) -> Graph:
+        """The derivative's Graph for these inputs, given as to `tilec.compile`."""
+        return self._derived({n: signature_entry(n, v) for n, v in shapes_or_examples.items()})[0]
+
+    def _derived(self, signature: Mapping[str, Entry]) -> tuple[Graph, frozenset[str]]:
+        """The derivative's Graph, and the numbers that became constants of it."""
+        graph, constants = self._subject.graph(signature)
+        return simplest(self._transform(graph)), constants
+
+    def _compiled(self, arguments: Mapping[str, Any]) -> Executable:
+        signature = {n: signature_entry(n, v) for n, v in arguments.items()}
+        key = tuple(v if isinstance(v, TensorType) else type(v) for v in signature.values())
+        with self._gate:
+            for fixed, executable in self._known.get(key, ()):
+                if all(signature[n] == v for n, v in fixed.items()):
+                    return executable
+            own = self._subject.names()
+            graph, constants = self._derived({n: v for n, v in signature.items() if n in own})
+            given = {n: v for n, v in arguments.items() if n not in constants and not isinstance(v, int | float)}
+            executable = compile_for(graph, self._target, None, given, None, self._options)
+            self._known.setdefault(key, []).append(({n: signature[n] for n in constants}, executable))
+            return executable
+
+
+def _readable(name: str, value: Any) -> Any:
+    return value if isinstance(value, bool | int | float) else as_array(name, value)
