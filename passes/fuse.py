@@ -4,7 +4,8 @@
 tensors cell by cell. First each of them is inlined where that repeats no work worth speaking of: it is cheap, or every
 element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
 of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
-or before, so no order can be circular, and the whole is linear in the size of the Graph.
+or before, so no order can be circular, and the whole is linear in the size of the Graph. Sub-Graphs are fused by
+themselves: nothing joins or is inlined across their borders.
 
 Before:
     graph f(A: f32[2, 3], b: f32[2]) -> (R) {
@@ -19,15 +20,15 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
 from tilec.exact.boxes import integer
 from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, Read, walk
-from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands
-from tilec.partition import Partition
+from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
+from tilec.partition import Partition, labelled
 
 CHEAP = 2  # cost up to which work may be repeated
 EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
@@ -50,7 +51,7 @@ class Options:
 
 def run(graph: Graph, options: Options = Options()) -> Partition:
     """The partition of an inferred, bounded Graph."""
-    return _Fuser(graph).run() if options.enabled else trivial(graph)
+    return _Fuser(graph, options).run() if options.enabled else trivial(graph)
 
 
 def trivial(graph: Graph) -> Partition:
@@ -58,8 +59,14 @@ def trivial(graph: Graph) -> Partition:
     in_memory = {n for let in graph.lets if not isinstance(let.node, Apply | Contraction) for n in operands(let.node)}
     in_memory.update(graph.results)
     inlined = {let.names[0] for let in graph.lets if _is_scalar(let) and let.names[0] not in in_memory}
-    groups = tuple(let.names[:1] for let in graph.lets if let.names and let.names[0] not in inlined)
-    return Partition(groups, tuple(sorted(inlined)))
+    groups = tuple((name,) for name in labelled(graph) if name not in inlined)
+    return Partition(groups, tuple(sorted(inlined)), inside(graph, trivial))
+
+
+def inside(graph: Graph, fuse: Callable[[Graph], Partition]) -> tuple[tuple[str, tuple[Partition, ...]], ...]:
+    """Partitions of all sub-Graphs, by the labels of their Lets."""
+    found = ((name, tuple(map(fuse, subgraphs(let.node)))) for name, let in labelled(graph).items())
+    return tuple((name, parts) for name, parts in found if parts)
 
 
 def _is_scalar(let: Let) -> bool:
@@ -87,8 +94,9 @@ class _Pointwise:
 
 
 class _Fuser:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, options: Options) -> None:
         self._graph = graph
+        self._options = options
         self._results = frozenset(graph.results)
         self._shapes = {n: tuple(map(integer, t.shape)) for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
@@ -101,14 +109,17 @@ class _Fuser:
         self._group_of: dict[str, int] = {p.name: 0 for p in graph.params}
 
     def run(self) -> Partition:
-        for let in self._graph.lets:
+        for name, let in labelled(self._graph).items():
             if let.names:
                 self._place(let)
+            else:
+                self._groups.append(_Group(None, [name]))
         groups: list[tuple[str, ...]] = []
         for group in self._groups:
             groups += [tuple(group.lets)] if group is not self._first else [(n,) for n in group.lets]
             groups += [(n,) for n in group.views]
-        return Partition(tuple(groups), tuple(sorted(self._inlined)))
+        parts = inside(self._graph, lambda g: run(g, self._options))
+        return Partition(tuple(groups), tuple(sorted(self._inlined)), parts)
 
     # --- what is read -------------------------------------------------------------------------------------------------
 

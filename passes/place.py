@@ -52,17 +52,13 @@ from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.loops import (
     Alloc,
-    Branch,
     Buffer,
-    Copy,
-    HostCall,
     Kernel,
     KernelParam,
     Launch,
     Program,
-    Repeat,
-    Step,
     map_launches,
+    touched,
 )
 from tilec.verify.program import root
 
@@ -145,7 +141,7 @@ def lifetimes(program: Program) -> list[Life]:
             name = root(buffers[name], buffers).name
             first.setdefault(name, moment)
             last[name] = moment
-    kept = {root(buffers[n], buffers).name for step in program.init for n in _touched(step)}
+    kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}
     return [
         Life(b.name, size_of(b), 0 if b.name in kept else first[b.name], end if b.name in kept else last[b.name])
         for b in program.buffers
@@ -155,28 +151,9 @@ def lifetimes(program: Program) -> list[Life]:
 
 def _moments(program: Program) -> Iterator[tuple[int, list[str]]]:
     for step in program.init:
-        yield 0, list(_touched(step))
+        yield 0, list(touched(step))
     for moment, step in enumerate(program.steps, 1):
-        yield moment, list(_touched(step))
-
-
-def _touched(step: Step) -> Iterator[str]:
-    """Buffers of one step; what the steps inside a loop or branch touch lives all through it."""
-    match step:
-        case Launch():
-            yield from step.args
-        case Copy():
-            yield from (step.source, step.target)
-        case HostCall():
-            yield from (*step.inputs, *step.outputs)
-        case Repeat():
-            yield step.condition
-            for inner in (*step.test, *step.steps):
-                yield from _touched(inner)
-        case Branch():
-            yield step.condition
-            for inner in (*step.then, *step.orelse):
-                yield from _touched(inner)
+        yield moment, list(touched(step))  # what the steps inside a loop or branch touch lives all through it
 
 
 def size_of(buffer: Buffer) -> int:

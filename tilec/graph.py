@@ -136,7 +136,9 @@ class While:
 class Scan:
     """`body(carried, slices, captures) -> (carried, outputs)` for each slice of `inputs` along axis 0.
 
-    Binds the final carried values, then the outputs stacked along a new axis 0. `length` counts the steps.
+    Binds the final carried values, then the outputs stacked along a new axis 0. `length` counts the steps. With
+    `count`, an i64 of rank 0, only the first `count` of them run (none below 0, all above `length`): the outputs of the
+    others are 0.
     """
 
     body: Graph
@@ -145,6 +147,7 @@ class Scan:
     captures: tuple[str, ...]
     length: Size
     reverse: bool = False
+    count: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,8 @@ def _operands(node: Node) -> Iterator[str]:
             yield from node.init
             yield from node.inputs
             yield from node.captures
+            if node.count is not None:
+                yield node.count
         case Literal():
             return
 

@@ -1,7 +1,8 @@
 """Floor 2: the Loops IR: scheduled loop nests over buffers, and programs made of them.
 
     Program ::= name, buffers, kernels, init steps, steps
-    Step    ::= Launch(kernel, args) | Copy | HostCall | Repeat(condition, steps) | Branch(condition, steps, steps)
+    Step    ::= Launch(kernel, args) | Copy | HostCall
+              | Iterate(index, extent, steps) | Repeat(condition, steps) | Branch(condition, steps, steps)
     Kernel  ::= name, params, body                      params are buffers, each read, written or both
     Stmt    ::= For(index, extent, kind, body)          index runs over 0 .. extent-1
               | If(conditions, body)                    all affine forms >= 0
@@ -26,7 +27,7 @@ Kernel parameters do not alias one another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -48,7 +49,8 @@ class Buffer:
 
     space: `param` (the caller's), `heap` (the call's arena), `thread` (private to a thread), `local` (shared by an
     OpenCL work-group), `register`. `strides` in elements, None for row-major. A view has a `base` buffer and an
-    `offset` in elements into it; its data are the base's.
+    `offset` in elements into it; its data are the base's. A view of a program `moves`: it starts `stride` elements
+    later with every step of each (index of an Iterate, stride), and means nothing outside of these.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Buffer:
     strides: tuple[Size, ...] | None = None
     base: str | None = None
     offset: Size = 0
+    moves: tuple[tuple[str, Size], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,20 @@ class HostCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Iterate:
+    """Runs `steps` with `index` counting from 0 to extent - 1, or down to 0 with `reverse`.
+
+    `count`, a rank-0 i64 buffer, gives the extent at run time: itself, but not below 0 nor above `extent`.
+    """
+
+    index: str
+    extent: Size
+    steps: tuple[Step, ...]
+    reverse: bool = False
+    count: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """Runs `test`, then `steps` as long as the rank-0 bool buffer `condition` holds."""
 
@@ -190,7 +207,7 @@ class Branch:
     orelse: tuple[Step, ...] = ()
 
 
-Step: TypeAlias = Launch | Copy | HostCall | Repeat | Branch
+Step: TypeAlias = Launch | Copy | HostCall | Iterate | Repeat | Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,17 +257,61 @@ def map_launches(steps: tuple[Step, ...], change: Callable[[Launch], Launch]) ->
     """Replaces every launch, those inside loops and branches too."""
 
     def visit(step: Step) -> Step:
-        match step:
-            case Launch():
-                return change(step)
-            case Repeat():
-                return replace(step, test=map_launches(step.test, change), steps=map_launches(step.steps, change))
-            case Branch():
-                return replace(step, then=map_launches(step.then, change), orelse=map_launches(step.orelse, change))
-            case _:
-                return step
+        if isinstance(step, Launch):
+            return change(step)
+        return with_parts(step, tuple(map_launches(part, change) for part in parts(step)))
 
     return tuple(map(visit, steps))
+
+
+def parts(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The lists of steps inside one step: the one way to recurse."""
+    match step:
+        case Iterate(steps=steps):
+            return (steps,)
+        case Repeat(_, test, steps):
+            return test, steps
+        case Branch(_, then, orelse):
+            return then, orelse
+        case _:
+            return ()
+
+
+def with_parts(step: Step, new: tuple[tuple[Step, ...], ...]) -> Step:
+    """The step with its lists of steps replaced, in the order of `parts`."""
+    match step:
+        case Iterate():
+            return replace(step, steps=new[0])
+        case Repeat():
+            return replace(step, test=new[0], steps=new[1])
+        case Branch():
+            return replace(step, then=new[0], orelse=new[1])
+        case _:
+            return step
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """All steps, the nested ones after the step that holds them."""
+    for step in steps:
+        yield step
+        for part in parts(step):
+            yield from all_steps(part)
+
+
+def touched(step: Step) -> Iterator[str]:
+    """Buffers that a step names, those inside of it included."""
+    match step:
+        case Launch(args=args):
+            yield from args
+        case Copy(source, target):
+            yield from (source, target)
+        case HostCall(_, inputs, outputs):
+            yield from (*inputs, *outputs)
+        case Iterate(count=str(name)) | Repeat(condition=name) | Branch(condition=name):
+            yield name
+    for part in parts(step):
+        for inner in part:
+            yield from touched(inner)
 
 
 _NESTS = (For, If, While)

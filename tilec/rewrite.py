@@ -159,7 +159,10 @@ def rename_operands(node: Node, new: Mapping[str, str]) -> Node:
         case While():
             return replace(node, init=each(node.init), captures=each(node.captures))
         case Scan():
-            return replace(node, init=each(node.init), inputs=each(node.inputs), captures=each(node.captures))
+            count = node.count and new.get(node.count, node.count)
+            return replace(
+                node, init=each(node.init), inputs=each(node.inputs), captures=each(node.captures), count=count
+            )
         case _:
             return node
 

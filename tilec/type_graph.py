@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from tilec.affine import Size
-from tilec.dtypes import BOOL, DType
+from tilec.dtypes import BOOL, I64, DType
 from tilec.errors import Span, error
 from tilec.fresh import FreshNames
 from tilec.graph import (
@@ -290,9 +290,19 @@ def _scan(node: Scan, types: Types, convert: _Casts, span: Span | None) -> tuple
     results = result_types(body)
     carried = tuple(p.type for p in body.params[:first])
     _same_types(body, carried, results[:first], span)
-    new = Scan(body, init, node.inputs, captures, node.length, node.reverse)
+    count = node.count and _count(node.count, types, convert, span)
+    new = Scan(body, init, node.inputs, captures, node.length, node.reverse, count)
     stacked = tuple(TensorType(t.dtype, (node.length, *t.shape)) for t in results[first:])
     return node if new == node else new, carried + stacked
+
+
+def _count(name: str, types: Types, convert: _Casts, span: Span | None) -> str:
+    """The number of steps of a scan, as an i64."""
+    if types[name].rank != 0:
+        raise error("TILE0202", f"the count '{name}' of a scan has rank {types[name].rank}, not 0", span)
+    if types[name].dtype.kind not in ("int", "uint"):
+        raise error("TILE0304", f"the count '{name}' of a scan is {types[name].dtype}, not an integer", span)
+    return convert(name, I64)
 
 
 def _no_convert(name: str, dtype: DType) -> str:

@@ -28,6 +28,7 @@ from tilec.loops import (
     Copy,
     For,
     HostCall,
+    Iterate,
     Kernel,
     KernelParam,
     Launch,
@@ -37,6 +38,7 @@ from tilec.loops import (
     Stmt,
     Store,
     strides_of,
+    touched,
 )
 from tilec.target import Target
 
@@ -125,23 +127,9 @@ def _written_by_init(program: Program) -> set[str]:
     """All buffers that init touches, so that its results outlive the call, without their views."""
     names: set[str] = set()
     for step in program.init:
-        names |= _touched(step)
+        names.update(touched(step))
     buffers = {b.name: b for b in program.buffers}
     return {_root(buffers, n) for n in names}
-
-
-def _touched(step: Step) -> set[str]:
-    match step:
-        case Launch():
-            return set(step.args)
-        case Copy():
-            return {step.source, step.target}
-        case HostCall():
-            return {*step.inputs, *step.outputs}
-        case Repeat():
-            return {step.condition}.union(*map(_touched, (*step.test, *step.steps)))
-        case Branch():
-            return {step.condition}.union(*map(_touched, (*step.then, *step.orelse)))
 
 
 def _root(buffers: dict[str, Buffer], name: str) -> str:
@@ -221,6 +209,7 @@ class _Entry:
     program: Program
     layout: Layout
     kernels: _Kernels
+    indices: dict[str, str] = field(default_factory=dict)  # SSA values of the enclosing loops' indices
 
     def steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -233,6 +222,8 @@ class _Entry:
                 self.call(self.kernels.function(kernel, "kernel", kernel.name), step.args)
             case Copy():
                 self.copy(step)
+            case Iterate():
+                self.iterate(step)
             case Repeat():
                 self.repeat(step)
             case Branch():
@@ -251,6 +242,8 @@ class _Entry:
     def pointer(self, name: str) -> str:
         """Address of a buffer, computed once at the entry."""
         buffer = self.program.buffer(name)
+        if buffer.moves:
+            return self.moving(buffer)
         if buffer.base is not None:
             offset = number(buffer.offset) * buffer.dtype.bytes
             return self.emitter.hoist(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {offset}", 0)
@@ -261,11 +254,56 @@ class _Entry:
             return self.emitter.hoist(f"getelementptr i8, ptr %fixed, i64 {self.layout.fixed[name]}", 0)
         return self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {self.layout.arena[name]}", 0)
 
+    def moving(self, buffer: Buffer) -> str:
+        """Address of a view, at this step of the enclosing loops."""
+        assert buffer.base is not None
+        size = buffer.dtype.bytes
+        start = number(buffer.offset) * size
+        place = self.emitter.pure(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {start}")
+        for index, stride in buffer.moves:
+            step = self.emitter.pure(f"mul i64 {self.indices[index]}, {number(stride) * size}")
+            place = self.emitter.pure(f"getelementptr i8, ptr {place}, i64 {step}")
+        return place
+
     def copy(self, step: Copy) -> None:
         source, target = self.program.buffer(step.source), self.program.buffer(step.target)
         kernel = copy_kernel(source, target, self.kernels.target.lanes(target.dtype.bits))
-        function = self.kernels.function(kernel, "copy", step.source, step.target)
+        shape = "x".join(map(str, target.shape))
+        strides = ["" if b.strides is None else "by" + "x".join(map(str, b.strides)) for b in (source, target)]
+        function = self.kernels.function(kernel, "copy", target.dtype.name, shape, *strides)
         self.call(function, (step.source, step.target))
+
+    def iterate(self, step: Iterate) -> None:
+        header, body, leave = (self.emitter.fresh(n) for n in ("next", "iterate", "done"))
+        extent = self.extent(step)
+        before = self.emitter.block
+        self.emitter.jump(header)
+        self.emitter.label(header)
+        phi = self.emitter.placeholder()
+        done, following = self.emitter.fresh(), self.emitter.fresh()
+        self.emitter.branch(self.emitter.emit(f"icmp slt i64 {done}, {extent}"), body, leave)
+        self.emitter.label(body)
+        with self.emitter.scope():
+            self.indices[step.index] = done
+            if step.reverse:
+                last = self.emitter.emit(f"sub i64 {extent}, 1")
+                self.indices[step.index] = self.emitter.emit(f"sub i64 {last}, {done}")
+            self.steps(step.steps)
+            self.emitter.line(f"{following} = add i64 {done}, 1")
+            phi.append(f"  {done} = phi i64 [ 0, %{before} ], [ {following}, %{self.emitter.block} ]")
+            self.emitter.jump(header)
+        self.emitter.label(leave)
+
+    def extent(self, step: Iterate) -> str:
+        """How often an Iterate runs; a number that is read is kept within its bounds."""
+        most = number(step.extent)
+        if step.count is None:
+            return str(most)
+        count = self.emitter.emit(f"load i64, ptr {self.pointer(step.count)}, align 8")
+        for op, bound in (("sgt", 0), ("slt", most)):
+            inside = self.emitter.emit(f"icmp {op} i64 {count}, {bound}")
+            count = self.emitter.emit(f"select i1 {inside}, i64 {count}, i64 {bound}")
+        return count
 
     def repeat(self, step: Repeat) -> None:
         header, body, leave = (self.emitter.fresh(n) for n in ("test", "repeat", "done"))

@@ -12,9 +12,9 @@ from tilec.backend import Array
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.memory import elements, number
-from tilec.backends.opencl.programs import ProgramText, emit_programs
+from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.errors import error
-from tilec.loops import Branch, Buffer, Copy, Launch, Program, Repeat, Step
+from tilec.loops import Branch, Buffer, Copy, Iterate, Launch, Program, Repeat, Step
 from tilec.target import Target
 
 
@@ -60,6 +60,7 @@ class BuiltProgram:
         self._cl = devices.pyopencl()
         self._buffers = {b.name: b for b in program.buffers}
         self._aliases = {result: param for param, result in program.aliases}
+        self._indices: dict[str, int] = {}  # of the loops that are running
         self._memory = {name: self._allocate(self._buffers[name]) for name in {self._root(n)[0] for n in self._buffers}}
         with devices.translated("create the kernels"):
             self._kernels = {p.name: self._kernel(compiled, p) for k in text.all() for p in k.phases}
@@ -93,7 +94,8 @@ class BuiltProgram:
         if buffer.base is None:
             return name, 0
         root, offset = self._root(buffer.base)
-        return root, offset + number(buffer.offset)
+        moved = sum(self._indices.get(i, 0) * number(stride) for i, stride in buffer.moves)
+        return root, offset + number(buffer.offset) + moved
 
     def _allocate(self, buffer: Buffer) -> Any:
         return self._session.buffer(elements(buffer) * buffer.dtype.bytes)
@@ -117,7 +119,10 @@ class BuiltProgram:
                 case Launch():
                     self._launch(self._text.kernels[step.kernel], step.args)
                 case Copy():
-                    self._launch(self._text.copies[step.source, step.target], (step.source, step.target))
+                    text = self._text.copies[copy_key(self._buffers[step.source], self._buffers[step.target])]
+                    self._launch(text, (step.source, step.target))
+                case Iterate():
+                    self._iterate(step)
                 case Repeat():
                     self._steps(step.test)
                     while self._holds(step.condition):
@@ -128,10 +133,22 @@ class BuiltProgram:
                 case _:
                     raise AssertionError(step)  # refused by emit_programs
 
+    def _iterate(self, step: Iterate) -> None:
+        extent = number(step.extent)
+        if step.count is not None:
+            extent = max(0, min(int(self._scalar(step.count)), extent))
+        for index in reversed(range(extent)) if step.reverse else range(extent):
+            self._indices[step.index] = index
+            self._steps(step.steps)
+
     def _holds(self, condition: str) -> bool:
-        value = np.empty((), np.bool_)
-        self._read(condition, value)
-        return bool(value)
+        return bool(self._scalar(condition))
+
+    def _scalar(self, name: str) -> Array:
+        """The value of a buffer of rank 0, as it is now."""
+        value = np.empty((), self._buffers[name].dtype.numpy)
+        self._read(name, value)
+        return value
 
     def _kernel(self, compiled: Any, phase: Phase) -> Any:
         kernel = self._cl.Kernel(compiled, phase.name)

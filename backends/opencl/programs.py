@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.kernels import KernelText, emit_kernel
@@ -14,7 +15,6 @@ from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
     Block,
-    Branch,
     Buffer,
     Copy,
     For,
@@ -22,19 +22,20 @@ from tilec.loops import (
     Kernel,
     KernelParam,
     Program,
-    Repeat,
-    Step,
     Store,
+    all_steps,
     strides_of,
 )
+
+CopyKey: TypeAlias = tuple[str, tuple[Size, ...], tuple[Size, ...], tuple[Size, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramText:
-    """The kernels of one program by name, and those of its copies by (source, target)."""
+    """The kernels of one program by name, and those of its copies by the memory that they copy (`copy_key`)."""
 
     kernels: dict[str, KernelText]
-    copies: dict[tuple[str, str], KernelText]
+    copies: dict[CopyKey, KernelText]
 
     def all(self) -> Iterator[KernelText]:
         yield from self.kernels.values()
@@ -63,27 +64,20 @@ def _program(program: Program, prefix: str, functions: Functions) -> ProgramText
         raise error("TILE0210", f"the OpenCL backend needs every size; {', '.join(program.sizes)} is not known")
     kernels = {k.name: emit_kernel(k, f"{prefix}_k{i}", functions) for i, k in enumerate(program.kernels)}
     buffers = {b.name: b for b in program.buffers}
-    copies: dict[tuple[str, str], KernelText] = {}
-    for step in walk_steps((*program.init, *program.steps)):
+    copies: dict[CopyKey, KernelText] = {}
+    for step in all_steps((*program.init, *program.steps)):
         if isinstance(step, HostCall):
             raise error("TILE0602", f"the OpenCL backend cannot call the host function '{step.function}'")
         if isinstance(step, Copy):
-            kernel = copy_kernel(buffers[step.source], buffers[step.target])
-            copies[step.source, step.target] = emit_kernel(kernel, f"{prefix}_c{len(copies)}", functions)
+            source, target = buffers[step.source], buffers[step.target]
+            if (key := copy_key(source, target)) not in copies:
+                copies[key] = emit_kernel(copy_kernel(source, target), f"{prefix}_c{len(copies)}", functions)
     return ProgramText(kernels, copies)
 
 
-def walk_steps(steps: Sequence[Step]) -> Iterator[Step]:
-    """Every step, those inside of others too."""
-    for step in steps:
-        yield step
-        match step:
-            case Repeat():
-                yield from walk_steps((*step.test, *step.steps))
-            case Branch():
-                yield from walk_steps((*step.then, *step.orelse))
-            case _:
-                pass
+def copy_key(source: Buffer, target: Buffer) -> CopyKey:
+    """Equal for copies that one kernel can do."""
+    return target.dtype.name, target.shape, strides_of(source), strides_of(target)
 
 
 def copy_kernel(source: Buffer, target: Buffer) -> Kernel:

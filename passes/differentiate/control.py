@@ -110,6 +110,7 @@ def _pull_scan(
         node.captures,
         node.length,
         not node.reverse,
+        node.count,
     )
     wanted = [*(node.init[k] for k in moving), *(node.captures[k] for k in captures), *(node.inputs[k] for k in slices)]
     found = b.bind_all(reverse, [f"{n}_bar" for n in wanted])
@@ -188,6 +189,7 @@ def _push_scan(b: Builder, let: Let, node: Scan, tangents: Mapping[str, str], fo
         (*node.captures, *(tangents[node.captures[k]] for k in captures)),
         node.length,
         node.reverse,
+        node.count,
     )
     stems = [
         *(*let.names[:carried], *(f"{let.names[k]}_dot" for k in moving)),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from tilec.errors import error
 from tilec.exact.boxes import integer
 from tilec.expr import reads
-from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
+from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Scan, Special, While, operands
 from tilec.loops import (
     Alloc,
     Block,
@@ -26,61 +27,98 @@ from tilec.loops import (
     accesses,
     walk,
 )
-from tilec.partition import Partition
+from tilec.partition import Partition, labelled
+from tilec.rules import constant
 
+from .assembly import Assembly
 from .contractions import contraction
+from .control import cond, loop, scan
 from .elementwise import elementwise
-from .nests import Names
+from .nests import Names, nest, over
 from .specials import literal, special
 from .values import Values
 
 
 class Builder:
-    """Collects a Program group by group: `add` for every group in order, then `finish`."""
+    """Collects the steps of a Graph group by group: `add` for every group in order, then `finish` or `deliver`.
 
-    def __init__(self, graph: Graph, partition: Partition) -> None:
-        for let in graph.lets:
-            if not let.names:
-                raise error("TILE0602", "operations without a result are not lowered yet", let.span)
+    `memory` has the buffer of every name that has one; a kernel calls it by the name in the Graph. For a sub-Graph the
+    parameters are in `memory` from the start, and `targets` are buffers for some of its own results.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        partition: Partition,
+        assembly: Assembly | None = None,
+        memory: Mapping[str, str] | None = None,
+        targets: Mapping[str, str] | None = None,
+    ) -> None:
         self._graph = graph
-        self._lets = {let.names[0]: let for let in graph.lets}
-        inlined = {n: self._lets[n] for n in partition.inlined}
-        self._values = Values(graph.types(), inlined, _uses(graph))
+        self._lets = labelled(graph)
+        self._values = Values(graph.types(), {n: self._lets[n] for n in partition.inlined}, _uses(graph))
         self._outside = _read_outside(graph, partition)
-        self._buffers: dict[str, Buffer] = {}
-        self._kernels: list[Kernel] = []
+        self._inner = dict(partition.inner)
         self._steps: list[Step] = []
-        self._init: list[Step] = []
         self._donated = {result for _, result in graph.aliases}
-        self._outputs = frozenset(graph.results) - self._donated  # computed straight into the caller's memory
-        self._constant = {p.name for p in graph.params if p.digest is not None}
-        for p in graph.params:
-            self._declare(p.name, p.type, param=True)
+        self._outputs = frozenset(graph.results) - self._donated if targets is None else targets.keys()
+        self._assembly = assembly or Assembly(frozenset(self._values.types))
+        self._memory = dict(memory or {})
+        self._targets = targets
+        if assembly is None:
+            for p in graph.params:
+                self._memory[p.name] = self._assembly.declare(p.name, p.type, param=True)
+            self._assembly.constant.update(p.name for p in graph.params if p.digest is not None)
 
-    def _declare(self, name: str, type: TensorType, param: bool = False) -> None:
-        shape = tuple(map(integer, type.shape))
-        self._buffers[name] = Buffer(name, type.dtype, shape, "param" if param else "heap")
+    def _declare(self, name: str) -> str:
+        """The buffer of a value."""
+        type = self._values.types[name]
+        if self._targets is not None and name in self._targets:
+            self._memory[name] = self._targets[name]
+        elif self._targets is not None:
+            self._memory[name] = self._assembly.declare(self._assembly.names.like(name), type)
+        else:
+            self._memory[name] = self._assembly.declare(name, type, param=name in self._outputs)
+        return self._memory[name]
 
     def add(self, group: tuple[str, ...]) -> None:
-        """Lowers one group: a reshape, or a kernel."""
+        """Lowers one group: a reshape, a host call, sub-Graphs, or a kernel."""
         lets = [self._lets[n] for n in group]
-        node = lets[0].node
-        if isinstance(node, Special) and node.op == "reshape":
-            self._reshape(lets[0], node)
-            return
-        if isinstance(node, Special) and node.op == "host_call":
-            self._host_call(lets[0], node)
-            return
+        match lets[0].node:
+            case Special(op="reshape") as node:
+                self._reshape(lets[0], node)
+            case Special(op="host_call") as node:
+                outputs = tuple(map(self._declare, lets[0].names))
+                self._steps.append(HostCall(str(node.attribute("function")), self._places(node.args), outputs))
+            case Cond() | While() | Scan() as control:
+                self._control(control, tuple(map(self._declare, lets[0].names)), self._inner[group[0]])
+            case _:
+                self._kernel(group[-1], lets)
+
+    def _places(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._memory[n] for n in names)
+
+    def _kernel(self, name: str, lets: list[Let]) -> None:
+        if not lets[0].names:
+            raise error("TILE0602", "operations without a result are not lowered yet", lets[0].span)
         produced = [n for let in lets for n in let.names]
         stored = [n for n in produced if n in self._outside]
         if not stored:
             return  # nothing reads it
         for n in stored:
-            self._declare(n, self._values.types[n], param=n in self._outputs)
+            self._declare(n)
         names = Names(self._values.types)
         local = [n for n in produced if n not in self._outside]
         body = self._body(lets, stored, local, names)
-        self._launch(_kernel(f"k{len(self._kernels)}_{group[-1]}", body, self._buffers), stored)
+        self._launch(_kernel(self._kernel_name(name), body, self._shown), stored)
+
+    def _kernel_name(self, name: str) -> str:
+        return f"k{len(self._assembly.kernels)}_{name}"
+
+    def _shown(self, name: str) -> Buffer:
+        """A value's buffer, by the name that kernels use."""
+        buffer = self._assembly.buffers[self._memory[name]]
+        return Buffer(name, buffer.dtype, buffer.shape, "param")
 
     def _body(self, lets: list[Let], stored: list[str], local: list[str], names: Names) -> Block:
         first, rest = lets[0], lets[1:]
@@ -96,67 +134,114 @@ class Builder:
                 block = special(first, self._values, names, self._flat)
         if rest:
             block += elementwise(rest, stored, self._values, names)
-        kept = [n for n in first.names if n in local and n not in self._buffers]
+        kept = [n for n in first.names if n in local and n not in self._memory]
         return (*(Alloc(self._local(n)) for n in kept), *block)
 
     def _flat(self, name: str) -> str:
-        """Declares a rank-1 view of a value of the group being lowered; gives its name."""
-        type = self._values.types[name]
-        if name not in self._buffers:
-            self._declare(name, type)
-        return self._view(self._fresh(name), name, TensorType(type.dtype, (prod(self._values.shape(name)),)))
+        """Declares a rank-1 view of a value of the group being lowered; gives the name that its kernel uses."""
+        if name not in self._memory:
+            self._declare(name)
+        flat = self._fresh(name)
+        self._memory[flat] = self._view(flat, self._memory[name], (prod(self._values.shape(name)),))
+        return flat
 
     def _local(self, name: str) -> Buffer:
         type = self._values.types[name]
         return Buffer(name, type.dtype, tuple(map(integer, type.shape)), "heap")
 
     def _launch(self, kernel: Kernel, produced: list[str]) -> None:
-        args = tuple(p.buffer.name for p in kernel.params)
-        self._kernels.append(kernel)
-        inputs = [a for a in args if a not in produced]
-        step = Launch(kernel.name, args)
-        if all(i in self._constant for i in inputs) and all(self._buffers[n].space == "heap" for n in produced):
-            self._constant.update(produced)
-            self._init.append(step)
+        """A step, or an initial one where nothing but constants is read and nothing given is written."""
+        names = [p.buffer.name for p in kernel.params]
+        inputs = self._places(n for n in names if n not in produced)
+        step = Launch(kernel.name, self._places(names))
+        assembly = self._assembly
+        assembly.kernels.append(kernel)
+        own = self._outputs.isdisjoint(produced)
+        if own and assembly.constant.issuperset(inputs):
+            assembly.constant.update(self._places(produced))
+            assembly.init.append(step)
         else:
             self._steps.append(step)
 
     def _reshape(self, let: Let, node: Special) -> None:
-        """A view, unless the caller owns the result's memory."""
-        name, source = let.names[0], node.args[0]
+        """A view, unless the result's memory is given."""
+        name, source = let.names[0], self._memory[node.args[0]]
         if name in self._outputs:
-            self._declare(name, let.types[0], param=True)
-            self._steps.append(Copy(self._view(self._fresh(name), source, let.types[0]), name))
+            target = self._declare(name)
+            self._steps.append(Copy(self._view(self._fresh(name), source, self._values.shape(name)), target))
             return
-        self._view(name, source, let.types[0])
-        if source in self._constant:
-            self._constant.add(name)
+        self._memory[name] = self._view(name, source, self._values.shape(name))
+        if source in self._assembly.constant:
+            self._assembly.constant.add(self._memory[name])
 
-    def _host_call(self, let: Let, node: Special) -> None:
-        for n in let.names:
-            self._declare(n, self._values.types[n], param=n in self._outputs)
-        self._steps.append(HostCall(str(node.attribute("function")), node.args, let.names))
-
-    def _view(self, name: str, source: str, type: TensorType) -> str:
+    def _view(self, name: str, source: str, shape: tuple[int, ...]) -> str:
         """Declares a buffer that shows the elements of `source` in another shape."""
-        shape = tuple(map(integer, type.shape))
-        base = self._buffers[source]
-        self._buffers[name] = Buffer(name, type.dtype, shape, base.space, base=base.base or source)
-        return name
+        if self._targets is not None:
+            name = self._assembly.names.like(name)
+        return self._assembly.view(name, source, shape)
+
+    def _control(self, node: Cond | While | Scan, results: tuple[str, ...], parts: tuple[Partition, ...]) -> None:
+        assembly = self._assembly
+        match node:
+            case Cond(predicate=predicate, args=args):
+                steps = cond(node, self._memory[predicate], self._places(args), results, parts, self._nested)
+            case While(init=init, captures=captures):
+                given = self._places(init), self._places(captures)
+                steps = loop(node, *given, results, parts, assembly, self._nested)
+            case Scan(init=init, inputs=inputs, captures=captures, count=count):
+                operands = self._places(init), self._places(inputs), self._places(captures)
+                number = None if count is None else self._memory[count]
+                if number is not None:
+                    for result in results[len(init) :]:
+                        self._zero(result)
+                steps = scan(node, *operands, number, results, parts[0], assembly, self._nested)
+        self._steps += steps
+
+    def _zero(self, place: str) -> None:
+        """A step that fills a buffer with 0."""
+        buffer = replace(self._assembly.buffers[place], name="zeros", space="param", base=None, offset=0, moves=())
+        loops, cell = over(tuple(map(integer, buffer.shape)), Names(("zeros",)))
+        body = nest(loops, (), (Store("zeros", cell, constant(0, buffer.dtype)),))
+        kernel = Kernel(self._kernel_name("zeros"), (KernelParam(buffer, "out"),), body)
+        self._assembly.kernels.append(kernel)
+        self._steps.append(Launch(kernel.name, (place,)))
+
+    def _nested(
+        self, graph: Graph, partition: Partition, args: Sequence[str], targets: Sequence[str | None]
+    ) -> tuple[list[Step], tuple[str, ...]]:
+        """The steps of a sub-Graph on given buffers, and the buffers of its results."""
+        memory = {p.name: a for p, a in zip(graph.params, args, strict=True)}
+        given: dict[str, str] = {}
+        for name, target in zip(graph.results, targets, strict=True):
+            if target is not None and name not in memory:
+                given.setdefault(name, target)
+        builder = Builder(graph, partition, self._assembly, memory, given)
+        for group in partition.groups:
+            builder.add(group)
+        return builder.deliver(targets)
+
+    def deliver(self, targets: Sequence[str | None]) -> tuple[list[Step], tuple[str, ...]]:
+        """The steps, with copies of results that are not yet where they belong, and the buffers of all results."""
+        found = []
+        for place, target in zip(self._places(self._graph.results), targets, strict=True):
+            if target is not None and place != target:
+                self._steps.append(Copy(place, target))
+            found.append(target or place)
+        return self._steps, tuple(found)
 
     def finish(self) -> Program:
         """The whole Program. A result that is a parameter, or given twice, is a copy; so is one with an alias."""
-        graph = self._graph
+        graph, assembly = self._graph, self._assembly
         results = self._results()
         memory = dict(zip(graph.results, results))
         return Program(
             name=graph.name,
             params=tuple(p.name for p in graph.params if p.digest is None),
             results=results,
-            buffers=tuple(self._buffers.values()),
-            kernels=tuple(self._kernels),
+            buffers=tuple(assembly.buffers.values()),
+            kernels=tuple(assembly.kernels),
             steps=tuple(self._steps),
-            init=tuple(self._init),
+            init=tuple(assembly.init),
             constants=tuple((p.name, p.digest) for p in graph.params if p.digest is not None),
             aliases=tuple((param, memory[result]) for param, result in graph.aliases),
         )
@@ -177,14 +262,14 @@ class Builder:
 
     def _copy_of(self, source: str, param: bool = True) -> str:
         name = self._fresh(source)
-        known = self._buffers[source]
-        self._buffers[name] = Buffer(name, known.dtype, known.shape, "param" if param else "heap")
+        known = self._assembly.buffers[source]
+        self._assembly.buffers[name] = Buffer(name, known.dtype, known.shape, "param" if param else "heap")
         self._steps.append(Copy(source, name))
         return name
 
     def _fresh(self, name: str) -> str:
         n = 1
-        while f"{name}.{n}" in self._buffers or f"{name}.{n}" in self._values.types:
+        while any(f"{name}.{n}" in known for known in (self._assembly.buffers, self._values.types, self._memory)):
             n += 1
         return f"{name}.{n}"
 
@@ -214,11 +299,10 @@ def _read_outside(graph: Graph, partition: Partition) -> frozenset[str]:
 
     An inlined Let's operands are read by the kernels that read the Let.
     """
-    lets = {let.names[0]: let for let in graph.lets}
-    group_of = {n: k for k, group in enumerate(partition.groups) for head in group for n in lets[head].names}
+    lets = labelled(graph)
+    group_of = {n: k for k, group in enumerate(partition.groups) for head in group for n in (*lets[head].names, head)}
     readers: dict[str, set[int]] = {}
-    for let in reversed(graph.lets):
-        head = let.names[0]
+    for head, let in reversed(lets.items()):
         by = {group_of[head]} if head in group_of else readers.get(head, set())
         for name in operands(let.node):
             readers.setdefault(name, set()).update(by)
@@ -227,7 +311,7 @@ def _read_outside(graph: Graph, partition: Partition) -> frozenset[str]:
     return frozenset(found)
 
 
-def _kernel(name: str, body: Block, buffers: dict[str, Buffer]) -> Kernel:
+def _kernel(name: str, body: Block, shown: Callable[[str], Buffer]) -> Kernel:
     """Parameters are the program buffers that the body touches, read ones first."""
     read: dict[str, None] = {}
     written: dict[str, None] = {}
@@ -241,12 +325,8 @@ def _kernel(name: str, body: Block, buffers: dict[str, Buffer]) -> Kernel:
             if stmt.monoid is not None:
                 read[stmt.buffer] = None
     ordered = dict.fromkeys([*(n for n in read if n not in written), *written])
-    params = (KernelParam(_as_param(buffers[n]), _mode(n in read, n in written)) for n in ordered if n not in own)
+    params = (KernelParam(shown(n), _mode(n in read, n in written)) for n in ordered if n not in own)
     return Kernel(name, tuple(params), body)
-
-
-def _as_param(buffer: Buffer) -> Buffer:
-    return Buffer(buffer.name, buffer.dtype, buffer.shape, "param")
 
 
 def _mode(read: bool, written: bool) -> Mode:

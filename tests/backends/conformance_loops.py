@@ -31,6 +31,16 @@ def in_order(values: Array, where: Array, size: int) -> Array:
     return result
 
 
+def stepped(count: int, down: bool) -> tuple[Array, Array]:
+    """What the loop over moving views gives."""
+    found, state = np.zeros(6, np.float32), np.zeros(2, np.float32)
+    steps = range(max(0, min(count, 3)))
+    for t in reversed(steps) if down else steps:
+        state = SIX[2 * t : 2 * t + 2] - state
+        found[4 - 2 * t : 6 - 2 * t] = state
+    return found, state
+
+
 def kernel(name: str, text: str, inputs: Arrays, **expected: Array) -> Case:
     return Case(name, program_of(parse_kernel(text)), inputs, expected)
 
@@ -254,6 +264,27 @@ def programs() -> list[Case]:
             {"X": SIX, "C": np.array(True)},
             Y=SIX * -32,
             N=np.array(5, np.int32),
+        ),
+        *(
+            program(
+                f"a loop of {count} steps{how} over moving views",
+                f"""program p(X, N) -> (Y, S) {{
+                  buffer X: param f32[6] buffer N: param i64 buffer Y: param f32[6] buffer S: param f32[2]
+                  buffer x: param f32[2] base X offset 2*t
+                  buffer y: param f32[2] base Y offset -2*t + 4
+                  kernel start(out Y: f32[6], out S: f32[2]) {{
+                    for i in 6 {{ Y[i] = 0.0 }} for i in 2 {{ S[i] = 0.0 }}
+                  }}
+                  kernel step(in X: f32[2], inout S: f32[2], out Y: f32[2]) {{
+                    for i in 2 {{ S[i] = sub(X[i], S[i]) Y[i] = S[i] }}
+                  }}
+                  run {{ launch start(Y, S) iterate t in 3 count N{how} do {{ launch step(x, S, y) }} }}
+                }}""",
+                {"X": SIX, "N": np.array(count, np.int64)},
+                **dict(zip("YS", stepped(count, how != ""))),
+            )
+            for count in (-1, 0, 2, 3, 2**40)
+            for how in ("", " reverse")
         ),
         program(
             "constants, prepared once",

@@ -43,6 +43,7 @@ from tilec.loops import (
     HostCall,
     If,
     Instr,
+    Iterate,
     Kernel,
     KernelParam,
     Launch,
@@ -199,13 +200,17 @@ class Generator:
             case 5:
                 return While(graph(), graph(), self.names(), self.names())
             case 6:
-                return Scan(graph(), self.names(), self.names(), self.names(), self.size(), self.chance(0.5))
+                operands = self.names(), self.names(), self.names()
+                return Scan(graph(), *operands, self.size(), self.chance(0.5), self.count())
             case 7:
                 return Custom(graph(), graph(), self.names())
             case 8:
                 return Remat(graph(), self.names())
             case _:
                 return Apply(self.random.choice(OPS), self.names(), self.dtype() if self.chance(0.3) else None)
+
+    def count(self) -> str | None:
+        return self.name() if self.chance(0.5) else None
 
     def let(self, depth: int) -> Let:
         names = self.names(low=self.random.choice((0, 1, 1)))
@@ -224,7 +229,13 @@ class Generator:
     def buffer(self) -> Buffer:
         strides = self.sizes() if self.chance(0.3) else None
         base, offset = (self.name(), self.size()) if self.chance(0.2) else (None, 0)
-        return Buffer(self.name(), self.dtype(), self.sizes(), self.random.choice(SPACES), strides, base, offset)
+        moves = self.moves() if base is not None and self.chance(0.5) else ()
+        return Buffer(
+            self.name(), self.dtype(), self.sizes(), self.random.choice(SPACES), strides, base, offset, moves
+        )
+
+    def moves(self) -> tuple[tuple[str, Size], ...]:
+        return tuple((n, c) for n, c in self.affine().terms if not isinstance(c, Fraction))
 
     def window(self) -> Window:
         starts = self.many(self.affine)
@@ -263,13 +274,15 @@ class Generator:
         return self.many(lambda: self.step(depth))
 
     def step(self, depth: int) -> Step:
-        match self.random.randrange(5 if depth else 3):
+        match self.random.randrange(6 if depth else 3):
             case 0:
                 return Launch(self.name(), self.names())
             case 1:
                 return Copy(self.name(), self.name())
             case 2:
                 return HostCall(self.name(), self.names(), self.names())
+            case 5:
+                return Iterate(self.name(), self.size(), self.steps(depth - 1), self.chance(0.5), self.count())
             case 3:
                 return Repeat(self.name(), self.steps(depth - 1), self.steps(depth - 1))
             case _:

@@ -208,19 +208,21 @@ class _Evaluator:
         inputs = [tensors[a] for a in node.inputs]
         captures = [tensors[a] for a in node.captures]
         length = int(resolve(node.length, self.sizes))
+        steps = length if node.count is None else max(0, min(int(tensors[node.count]), length))
         rows: list[list[Array]] = []
-        for step in reversed(range(length)) if node.reverse else range(length):
+        for step in reversed(range(steps)) if node.reverse else range(steps):
             found = self.call(node.body, [*carried, *(x[step] for x in inputs), *captures])
             carried, outputs = found[: len(carried)], found[len(carried) :]
             rows.append(outputs)
         if node.reverse:
             rows.reverse()
-        return [*carried, *self._stack(node, rows)]
+        return [*carried, *self._stack(node, rows, length)]
 
-    def _stack(self, node: Scan, rows: Sequence[Sequence[Array]]) -> list[Array]:
-        """Outputs along a new axis 0; with no step at all they are empty."""
+    def _stack(self, node: Scan, rows: Sequence[Sequence[Array]], length: int) -> list[Array]:
+        """Outputs along a new axis 0, 0 where no step ran."""
         if rows:
-            return [np.stack(column) for column in zip(*rows)]
+            stacked = [np.stack(column) for column in zip(*rows)]
+            return [np.concatenate([a, np.zeros((length - len(rows), *a.shape[1:]), a.dtype)]) for a in stacked]
         inside = typed(node.body).types()
         outputs = [inside[r] for r in node.body.results[len(node.init) :]]
-        return [np.zeros((0, *self._shape(t)), storage(t.dtype, self.mode)) for t in outputs]
+        return [np.zeros((length, *self._shape(t)), storage(t.dtype, self.mode)) for t in outputs]

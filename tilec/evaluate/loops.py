@@ -11,7 +11,7 @@ Every access is checked: an index outside of its buffer raises TileError TILE060
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -32,6 +32,7 @@ from tilec.loops import (
     HostCall,
     If,
     Instr,
+    Iterate,
     Kernel,
     Launch,
     Let,
@@ -92,10 +93,8 @@ def evaluate_program(
         if buffer.name not in arena and buffer.base is None:
             source = aliased.get(buffer.name)
             arena[buffer.name] = arena[source] if source else uninitialised(buffer, known, mode)
-    for buffer in program.buffers:
-        if buffer.base is not None:
-            arena[buffer.name] = view_of(buffer, arena, known)
     runner = _Runner(program, arena, known, dict(hosts or {}), mode)
+    runner.look({})
     runner.run(program.init)
     runner.run(program.steps)
     return {name: np.array(arena[name]) for name in program.results}
@@ -106,11 +105,22 @@ def evaluate_program(
 
 @dataclass(frozen=True, slots=True)
 class _Runner:
+    """`arrays` by buffer; `indices` are those of the Iterates that are counting."""
+
     program: Program
-    arrays: Mapping[str, Array]
+    arrays: dict[str, Array]
     sizes: Mapping[str, int]
     hosts: Mapping[str, Host]
     mode: Mode
+    indices: dict[str, int] = field(default_factory=dict)
+
+    def look(self, new: Mapping[str, int]) -> None:
+        """Sets indices, and the views that move with them; every view that moves with no other, without any."""
+        self.indices.update(new)
+        for buffer in self.program.buffers:
+            moving = {i for i, _ in buffer.moves}
+            if buffer.base is not None and moving <= self.indices.keys() and (moving & new.keys() or not new):
+                self.arrays[buffer.name] = view_of(buffer, self.arrays, self.sizes, self.indices)
 
     def run(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -129,6 +139,8 @@ class _Runner:
                 values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
                 for name, value in zip(step.outputs, values, strict=True):
                     self.arrays[name][...] = value
+            case Iterate():
+                self.iterate(step)
             case Repeat():
                 self.run(step.test)
                 while bool(self.arrays[step.condition]):
@@ -136,6 +148,15 @@ class _Runner:
                     self.run(step.test)
             case Branch():
                 self.run(step.then if bool(self.arrays[step.condition]) else step.orelse)
+
+    def iterate(self, step: Iterate) -> None:
+        extent = int(resolve(step.extent, self.sizes))
+        if step.count is not None:
+            extent = max(0, min(int(self.arrays[step.count]), extent))
+        for value in reversed(range(extent)) if step.reverse else range(extent):
+            self.look({step.index: value})
+            self.run(step.steps)
+        self.indices.pop(step.index, None)
 
 
 # --- kernels -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tilec.affine import Size, resolve
+from tilec.affine import Affine, Size, resolve
 from tilec.errors import TileError, error
 from tilec.evaluate.expr import Mode, storage
 from tilec.loops import Buffer, Program, strides_of
@@ -57,13 +57,17 @@ def _strided(flat: Array, shape: Sequence[int], strides: Sequence[int], offset: 
     return view
 
 
-def view_of(buffer: Buffer, known: Mapping[str, Array], sizes: Mapping[str, int]) -> Array:
+def view_of(
+    buffer: Buffer, known: Mapping[str, Array], sizes: Mapping[str, int], indices: Mapping[str, int] | None = None
+) -> Array:
+    """A view's elements; `indices` are those of the Iterates with which it moves."""
     assert buffer.base is not None
     base = known[buffer.base]
     if not base.flags.c_contiguous:
         raise fault(f"view '{buffer.name}' of '{buffer.base}', which is no dense array")
     shape, strides = numbers(buffer.shape, sizes), numbers(strides_of(buffer), sizes)
-    return _strided(base.reshape(-1), shape, strides, int(resolve(buffer.offset, sizes)), buffer.name)
+    offset = Affine.of(buffer.moves, buffer.offset).evaluate({**sizes, **(indices or {})})
+    return _strided(base.reshape(-1), shape, strides, int(offset), buffer.name)
 
 
 def arena_of(program: Program, sizes: Mapping[str, int], mode: Mode) -> dict[str, Array]:

@@ -21,7 +21,7 @@ from tilec.devices import backend
 from tilec.errors import Span, error
 from tilec.executable import Executable
 from tilec.graph import Graph, Let, operands
-from tilec.loops import Branch, Buffer, Copy, Launch, Program, Repeat, Step
+from tilec.loops import Buffer, Copy, Launch, Program, Step, parts
 from tilec.measure.costs import Cost, cost, number
 from tilec.measure.peaks import Peaks
 from tilec.runtime import argument, bind
@@ -161,15 +161,10 @@ def _timed(call: Callable[[], Any], seconds: float) -> list[float]:
 def flattened(steps: Sequence[Step], inner: bool = False) -> Iterator[tuple[Launch | Copy, bool]]:
     """Launches and copies in order, and whether each is inside a loop or branch."""
     for step in steps:
-        match step:
-            case Launch() | Copy():
-                yield step, inner
-            case Repeat():
-                yield from flattened((*step.test, *step.steps), True)
-            case Branch():
-                yield from flattened((*step.then, *step.orelse), True)
-            case _:
-                pass  # host functions are not ours
+        if isinstance(step, Launch | Copy):  # host functions are not ours
+            yield step, inner
+        for part in parts(step):
+            yield from flattened(part, True)
 
 
 def _name(step: Launch | Copy) -> str:

@@ -11,7 +11,8 @@
                | "literal" [type] "(" {number ","} ")"
                | "if" name "(" names ")" "then" graph "else" graph
                | "while" "(" names ")" ["const" "(" names ")"] "test" graph "do" graph
-               | "scan" "(" names ")" "in" "(" names ")" ["const" "(" names ")"] "length" size ["reverse"] "do" graph
+               | "scan" "(" names ")" "in" "(" names ")" ["const" "(" names ")"] "length" size ["count" name]
+                 ["reverse"] "do" graph
                | "custom" "(" names ")" "forward" graph "backward" graph
                | "remat" "(" names ")" "do" graph
     sink     ::= "[" {affine ","} [":" {size ","}] "]"      the sizes are left out where they are the Let's shape
@@ -165,9 +166,10 @@ def _nested_lines(node: Cond | While | Scan | Custom | Remat) -> Iterator[str]:
         case While(condition, body, init, captures):
             head = f"while ({names_text(init)}){_captures(captures)} test"
             return _joined([(head, condition), ("do", body)])
-        case Scan(body, init, inputs, captures, length, reverse):
+        case Scan(body, init, inputs, captures, length, reverse, count):
             head = f"scan ({names_text(init)}) in ({names_text(inputs)}){_captures(captures)}"
-            head += f" length {print_coef(length)}{' reverse' if reverse else ''} do"
+            head += f" length {print_coef(length)}" + (f" count {name_text(count)}" if count is not None else "")
+            head += " reverse do" if reverse else " do"
             return _joined([(head, body)])
         case Custom(forward, backward, args):
             return _joined([(f"custom ({names_text(args)}) forward", forward), ("backward", backward)])
@@ -383,8 +385,10 @@ class GraphParser(ExprParser):
         self.expect("in")
         inputs, captures = self.name_list(), self._captures()
         self.expect("length")
-        length, reverse = self.size(), self.accept("reverse")
-        return Scan(self._part("do"), init, inputs, captures, length, reverse)
+        length = self.size()
+        count = self.name() if self.accept("count") else None
+        reverse = self.accept("reverse")
+        return Scan(self._part("do"), init, inputs, captures, length, reverse, count)
 
     def _part(self, word: str) -> Graph:
         self.expect(word)

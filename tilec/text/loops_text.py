@@ -16,6 +16,7 @@
                   {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
     step    ::= "launch" name "(" names ")" | "copy" name "->" name
               | "host" name "(" names ")" "->" "(" names ")"
+              | "iterate" name "in" size ["count" name] ["reverse"] "do" steps
               | "repeat" name "test" steps "do" steps | "branch" name "then" steps ["else" steps]
 
 For example:
@@ -53,6 +54,7 @@ from tilec.loops import (
     HostCall,
     If,
     Instr,
+    Iterate,
     Kernel,
     KernelParam,
     Launch,
@@ -127,7 +129,8 @@ def _buffer(buffer: Buffer, implied: str) -> str:
         text += " strides " + print_sizes(buffer.strides)
     if buffer.base is not None:
         text += f" base {name_text(buffer.base)}"
-    return text + (f" offset {print_coef(buffer.offset)}" if buffer.offset != 0 else "")
+    offset = Affine.of(buffer.moves, buffer.offset)
+    return text + (f" offset {print_affine(offset)}" if offset != Affine() else "")
 
 
 def _block_lines(block: Block, scope: Scope) -> Iterator[str]:
@@ -233,6 +236,10 @@ def _step_lines(step: Step) -> Iterator[str]:
             yield f"copy {name_text(source)} -> {name_text(target)}"
         case HostCall(function, inputs, outputs):
             yield f"host {name_text(function)}({names_text(inputs)}) -> ({names_text(outputs)})"
+        case Iterate(index, extent, steps, reverse, count):
+            head = f"iterate {name_text(index)} in {print_coef(extent)}"
+            head += f" count {name_text(count)}" if count is not None else ""
+            yield from _steps(head + (" reverse do" if reverse else " do"), steps)
         case Repeat(condition, test, steps):
             yield from _steps(f"repeat {name_text(condition)} test", test)
             yield from _steps("do", steps)
@@ -266,8 +273,9 @@ class LoopsParser(GraphParser):
         type = self.type()
         strides = self.sizes() if self.accept("strides") else None
         base = self.name() if self.accept("base") else None
-        offset: Size = self.size() if self.accept("offset") else 0
-        return Buffer(name, type.dtype, type.shape, space, strides, base, offset)  # type: ignore[arg-type]
+        offset = self.affine() if self.accept("offset") else Affine()
+        start, moves = offset.const, offset.terms  # sizes, as the verifier sees to
+        return Buffer(name, type.dtype, type.shape, space, strides, base, start, moves)  # type: ignore[arg-type]
 
     def block(self, scope: Scope) -> Block:
         self.expect("{")
@@ -397,7 +405,7 @@ class LoopsParser(GraphParser):
         return tuple(found)
 
     def _step(self) -> Step:
-        match self.word(("launch", "copy", "host", "repeat", "branch"), "a step, or '}'"):
+        match self.word(("launch", "copy", "host", "iterate", "repeat", "branch"), "a step, or '}'"):
             case "launch":
                 return Launch(self.name(), self.name_list())
             case "copy":
@@ -408,6 +416,14 @@ class LoopsParser(GraphParser):
                 function, inputs = self.name(), self.name_list()
                 self.expect("->")
                 return HostCall(function, inputs, self.name_list())
+            case "iterate":
+                index = self.name("an index")
+                self.expect("in")
+                extent = self.size()
+                count = self.name() if self.accept("count") else None
+                reverse = bool(self.accept("reverse"))
+                self.expect("do")
+                return Iterate(index, extent, self._steps(), reverse, count)
             case "repeat":
                 condition = self.name()
                 self.expect("test")

@@ -134,7 +134,7 @@ def _node(let: Let, node: Node, known: dict[str, TensorType | None], sizes: froz
             _calls(condition, len(init) + len(captures), 1)
             _calls(body, len(init) + len(captures), len(init))
             _binds(let, len(init))
-        case Scan(body, init, inputs, captures, length, _):
+        case Scan(body, init, inputs, captures, length):
             ExprChecker(frozenset(), _no_access, {}, sizes).size(length)
             _calls(body, len(init) + len(inputs) + len(captures), len(let.names))
         case Custom(forward, backward, args):

@@ -85,6 +85,11 @@ def check_buffer(buffer: Buffer, sizes: frozenset[str] | None) -> None:
     checker = ExprChecker(frozenset(), _no_read, {}, sizes)
     for size in (*buffer.shape, *(buffer.strides or ()), buffer.offset):
         checker.size(size)
+    moving = Affine.of(buffer.moves)
+    ExprChecker(moving.variables(), _no_read, {}, sizes).affine(moving)
+    _integral(moving)
+    if buffer.moves and buffer.base is None:
+        fail(f"buffer '{buffer.name}' moves, and is no view")
     if buffer.strides is not None and len(buffer.strides) != len(buffer.shape):
         fail(f"buffer '{buffer.name}' has {len(buffer.shape)} axes and {len(buffer.strides)} strides")
 
@@ -113,6 +118,8 @@ def _stmt(stmt: Stmt, scope: Scope) -> Scope:
         case Alloc(buffer):
             if buffer.space == "param":
                 fail(f"'{buffer.name}' is allocated in space param")
+            if buffer.moves:
+                fail(f"'{buffer.name}' moves with the steps of a program, and belongs to a kernel")
             if buffer.base is not None and buffer.base not in scope.buffers:
                 fail(f"base '{buffer.base}' of '{buffer.name}' is not in scope")
             return _declare(buffer, scope)

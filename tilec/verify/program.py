@@ -1,21 +1,38 @@
 """Floor 3: the verifier of Programs: kernels, the buffers they are launched on, and where these lie in memory.
 
 Checked besides every kernel: names bound once; launches match their kernels' parameters in number, dtype and shape;
-nothing writes to an input; no launch is given memory it writes a second time under another name; placed buffers lie
+nothing writes to an input; no launch is given memory it writes a second time under another name; a view that moves with
+the steps of an Iterate is used only inside of it and stays inside of its base at every step; placed buffers lie
 inside the arena, and two that are needed at the same time share no byte. Error: TILE0602.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import prod
 
-from tilec.dtypes import BOOL
-from tilec.loops import Branch, Buffer, Copy, HostCall, Kernel, Launch, Program, Repeat, Step, strides_of
-from tilec.verify.expr import fail
+from tilec.affine import Affine, Size
+from tilec.dtypes import BOOL, I64, DType
+from tilec.expr import Access
+from tilec.loops import (
+    Branch,
+    Buffer,
+    Copy,
+    HostCall,
+    Iterate,
+    Kernel,
+    Launch,
+    Program,
+    Repeat,
+    Step,
+    all_steps,
+    parts,
+    strides_of,
+)
+from tilec.verify.expr import ExprChecker, fail
 from tilec.verify.kernel import check_buffer, verify_kernel
 
 
@@ -25,28 +42,24 @@ def verify_program(program: Program, scheduled: bool = False) -> None:
     _unique("kernel", [k.name for k in program.kernels])
     _unique("size", program.sizes)
     buffers = {b.name: b for b in program.buffers}
+    extents = _extents(program)
     for buffer in program.buffers:
         check_buffer(buffer, frozenset(program.sizes))
         if buffer.base is not None:
-            _view(buffer, buffers)
+            _view(buffer, buffers, extents)
     _signature(program, buffers)
     for kernel in program.kernels:
         verify_kernel(kernel, program.sizes, scheduled)
-    checker = _Steps(buffers, {k.name: k for k in program.kernels}, frozenset(_inputs(program)))
-    for step in flatten((*program.init, *program.steps)):
-        checker.check(step)
+    checker = _Steps(buffers, {k.name: k for k in program.kernels}, frozenset(_inputs(program)), extents)
+    checker.block((*program.init, *program.steps), frozenset())
     _places(program, buffers)
 
 
-def flatten(steps: Iterable[Step]) -> Iterator[Step]:
-    """All steps, the nested ones after the step that holds them."""
-    for step in steps:
-        yield step
-        match step:
-            case Repeat(_, test, inner):
-                yield from flatten((*test, *inner))
-            case Branch(_, then, orelse):
-                yield from flatten((*then, *orelse))
+def _extents(program: Program) -> dict[str, Size]:
+    """Extents of the Iterates, by index."""
+    loops = [s for s in all_steps((*program.init, *program.steps)) if isinstance(s, Iterate)]
+    _unique("index", [s.index for s in loops])
+    return {s.index: s.extent for s in loops}
 
 
 def _unique(what: str, names: Sequence[str]) -> None:
@@ -80,7 +93,7 @@ def _alike(a: Buffer, b: Buffer) -> bool:
     return (a.dtype, a.shape) == (b.dtype, b.shape)
 
 
-def _view(buffer: Buffer, buffers: dict[str, Buffer]) -> None:
+def _view(buffer: Buffer, buffers: dict[str, Buffer], extents: dict[str, Size]) -> None:
     seen = {buffer.name}
     current: Buffer = buffer
     while current.base is not None:
@@ -90,7 +103,7 @@ def _view(buffer: Buffer, buffers: dict[str, Buffer]) -> None:
         if current.name in seen:
             fail(f"'{buffer.name}' is a view of itself")
         seen.add(current.name)
-    span, whole = _extent(buffer, buffers), _elements(current)
+    span, whole = _extent(buffer, buffers, extents), _elements(current)
     if span is not None and whole is not None and not 0 <= span[0] <= span[1] <= whole:
         fail(f"view '{buffer.name}' reaches outside of '{current.name}'")
 
@@ -112,32 +125,58 @@ def _elements(buffer: Buffer) -> int | None:
     return 1 + sum((n - 1) * s for n, s in zip(shape, steps)) if prod(shape) else 0
 
 
-def _extent(buffer: Buffer, buffers: dict[str, Buffer]) -> tuple[int, int] | None:
-    """First element and the one after the last, in the memory of the root."""
-    offset, current = 0, buffer
-    while True:
-        if not isinstance(current.offset, int):
+def place_of(buffer: Buffer, buffers: dict[str, Buffer]) -> Affine:
+    """First element in the memory of the root, by the indices of the enclosing Iterates."""
+    place = Affine.of(buffer.moves, buffer.offset)
+    while buffer.base is not None:
+        buffer = buffers[buffer.base]
+        place = place + Affine.of(buffer.moves, buffer.offset)
+    return place
+
+
+def _extent(buffer: Buffer, buffers: dict[str, Buffer], extents: Mapping[str, Size]) -> tuple[int, int] | None:
+    """First element and the one after the last, in the memory of the root, over all steps; None if symbolic.
+
+    A view inside of an Iterate without steps is nowhere.
+    """
+    place, elements = place_of(buffer, buffers), _elements(buffer)
+    if not isinstance(place.const, int) or elements is None:
+        return None
+    low = high = place.const
+    for index, stride in place.terms:
+        extent = extents.get(index)
+        if extent is None:
+            fail(f"view '{buffer.name}' moves with '{index}', which no step counts")
+        if not isinstance(stride, int) or not isinstance(extent, int):
             return None
-        offset += current.offset
-        if current.base is None:
-            break
-        current = buffers[current.base]
-    elements = _elements(buffer)
-    return None if elements is None else (offset, offset + elements)
+        if extent <= 0:
+            return 0, 0
+        low, high = low + min(0, stride * (extent - 1)), high + max(0, stride * (extent - 1))
+    return low, high + elements
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Checks single steps."""
+    """Checks steps; `extents` are those of all Iterates, `indices` those that are counting."""
 
     buffers: dict[str, Buffer]
     kernels: dict[str, Kernel]
     inputs: frozenset[str]
+    extents: dict[str, Size]
 
-    def check(self, step: Step) -> None:
+    def block(self, steps: Iterable[Step], indices: frozenset[str]) -> None:
+        for step in steps:
+            self.check(step, indices)
+            inner = indices | {step.index} if isinstance(step, Iterate) else indices
+            for part in parts(step):
+                self.block(part, inner)
+
+    def check(self, step: Step, indices: frozenset[str]) -> None:
         for name in (*reads_of(step, self.kernels), *writes_of(step, self.kernels)):
             if name not in self.buffers:
                 fail(f"'{name}' of a step is not a buffer")
+            if outside := place_of(self.buffers[name], self.buffers).variables() - indices:
+                fail(f"'{name}' moves with {', '.join(sorted(outside))} and is used outside of that loop")
         for name in writes_of(step, self.kernels):
             if root(self.buffers[name], self.buffers).name in self.inputs:
                 fail(f"a step writes to the input '{name}'")
@@ -150,6 +189,10 @@ class _Steps:
                 buffer = self.buffers[condition]
                 if buffer.dtype != BOOL or buffer.shape:
                     fail(f"condition '{condition}' is not a bool of rank 0")
+            case Iterate(extent=extent, count=count):
+                ExprChecker(frozenset(), _no_access, {}, None).size(extent)
+                if count is not None and (self.buffers[count].dtype != I64 or self.buffers[count].shape):
+                    fail(f"count '{count}' is not an i64 of rank 0")
 
     def _launch(self, step: Launch) -> None:
         kernel = self.kernels[step.kernel]
@@ -164,8 +207,14 @@ class _Steps:
     def _overlap(self, a: Buffer, b: Buffer) -> bool:
         if root(a, self.buffers).name != root(b, self.buffers).name:
             return False
-        x, y = _extent(a, self.buffers), _extent(b, self.buffers)
+        both = place_of(a, self.buffers).terms == place_of(b, self.buffers).terms  # then they move together
+        extents = dict.fromkeys(self.extents, 1) if both else self.extents
+        x, y = _extent(a, self.buffers, extents), _extent(b, self.buffers, extents)
         return x is None or y is None or (x[0] < y[1] and y[0] < x[1])
+
+
+def _no_access(access: Access, dtype: DType) -> None:
+    fail(f"a read of '{access.tensor}' is not allowed here")
 
 
 def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
@@ -179,6 +228,8 @@ def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
             return inputs
         case Repeat(condition) | Branch(condition):
             return (condition,)
+        case Iterate(count=count):
+            return () if count is None else (count,)
 
 
 def writes_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
@@ -234,8 +285,8 @@ def _places(program: Program, buffers: dict[str, Buffer]) -> None:
 def lifetimes(program: Program, buffers: dict[str, Buffer]) -> dict[str, tuple[int, int]]:
     """First and last moment at which the memory of each root buffer is needed.
 
-    What `init` touches and a step touches again is needed for ever. What the steps of a Repeat touch is needed during
-    the whole Repeat, for a value may go round.
+    What `init` touches and a step touches again is needed for ever. What the steps of a loop touch is needed during
+    the whole loop, for a value may go round.
     """
     kernels = {k.name: k for k in program.kernels}
     lives: dict[str, tuple[int, int]] = {}
@@ -252,15 +303,12 @@ def lifetimes(program: Program, buffers: dict[str, Buffer]) -> dict[str, tuple[i
         clock += 1
         start = clock
         touch((*reads_of(step, kernels), *writes_of(step, kernels)), (clock, clock))
-        match step:
-            case Repeat(_, test, steps):
-                for inner in (*test, *steps):
-                    visit(inner)
-                touched = [n for s in flatten([step]) for n in (*reads_of(s, kernels), *writes_of(s, kernels))]
-                touch(touched, (start, clock))
-            case Branch(_, then, orelse):
-                for inner in (*then, *orelse):
-                    visit(inner)
+        for part in parts(step):
+            for inner in part:
+                visit(inner)
+        if isinstance(step, Iterate | Repeat):
+            touched = [n for s in all_steps([step]) for n in (*reads_of(s, kernels), *writes_of(s, kernels))]
+            touch(touched, (start, clock))
 
     for step in program.init:
         visit(step)
