@@ -33,6 +33,7 @@ class Values(TypedDict, total=False):
 
     target: str
     threads: int
+    compile_workers: int | str
     cache: bool
     cache_dir: str | os.PathLike[str]
     cache_size: int | str

@@ -57,6 +57,10 @@ def _threads(given: Any) -> int:
     return given
 
 
+def _workers(given: Any) -> int | str:
+    return "auto" if isinstance(given, str) and given.strip().lower() == "auto" else _threads(given)
+
+
 def _bytes(given: Any) -> int:
     """`1000000`, `512M`, `2 GiB`: letters stand for powers of 1024."""
     match = _SIZE.match(str(given).strip())
@@ -121,6 +125,12 @@ class Settings:
         f"an integer from 0 to {MAX_THREADS}",
         _threads,
         decisive=True,
+    )
+    compile_workers: int | str = _setting(
+        "auto",
+        "Processes that make machine code of large programs; auto: one less than the threads; 0: only the calling one.",
+        f"auto, or an integer from 0 to {MAX_THREADS}",
+        _workers,
     )
     cache: bool = _setting(True, "Whether compiled programs are kept on disk.", "true or false", _flag)
     cache_dir: str = _setting(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tilec.backend import Array
-from tilec.backends.llvm import jit
 from tilec.backends.llvm.built import BuiltProgram
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.target import host
@@ -37,15 +36,19 @@ class LLVMBackend:
 
     def compile(self, program: Program, target: Target) -> Code:
         """Machine code of a program; raises TileError TILE0210 for named sizes."""
-        from tilec.backends.llvm.module import emit_module
+        from tilec.backends.llvm.module import emit_modules
+        from tilec.backends.llvm.workers import Compilation
 
-        module, constants = emit_module(program, target), dict(program.constants)
+        with Compilation(target) as compilation:
+            layout = emit_modules(program, target, compilation.add)
+            objects = compilation.objects()
+        constants = dict(program.constants)
         return Code(
-            jit.object_code(module.text, target),
+            objects,
             tuple(n for n in (*program.params, *program.results) if n not in constants),
-            module.layout.table,
-            module.layout.arena_bytes,
-            module.layout.fixed_bytes,
+            layout.table,
+            layout.arena_bytes,
+            layout.fixed_bytes,
             bool(program.init),
             target.threads,
         )

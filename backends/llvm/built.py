@@ -30,7 +30,7 @@ class BuiltProgram:
     def __init__(self, code: Code, constants: Mapping[str, Array], threads: int | None = None) -> None:
         self.code = code
         self.threads = code.threads if threads is None else min(threads, code.threads)
-        self._library = jit.load(code.object_file, ["run", *(["init"] if code.init else [])])
+        self._library = jit.load(code.objects, ["run", *(["init"] if code.init else [])])
         self._run = _ENTRY(self._library.addresses["run"])
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in code.table if n in constants}
         self._fixed = _Memory(code.fixed_bytes)
@@ -41,11 +41,6 @@ class BuiltProgram:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
             init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, self._pool())
-
-    @property
-    def object_code(self) -> bytes:
-        """The object file."""
-        return self.code.object_file
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out."""

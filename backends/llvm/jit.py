@@ -1,7 +1,6 @@
 """LLVM through llvmlite: IR text -> object -> linked into this process (ORC).
 
-llvmlite takes one lock around every library call, so nothing is gained by compiling in several threads. One LLJIT per
-process, made when first needed.
+One LLJIT per process, made when first needed.
 """
 
 from __future__ import annotations
@@ -9,12 +8,15 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 
+from tilec.backends.llvm import codegen
+from tilec.backends.llvm.codegen import Machine
 from tilec.backends.llvm.target import triple_of
 from tilec.errors import error
 from tilec.target import Target
@@ -35,18 +37,8 @@ class Library:
 
 
 @cache
-def _initialise(everything: bool) -> None:
-    if everything:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-    else:
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-
-
-@cache
 def _lljit() -> Any:
-    _initialise(False)
+    codegen.initialise(False)
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         opt=2, jit=True, codemodel="jitdefault"
     )
@@ -54,43 +46,36 @@ def _lljit() -> Any:
 
 
 @cache
-def machine(target: Target) -> Any:
-    """LLVM's code generator for a target: for the host as a JIT, for others as position-independent code."""
+def machine_of(target: Target) -> Machine:
+    """A target in LLVM's words; raises TileError TILE0509 for one that LLVM does not know."""
     own = target.device in ("", "host")
-    _initialise(not own)
+    machine = Machine(triple_of(target), target.cpu, ",".join(target.features), own)
     try:
-        found = llvm.Target.from_triple(triple_of(target))
+        codegen.generator(machine)
     except RuntimeError as failure:
-        raise error("TILE0509", f"LLVM has no target {triple_of(target)}: {failure}") from None
-    features = ",".join(target.features)
-    if own:
-        return found.create_target_machine(target.cpu, features, opt=2, jit=True, codemodel="jitdefault")
-    return found.create_target_machine(target.cpu, features, opt=2, reloc="pic", codemodel="default")
-
-
-def _parse(text: str, target: Target) -> Any:
-    module = llvm.parse_assembly(text)
-    module.triple = machine(target).triple  # on Windows a JIT's objects are ELF, and the triple says so
-    module.data_layout = str(machine(target).target_data)
-    return module
+        raise error("TILE0509", f"LLVM has no target {machine.triple}: {failure}") from None
+    return machine
 
 
 def assembly(text: str, target: Target) -> str:
     """Machine code of a module as assembly text."""
     with _lock:
-        return str(machine(target).emit_assembly(_parse(text, target)))
+        machine = machine_of(target)
+        return str(codegen.generator(machine).emit_assembly(codegen.parsed(text, machine)))
 
 
 def object_code(text: str, target: Target) -> bytes:
-    """Machine code of a module as an object file. No middle-end passes run: the text is clean SSA already."""
+    """Machine code of a module as an object file."""
     with _lock:
-        return bytes(machine(target).emit_object(_parse(text, target)))
+        return codegen.object_code(text, machine_of(target))
 
 
-def load(object_file: bytes, names: list[str], imports: dict[str, int] | None = None) -> Library:
-    """Links an object; `imports` gives the addresses of its undefined symbols."""
+def load(objects: Sequence[bytes], names: Sequence[str], imports: Mapping[str, int] | None = None) -> Library:
+    """Links objects with one another; `imports` gives the addresses of what none of them defines."""
     with _lock:
-        builder = llvm.JITLibraryBuilder().add_object_img(object_file)
+        builder = llvm.JITLibraryBuilder()
+        for code in objects:
+            builder.add_object_img(code)
         for name in names:
             builder.export_symbol(name)
         for name, address in (imports or {}).items():

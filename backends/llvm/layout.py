@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-INTERFACE = 1  # grows with every change of what `run` and `init` take or expect
+INTERFACE = 2  # grows with every change of what `run` and `init` take or expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Layout:
 class Code:
     """Machine code of a program, ready to be kept, and all that it needs to run.
 
-    object_file: exports `run`, and `init` where `init` holds. arguments: names of a call's arrays in their order,
-    parameters that are no constants and then results. table: names in the order of the entry's pointers, constants
-    among them. threads: what the arena has room for.
+    objects: object files to be linked with one another; one exports `run`, and `init` where `init` holds. arguments:
+    names of a call's arrays in their order, parameters that are no constants and then results. table: names in the
+    order of the entry's pointers, constants among them. threads: what the arena has room for.
     """
 
-    object_file: bytes
+    objects: tuple[bytes, ...]
     arguments: tuple[str, ...]
     table: tuple[str, ...]
     arena_bytes: int

@@ -8,7 +8,8 @@ what `init` computes and constants need, for all calls; `pool` is null for one t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -42,6 +43,7 @@ from tilec.loops import (
 )
 from tilec.target import Target
 
+ENOUGH = 1 << 18  # bytes of text that are worth a module of their own: about 0.1 s of LLVM's time
 _ALIGN = 64
 
 
@@ -53,21 +55,27 @@ class ModuleText:
 
 def emit_module(program: Program, target: Target) -> ModuleText:
     """The module's text and memory layout; raises TileError TILE0210 for named sizes, TILE0602 for unknown steps."""
+    texts: list[str] = []
+    layout = emit_modules(program, target, texts.append, sys.maxsize)
+    return ModuleText(texts[0], layout)
+
+
+def emit_modules(program: Program, target: Target, take: Callable[[str], None], size: int | None = None) -> Layout:
+    """The program as modules that are to be linked, each of about `size` bytes of text or one kernel; their layout.
+
+    How it is divided depends on nothing but the program and the size (`ENOUGH`). Each text goes to `take` as soon as
+    it is known; the module of the entries is the last. Raises what `emit_module` raises.
+    """
     if program.sizes:
         raise error("TILE0210", f"the LLVM backend needs every size; {', '.join(program.sizes)} is not known")
-    kernels = _Kernels(program, target)
+    parts = _Parts(_header(program, target), target, take, ENOUGH if size is None else size)
+    kernels = _Kernels(program, target, parts)
     layout = _layout(program)
     entries = [_entry(name, steps, program, layout, kernels) for name, steps in _entries(program)]
-    shared = max((k.shared for k in kernels.texts.values()), default=0)
-    private = max((k.private for k in kernels.texts.values()), default=0)
-    slice_, scratch = _up(private), layout.arena_bytes
-    total = scratch + _up(shared) + slice_ * max(1, target.threads)
-    layout = Layout(layout.table, layout.arena, layout.fixed, total, layout.fixed_bytes)
-    functions = [f for k in kernels.texts.values() for f in k.functions]
-    body = "\n".join([*functions, *entries])
-    for symbol, value in ((SLICE, slice_), (_SHARED, scratch), (_PRIVATE, scratch + _up(shared))):
-        body = body.replace(symbol, str(value))
-    return ModuleText(_header(program, target) + body + _footer(kernels, target), layout)
+    shared, slice_, scratch = _up(parts.shared), _up(parts.private), layout.arena_bytes
+    parts.finish(entries, {SLICE: slice_, _SHARED: scratch, _PRIVATE: scratch + shared})
+    total = scratch + shared + slice_ * max(1, target.threads)
+    return Layout(layout.table, layout.arena, layout.fixed, total, layout.fixed_bytes)
 
 
 _SHARED, _PRIVATE = "__shared_offset__", "__private_offset__"
@@ -85,15 +93,78 @@ def _header(program: Program, target: Target) -> str:
     return f'; program {ascii(program.name)[1:-1]}\ntarget triple = "{triple_of(target)}"\n\n'
 
 
-def _footer(kernels: _Kernels, target: Target) -> str:
+def _footer(wanted: set[str], target: Target) -> str:
     """Declarations and attributes. Both width attributes are needed: one alone splits 512-bit vectors (LLVM 22)."""
-    wanted = set[str]().union(*(k.intrinsics for k in kernels.texts.values()))
     helpers = [h for name, h in HELPERS.items() if any(f"@{name}(" in d for d in wanted)]
     declared = {d for d in wanted if not any(f"@{name}(" in d for name in HELPERS)} | {d for _, d in helpers}
     bits = target.vector_bytes * 8
     attributes = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
     functions = "".join(text for text, _ in helpers)
     return f"\n{functions}" + "".join(f"{d}\n" for d in sorted(declared)) + f"\nattributes #0 = {{ {attributes} }}\n"
+
+
+@dataclass(slots=True)
+class _Parts:
+    """Collects kernels until there are enough of them for a module.
+
+    What holds bytes that depend on all kernels waits for the end; so does everything where it all fits into one module,
+    in which kernels are visible to nobody else.
+    """
+
+    header: str
+    target: Target
+    take: Callable[[str], None]
+    size: int
+    waiting: list[tuple[str, KernelText]] = field(default_factory=list)
+    late: list[tuple[str, KernelText]] = field(default_factory=list)
+    declared: list[str] = field(default_factory=list)  # of kernels in other modules
+    length: int = 0  # of what waits for the present module
+    shared: int = 0
+    private: int = 0
+
+    def add(self, name: str, text: KernelText) -> None:
+        self.shared, self.private = max(self.shared, text.shared), max(self.private, text.private)
+        if any(SLICE in f for f in text.functions):
+            self.late.append((name, text))
+            return
+        self.waiting.append((name, text))
+        self.length += sum(map(len, text.functions))
+        if self.length >= self.size:
+            self.flush({})
+
+    def flush(self, values: Mapping[str, int]) -> None:
+        """Makes a module of what is waiting."""
+        functions = [_visible(f, name) for name, text in self.waiting for f in text.functions]
+        self.declared += [_declaration(f, name) for name, text in self.waiting for f in text.functions[-1:]]
+        self._module(functions, [text for _, text in self.waiting], values)
+        self.waiting, self.length = [], 0
+
+    def finish(self, entries: list[str], values: Mapping[str, int]) -> None:
+        for name, text in self.late:
+            self.waiting.append((name, text))
+            self.length += sum(map(len, text.functions))
+            if self.length >= self.size:
+                self.flush(values)
+        functions = [f for _, text in self.waiting for f in text.functions]
+        self._module([*functions, *entries, *self.declared], [text for _, text in self.waiting], values)
+
+    def _module(self, functions: list[str], texts: list[KernelText], values: Mapping[str, int]) -> None:
+        body = "\n".join(functions)
+        for symbol, value in values.items():
+            body = body.replace(symbol, str(value))
+        wanted = set[str]().union(*(text.intrinsics for text in texts))
+        self.take(self.header + body + _footer(wanted, self.target))
+
+
+def _visible(function: str, name: str) -> str:
+    """The function, visible to other modules if it is the kernel itself."""
+    return function.replace(f"define internal void @{name}(", f"define void @{name}(", 1)
+
+
+def _declaration(function: str, name: str) -> str:
+    """The declaration of a kernel, whose own function is the last."""
+    signature = function[: function.index("\n")].removeprefix("define internal ").removesuffix(" {")
+    return f"declare {signature}\n"
 
 
 # memory ------------------------------------------------------------------------------------------------------------
@@ -146,16 +217,18 @@ class _Kernels:
 
     program: Program
     target: Target
-    texts: dict[str, KernelText] = field(default_factory=dict)
+    parts: _Parts
+    taken: set[str] = field(default_factory=set)
     names: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def function(self, kernel: Kernel, *key: str) -> str:
         """Name of the function for what `key` identifies, emitted when first asked for."""
         if key not in self.names:
             plain = "".join(c if c.isascii() and (c.isalnum() or c in "._") else "_" for c in ".".join(key))
-            name = plain if plain not in self.texts else f"{plain}.{len(self.names)}"
+            name = plain if plain not in self.taken else f"{plain}.{len(self.names)}"
             self.names[key] = name
-            self.texts[name] = emit_kernel(kernel, name, self.target)
+            self.taken.add(name)
+            self.parts.add(name, emit_kernel(kernel, name, self.target))
         return self.names[key]
 
 

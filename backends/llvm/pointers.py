@@ -59,7 +59,7 @@ _IMPORTS = ("PyTuple_GetItem", "PyObject_GetBuffer", "PyBuffer_Release", "PyErr_
 def _fill() -> tuple[Any, jit.Library]:
     """The function (it holds the interpreter's lock), and what keeps its code mapped."""
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
-    library = jit.load(support_code(_IR, host()), ["fill"], imports)
+    library = jit.load([support_code(_IR, host())], ["fill"], imports)
     form = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.py_object, ctypes.c_int64)
     return form(library.addresses["fill"]), library
 

@@ -233,7 +233,7 @@ _IMPORTS = ("PyThread_acquire_lock", "PyThread_release_lock")
 @cache
 def _code() -> jit.Library:
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
-    return jit.load(support_code(pool_text(), host()), ["work", "fork_join"], imports)
+    return jit.load([support_code(pool_text(), host())], ["work", "fork_join"], imports)
 
 
 class Pool:

@@ -48,7 +48,7 @@ class Loaded:
 
     def __init__(self, made: Ahead) -> None:
         self.made = made
-        self._library = jit.load(made.object_file(), [made.symbol, f"{made.symbol}_workspace"])
+        self._library = jit.load([made.object_file()], [made.symbol, f"{made.symbol}_workspace"])
         kinds: list[Any] = [C_SCALARS[a.dtype.name] if a.by_value else ctypes.c_void_p for a in made.arguments]
         form = ctypes.CFUNCTYPE(ctypes.c_int, *kinds, ctypes.c_void_p)
         self.call: Callable[..., int] = form(self._library.addresses[made.symbol])

@@ -156,7 +156,7 @@ CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "cpu": (lambda i: replace(i, target=replace(i.target, features=("+avx1024",))), "this CPU lacks avx1024"),
     "device": (lambda i: replace(i, target=replace(i.target, device="aarch64-none")), "made for llvm:aarch64-none"),
     "code": (lambda i: replace(i, code=None), "the file holds none"),
-    "object": (lambda i: replace(i, code=replace(i.code, object_file=b"\x7fELF")), ""),
+    "object": (lambda i: replace(i, code=replace(i.code, objects=(b"\x7fELF",))), ""),
 }
 
 

@@ -1,8 +1,8 @@
 """Floor 5: an executable as bytes: everything needed to run it again without its source, or to compile it again.
 
-Members of the container: `graph`, the optimised Graph's text; `program`, the scheduled Program's; `code`, an object
-file; `constants/0`, `constants/1` ... as .npy. The manifest holds the rest. Which of it may be trusted is the reader's
-affair: `decode` only promises that an Image is well formed.
+Members of the container: `graph`, the optimised Graph's text; `program`, the scheduled Program's; `code/0`,
+`code/1` ..., object files; `constants/0`, `constants/1` ... as .npy. The manifest holds the rest. Which of it may be
+trusted is the reader's affair: `decode` only promises that an Image is well formed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tilec.loops import Program
 from tilec.options import Options
 from tilec.target import Target
 
-SCHEMA = 1
+SCHEMA = 2
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -91,7 +91,7 @@ def encode(image: Image) -> bytes:
     if image.program_text is not None:
         members["program"] = image.program_text.encode()
     if image.code is not None:
-        members["code"] = image.code.object_file
+        members |= {f"code/{number}": code for number, code in enumerate(image.code.objects)}
     for number, array in enumerate(image.constants.values()):
         members[f"constants/{number}"] = container.array_bytes(array)
     return container.pack(manifest, members)
@@ -116,7 +116,8 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
     kept = [_text(n) for n in m["kept"]]
     sources = [known if known and known.text == t else Source(_text(n), _text(t)) for n, t in m["sources"]]
     wanted = {"graph", *(f"constants/{i}" for i in range(len(kept)))}
-    wanted |= {n for n, has in (("code", m["code"] is not None), ("program", "program" in members)) if has}
+    objects = [n for n in members if n.startswith("code/")] if m["code"] is not None else []
+    wanted |= {*(f"code/{i}" for i in range(len(objects))), *(["program"] if "program" in members else [])}
     if wanted != members.keys():
         raise ValueError("a member is missing or too many")
     return Image(
@@ -129,7 +130,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
         versions={_text(k): _text(v) for k, v in m["versions"].items()},
         graph_text=members["graph"].decode(),
         program_text=members["program"].decode() if "program" in members else None,
-        code=None if m["code"] is None else _code_in(m["code"], members["code"]),
+        code=None if m["code"] is None else _code_in(m["code"], [members[f"code/{i}"] for i in range(len(objects))]),
         fixed={_text(k): _number(v) for k, v in m["fixed"].items()},
         warnings=tuple(_diagnostic_in(w, sources) for w in m["warnings"]),
         spans=tuple(_span_in(s, sources) for s in m["spans"]),
@@ -187,12 +188,15 @@ def _target_in(value: Any) -> Target:
 
 
 def _code_out(code: Code) -> dict[str, Any]:
-    return {k: v for k, v in asdict(code).items() if k != "object_file"}
+    """All but the objects, of which only the number."""
+    return {k: len(v) if k == "objects" else v for k, v in asdict(code).items()}
 
 
-def _code_in(value: Any, object_file: bytes) -> Code:
+def _code_in(value: Any, objects: list[bytes]) -> Code:
+    if value["objects"] != len(objects):
+        raise ValueError("an object file is missing or too many")
     return Code(
-        object_file,
+        tuple(objects),
         tuple(map(_text, value["arguments"])),
         tuple(map(_text, value["table"])),
         _integer(value["arena_bytes"]),
