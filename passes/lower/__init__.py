@@ -9,7 +9,8 @@
   literals and constant parameters is computed in `init`.
 * Nodes with sub-Graphs are loops and branches of steps (see `control`); kernels inside are like any other.
 
-Errors: TILE0602 a node or form of access that is not lowered yet (assertions, data-dependent indices, boundary modes); TILE0417 a literal of too many elements; TILE0210 a symbolic size.
+Errors: TILE0602 a node or form of access that is not lowered yet (assertions, data-dependent indices, boundary modes);
+TILE0417 a literal of too many elements; TILE0210 a symbolic size.
 
 Before:
     graph f(A: f32[2, 3]) -> (O) {
