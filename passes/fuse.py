@@ -38,6 +38,7 @@ MAX_GROUP_COST = 1024
 MAX_OPERANDS = 24  # tensors that one kernel reads
 _CHEAP_OPS = frozenset({
     "neg", "abs", "add", "sub", "mul", "max", "min", "cond", "cast", "bitcast", "relu", "ident",
+    "stop_gradient", "reverse_grad",
     "bit_and", "bit_or", "bit_xor", "bit_not", "bit_left", "bit_right",
 })  # fmt: skip
 

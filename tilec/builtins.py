@@ -15,7 +15,8 @@ Dtype rules, after promotion of the operands to a common type T (`tilec.dtypes.p
 Meaning everywhere, equal on every backend: integers wrap; integer x / 0 = 0 and MIN / -1 = MIN; mod has the sign of the
 divisor and x mod 0 = 0 for integers; a shift by the width or more, or by a negative count, gives 0 (right shift of a
 negative number: -1); float to integer truncates, saturates, NaN gives 0; NaN propagates through max and min;
-max(-0, 0) = 0 and min(0, -0) = -0; round is half to even; relu(NaN) = NaN. `tilec.numpy_semantics` has the details.
+max(-0, 0) = 0 and min(0, -0) = -0; round is half to even; relu(NaN) = NaN; stop_gradient(x) and
+reverse_grad(x, s) are x, and differ from it in their derivatives only. `tilec.numpy_semantics` has the details.
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ _ORDER = (
     ),
     Builtin("relu", 1, "order", meaning.relu, expand.relu),
     Builtin("ident", 1, "order", meaning.quiet(np.copy), expand.identity),
+    Builtin("stop_gradient", 1, "order", meaning.quiet(np.copy), expand.identity),
+    Builtin("reverse_grad", 2, "arithmetic", meaning.first, expand.identity),
 )
 
 _COMPARE = (

@@ -41,11 +41,14 @@ CODES: dict[str, str] = {
     "TILE0111": "several functions and none was chosen",
     "TILE0112": "index variables are lower-case, tensors and sizes upper-case",
     "TILE0113": "wrong number of results",
-    "TILE0114": "gradients are not available in this version",
+    "TILE0114": "gradients are not taken inside a program",
     "TILE0115": "duplicate parameter",
     "TILE0116": "name used before it is assigned",
     "TILE0117": "two functions without a name",
     "TILE0118": "input and size of the same name",
+    "TILE0119": "argument must be a function of the program",
+    "TILE0120": "several values as one argument",
+    "TILE0121": "gradient of an input is never assigned",
     # 02xx shapes and indices
     "TILE0201": "size bound to two values",
     "TILE0202": "wrong rank",
@@ -68,6 +71,7 @@ CODES: dict[str, str] = {
     "TILE0219": "element of a tensor used as an index",
     "TILE0220": "bound of a constraint is not a constant",
     "TILE0221": "no such element of a tuple",
+    "TILE0222": "inputs of a loop differ in length",
     # 03xx types
     "TILE0301": "operation is not defined for this type",
     "TILE0302": "bad width in a cast",
@@ -79,6 +83,9 @@ CODES: dict[str, str] = {
     "TILE0308": "unknown category of types",
     "TILE0309": "value has no gradient",
     "TILE0310": "operation has no derivative",
+    "TILE0311": "value carried by a loop changes its type",
+    "TILE0312": "branches differ in type",
+    "TILE0313": "gradient and input differ in type",
     # 04xx domains and limits
     "TILE0401": "index is unbounded",
     "TILE0402": "several writers of one cell",

@@ -7,7 +7,8 @@ Templates are written in f64; `instantiate` gives them another dtype.
 
 Where a derivative is not unique, the choice is: abs and relu at 0 have 0; max and min of equal operands give everything
 to the first; floor, ceil, trunc and round have 0 at their jumps too; pow(x, 0) has 0 with respect to x, pow(0, y) has 0
-with respect to y; mod(x, y) has 1 with respect to x at its jumps. A NaN operand of max or min counts as equal.
+with respect to y; mod(x, y) has 1 with respect to x at its jumps. A NaN operand of max or min counts as equal. The
+derivatives of two identities are decreed: stop_gradient has 0, reverse_grad(x, s) has -s with respect to x, 0 to s.
 
 Zero times an infinite derivative is NaN. What a condition does not choose has cotangent zero, not none, so
 `x > 0 ? sqrt(x) : 0` has a NaN gradient at 0; choosing the operand first, `sqrt(x > 0 ? x : 1)`, avoids it. Forward,
@@ -77,6 +78,8 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "min": (_cond(_compare("gt", X, X1), ZERO, G), _cond(_compare("gt", X, X1), G, ZERO)),
     "relu": (_cond(_compare("gt", X, ZERO), G, ZERO),),
     "ident": (G,),
+    "stop_gradient": (None,),
+    "reverse_grad": (_neg(_mul(G, X1)), None),
     **dict.fromkeys(("cmp_eq", "cmp_ne", "cmp_lt", "cmp_gt", "cmp_le", "cmp_ge"), (None, None)),
     "logical_not": (None,),
     "cond": (None, _cond(X, G, ZERO), _cond(X, ZERO, G)),

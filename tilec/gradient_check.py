@@ -120,6 +120,21 @@ def check_grad(
     return GradientCheck(tuple(rows))
 
 
+def wrong_gradients(
+    graph: Graph, inputs: Mapping[str, Any], tolerance: float = TOLERANCE, target: str | Target = "auto"
+) -> list[str]:
+    """What `check_grad` has against the gradients of a Graph, a line per input; in-file tests ask so."""
+    found = check_grad(graph, inputs, tolerance=tolerance, target=target).inputs
+    return [_said(i) for i in found if i.verdict != "right"]
+
+
+def _said(check: InputCheck) -> str:
+    where = f" at {list(check.worst)}" if check.worst else ""
+    if check.verdict == "unknown":
+        return f"d{check.of}/d{check.input}: no element could be compared: differences do not settle at this point"
+    return f"d{check.of}/d{check.input}{where}: the gradient is {check.found:.9g}, differences say {check.wanted:.9g}"
+
+
 def _results(graph: Graph, of: str | None) -> tuple[str, ...]:
     """The results to differentiate; raises TILE0309 where none is a float."""
     if of is not None:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tilec.dtypes import BY_NAME
-from tilec.frontends.tile.functions import CASTS, ELEMENTWISE, TEST_DATA, WHOLE
+from tilec.frontends.tile.functions import CASTS, CHECK_GRADIENT, CONTROL, ELEMENTWISE, TEST_DATA, WHOLE
 from tilec.frontends.tile.names import CATEGORIES
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def _words(words: Iterable[str]) -> str:
 
 
 _TYPES = _words({*BY_NAME, *CATEGORIES})
-_BUILTINS = _words({*ELEMENTWISE, *CASTS, *WHOLE, *TEST_DATA})
+_BUILTINS = _words({*ELEMENTWISE, *CASTS, *WHOLE, *CONTROL, *TEST_DATA})
+_CHECKS = rf"\b(?:assert_[A-Za-z0-9_]*|{CHECK_GRADIENT})(?=\s*\()"
 _FLOAT = r"(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+"
 _GREEN, _GREY, _RED, _BLUE, _VIOLET, _TEAL = "#3a8a3a", "#808080", "#b3543a", "#2f7fc1", "#9058b8", "#1e8f8f"
 
@@ -70,14 +71,14 @@ CLASSES: tuple[TokenClass, ...] = (
     TokenClass("integer", r"[0-9]+", "Number.Integer", "constant.numeric.integer", _RED, "cyan"),
     TokenClass(
         "keyword",
-        r"""\b(?:function\b|test(?=\s*")|no_defract\b|default(?=\s+[#A-Z_]))""",
+        r"""\b(?:function\b|test(?=\s*")|gradient(?=\s*\{)|no_defract\b|default(?=\s+[#A-Z_]))""",
         "Keyword",
         "keyword.control",
         _VIOLET,
         "magenta",
     ),
     TokenClass("type", rf"(?:(?<=:)|(?<=: )){_TYPES}\b", "Keyword.Type", "storage.type", _TEAL, "cyan"),
-    TokenClass("check", r"\bassert_[A-Za-z0-9_]*(?=\s*\()", "Name.Builtin", "support.function.check", _BLUE, "blue"),
+    TokenClass("check", _CHECKS, "Name.Builtin", "support.function.check", _BLUE, "blue"),
     TokenClass("builtin", rf"\b{_BUILTINS}(?=\s*\()", "Name.Builtin", "support.function.builtin", _BLUE, "blue"),
     TokenClass(
         "function",

@@ -93,8 +93,13 @@ def _test(program: Program, target: str) -> None:
     """Runs the tests of a cell; raises TileError with everything that failed."""
     from tilec.api import run
     from tilec.frontends.tile.tests_runner import run_tests
+    from tilec.gradient_check import wrong_gradients
 
-    results = run_tests(program, lambda graph, data: run(graph, data, target=target))
+    results = run_tests(
+        program,
+        lambda graph, data: run(graph, data, target=target),
+        differences=lambda graph, point: wrong_gradients(graph, point, target=target),
+    )
     if failed := [d for r in results for d in r.diagnostics]:
         raise TileError(failed)
     print(f"{len(results)} passed")

@@ -11,6 +11,7 @@ from tilec.frontends.tile.elaborate import check, elaborate
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.syntax import Program
 from tilec.frontends.tile.tests_runner import run_tests
+from tilec.gradient_check import wrong_gradients
 from tilec.graph import TensorType
 from tilec.pipeline import optimise
 
@@ -43,4 +44,4 @@ def diagnostics(text: str, name: str, inputs: str | None) -> list[Diagnostic]:
 
 
 def _tested(program: Program) -> list[Diagnostic]:
-    return [d for result in run_tests(program, evaluate) for d in result.diagnostics]
+    return [d for result in run_tests(program, evaluate, differences=wrong_gradients) for d in result.diagnostics]

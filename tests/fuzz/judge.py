@@ -27,7 +27,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensors = Mapping[str, Array]
 
 EPS = {"f16": 2.0**-11, "bf16": 2.0**-8, "f32": 2.0**-24, "f64": 2.0**-53}  # unit roundoff
-CORRECTLY_ROUNDED = frozenset({"add", "sub", "mul", "div", "neg", "abs", "relu", "recip", "cast", "sqrt", "ident"})
+_IDENTITIES = frozenset({"ident", "stop_gradient", "reverse_grad"})
+CORRECTLY_ROUNDED = _IDENTITIES | {"add", "sub", "mul", "div", "neg", "abs", "relu", "recip", "cast", "sqrt"}
 TINY = {"f16": 2.0**-24, "bf16": 2.0**-133, "f32": 2.0**-149, "f64": 2.0**-1074}  # smallest subnormal
 
 
@@ -203,7 +204,7 @@ def _inherited(expr: Call, values: list[Array], errors: list[Array]) -> Array:
         case "mul":
             a, b = np.abs(values[0]), np.abs(values[1])
             return np.asarray(a * errors[1] + b * errors[0] + errors[0] * errors[1])
-        case "neg" | "abs" | "cast" | "relu" | "ident":
+        case "neg" | "abs" | "cast" | "relu" | "ident" | "stop_gradient" | "reverse_grad":
             return errors[0]
         case "max" | "min":
             return np.maximum(errors[0], errors[1])

@@ -37,7 +37,9 @@ INTEGERS_ONLY = {
     n for n, b in BUILTINS.items() if b.rule in ("bits", "shift") or n in ("div_raw", "shl_raw", "shr_raw")
 }
 WITHOUT = {"bitcast", "rem_raw"}  # floats may pass through, but there is no derivative
-FLOATS = sorted(set(BUILTINS) - INTEGERS_ONLY - WITHOUT - {"cast", "logical_not"} - {n for n in BUILTINS if "cmp" in n})
+DECREED = {"stop_gradient", "reverse_grad"}  # derivatives that no difference of values shows
+OTHERS = INTEGERS_ONLY | WITHOUT | DECREED | {"cast", "logical_not"}
+FLOATS = sorted(set(BUILTINS) - OTHERS - {n for n in BUILTINS if "cmp" in n})
 
 
 def seed_of(name: str) -> int:
@@ -112,6 +114,22 @@ def derivative(op: str, *values: float, wrt: int = 0) -> float:
 @pytest.mark.parametrize("op", ["abs", "relu", "floor", "ceil", "round", "trunc"])
 def test_zero_at_corners(op: str) -> None:
     assert derivative(op, 0.0) == 0
+
+
+def test_decreed_derivatives() -> None:
+    assert derivative("stop_gradient", 3.0) == 0
+    assert derivative("reverse_grad", 3.0, 0.5) == -0.5
+    assert derivative("reverse_grad", 3.0, 0.5, wrt=1) == 0
+
+
+@pytest.mark.parametrize("op", sorted(DECREED))
+def test_decreed_derivatives_in_a_body(op: str) -> None:
+    args = "X[i]" if op == "stop_gradient" else "X[i], S[i]"
+    text = f"graph f(X: f64[2], S: f64[2]) -> (Y) {{ Y: f64 = sum:f64 [i] {{ [] <- mul({op}({args}), X[i]) }} }}"
+    derived = cleaned(gradient(infer_graph(parse_graph(text)), ["X"]))
+    x, s = np.array([1.0, 2.0]), np.array([0.5, 3.0])
+    expected = x if op == "stop_gradient" else x - s * x
+    assert evaluate(derived, {"X": x, "S": s})["X_grad"].tolist() == expected.tolist()
 
 
 def test_first_wins_on_ties() -> None:

@@ -106,6 +106,7 @@ UNARY: dict[str, Callable[[float], float]] = {
     "abs": abs,
     "relu": lambda x: x if x != x else max(x, 0.0) + 0.0,
     "ident": lambda x: x,
+    "stop_gradient": lambda x: x,
     "floor": finite(lambda x: math.copysign(float(math.floor(x)), x)),
     "ceil": finite(lambda x: math.copysign(float(math.ceil(x)), x)),
     "trunc": finite(lambda x: math.copysign(float(math.trunc(x)), x)),

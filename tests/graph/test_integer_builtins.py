@@ -59,6 +59,7 @@ BINARY: dict[str, Callable[[int, int, DType], int]] = {
     "cmp_gt": lambda a, b, d: a > b,
     "cmp_le": lambda a, b, d: a <= b,
     "cmp_ge": lambda a, b, d: a >= b,
+    "reverse_grad": lambda a, b, d: a,
 }
 UNARY: dict[str, Callable[[int, DType], int]] = {
     "neg": lambda a, d: -a,
@@ -66,6 +67,7 @@ UNARY: dict[str, Callable[[int, DType], int]] = {
     "bit_not": lambda a, d: ~a,
     "relu": lambda a, d: max(a, 0),
     "ident": lambda a, d: a,
+    "stop_gradient": lambda a, d: a,
     "floor": lambda a, d: a,
     "ceil": lambda a, d: a,
     "round": lambda a, d: a,

@@ -34,6 +34,24 @@ function dot<T: float>(A[K]: T, B[K]: T) -> (C: T) {
 }
 function both(#a[N], X'[N]) -> (Q, R) { Q[$I : N] = #a[$I]; R[i] += X'[i] /* one */; }
 test "dot" { (Q, R) = both([1, 2], [3, 4.5]); assert_close(dot(Q, R), 15); }""",
+    """function step(H[N], C, X[N], W[N, N]) -> (H2, C2, Y) {
+    A[i] = +(W[i, j] * H[j]);
+    H2 = tanh(A + X);
+    C2 = C + 1;
+    Y = stop_gradient(H2) * X;
+}
+function small(C, H) -> (Go) { Go = C < 3; }
+function next(C, H) -> (C2, H2) { C2 = C + 1; H2 = H * 0.5; }
+function same(A) -> (B) { B = A; }
+function half(A) -> (B) { B = A / 2; }
+function rnn(Xs[T, N], H0[N], W[N, N]) -> (H, C, Ys, Z) {
+    (H, C, Ys) = scan(step, (H0, 0), Xs, W);
+    (D, E) = while(small, next, (0, H));
+    [[checkpoint]] Z = cond(D > 1, same, half, E);
+}""",
+    """function cube(X[N]) -> (Y) { Y = X * X * X; } gradient { X_grad = 3 * X * X * Y_grad; }
+function twice(X) -> (Y) { Y = reverse_fold(cube, X, (), (), 2); }
+test "cube" { assert_close(twice([1.0]), [1.0]); check_grad(cube, [1.0, 2.0]); }""",
 )
 _ALPHABET = "AiN_'#$\"(){}[]<>=+-*/%!~^|&?:;,.019 \n\te×\x00\ud800é\u00a0\ufeff\U0001f600"
 _TOKEN = re.compile(r"\w+|[^\w\s]|\s+")
@@ -44,6 +62,9 @@ _WORDS = [
     "->",
     "function",
     "test",
+    "gradient",
+    "scan",
+    "cond",
     "default",
     "no_defract",
     "1e",

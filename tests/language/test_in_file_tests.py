@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import Result, run_tests
+from tilec.gradient_check import wrong_gradients
 from tilec.graph import Graph
 
 MATMUL = "function matmul(A[M, K], B[K, N]) -> (C) { C[m, n] = +(A[m, k] * B[k, n]); }\n"
@@ -21,7 +23,7 @@ def executor(graph: Graph, data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def run(text: str, only: str | None = None) -> list[Result]:
-    return run_tests(parse(text, "t.tile"), executor, only)
+    return run_tests(parse(text, "t.tile"), executor, only, differences=wrong_gradients)
 
 
 def test_a_passing_test() -> None:
@@ -75,6 +77,8 @@ def test_failures_show_values_and_the_first_place() -> None:
         ("A = random(1 << 40); assert_(A);", "TILE0416"),
         ("assert_close([1], [1], [2]);", "TILE0510"),
         ("B = matmul([[1, 2]], [[1, 2]]); assert_(B);", "TILE0201"),
+        ("check_grad(matmul, [[1, 2]], [[1], [2]]);", "TILE0309"),
+        ("check_grad(matmul, [[1.0, 2.0]], [[1.0, 2.0]]);", "TILE0201"),
     ],
 )
 def test_faulty_tests_fail_with_a_diagnostic(body: str, code: str) -> None:
@@ -85,7 +89,11 @@ def test_faulty_tests_fail_with_a_diagnostic(body: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("check_grad(matmul, [1], [2]);", "TILE0114"),
+        ("check_grad();", "TILE0106"),
+        ("check_grad(matmul, [[1.0]]);", "TILE0106"),
+        ("check_grad(matmull, [[1.0]], [[1.0]]);", "TILE0105"),
+        ("check_grad(tanh, [1.0]);", "TILE0119"),
+        ("check_grad([1.0], [1.0]);", "TILE0119"),
         ("assert_near([1], [1]);", "TILE0105"),
         ("assert_close([1]);", "TILE0106"),
         ("assert_(Missing);", "TILE0101"),
@@ -95,6 +103,29 @@ def test_static_errors_are_raised(body: str, code: str) -> None:
     with pytest.raises(TileError) as caught:
         run(MATMUL + f'test "t" {{ {body} }}')
     assert caught.value.code == code
+
+
+GRADIENTS = """
+function square(X[N], S, K[N]) -> (Y) { Y = S * X * X + K; }
+function wrong(X[N]) -> (Y) { Y = X * X; } gradient { X_grad = 3 * X * Y_grad; }
+function jump(X[N]) -> (Y) { Y = relu(X); }
+test "t" {
+    X = random(3) + 2.0;
+    check_grad(square, X, 0.5, [1, 2, 3]);
+    check_grad(wrong, X);
+    check_grad(jump, 0.0 * X);
+    check_grad(wrong, 0.0 * X);
+}
+"""
+
+
+def test_gradients_are_compared_with_differences() -> None:
+    (found,) = run(GRADIENTS)
+    assert found.checks == 4
+    texts = [d.message for d in found.diagnostics]
+    assert [d.code for d in found.diagnostics] == ["TILE0705"] * 2
+    assert re.match(r"'check_grad': dY/dX at \[\d\]: the gradient is [\d.]+, differences say", texts[0])
+    assert texts[1] == "'check_grad': dY/dX: no element could be compared: differences do not settle at this point"
 
 
 def test_one_failing_test_does_not_stop_the_others() -> None:

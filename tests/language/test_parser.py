@@ -40,6 +40,8 @@ def show(node: s.Expression) -> str:
             return f"({show(condition)} ? {show(then)} : {show(orelse) if orelse else ''})"
         case s.List(items):
             return f"[{', '.join(map(show, items))}]"
+        case s.Group(items):
+            return f"({', '.join(map(show, items))})"
 
 
 def body(statements: str) -> tuple[s.Statement, ...]:

@@ -56,10 +56,16 @@ def _run(file: str, target: Any, name: str | None) -> Outcome:
     from tilec import api
     from tilec.errors import TileError
     from tilec.frontends.tile.tests_runner import run_tests
+    from tilec.gradient_check import wrong_gradients
 
     try:
         program = api.parse_text(sources.read(file), sources.shown(file))
-        results = run_tests(program, lambda graph, data: api.run(graph, data, target=target), name)
+        results = run_tests(
+            program,
+            lambda graph, data: api.run(graph, data, target=target),
+            name,
+            differences=lambda graph, point: wrong_gradients(graph, point, target=target),
+        )
     except TileError as problem:
         return Outcome(file, (), problem.diagnostics)
     return Outcome(file, tuple(results))

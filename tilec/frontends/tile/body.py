@@ -104,7 +104,7 @@ class Body:
 
     def _call(self, call: Call) -> Operand:
         name = call.function.text
-        if name in self.builder.functions or name in table.WHOLE or name.startswith("assert_"):
+        if name in self.builder.functions or table.is_whole(name):
             text = f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins"
             raise error("TILE0218", text, call.function.span, help="call it in a statement of its own")
         if name in table.GRADIENTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -116,6 +116,30 @@ class Builder:
             yield
         finally:
             self._depth -= 1
+
+    @contextmanager
+    def called(self, function: Function, span: Span) -> Iterator[None]:
+        """Notes on errors inside say that the function is called at `span`, unless it is the one compiled."""
+        before = len(self.calls)
+        if span != function.span:
+            self.calls.append(span)
+        try:
+            yield
+        finally:
+            del self.calls[before:]
+
+    def nested(self, names: Iterable[str]) -> Builder:
+        """A Builder for a Graph inside this one, in which `names` are taken; errors, calls and limits are shared.
+
+        `settle` is to be called when it is done.
+        """
+        inner = Builder(self.functions, self.inline, False, self.report, used=set(names))
+        inner.demanded, inner.calls = self.demanded, self.calls
+        inner._depth, inner._steps = self._depth, self._steps
+        return inner
+
+    def settle(self, inner: Builder) -> None:
+        self._steps = inner._steps
 
     def complain(self, found: TileError) -> None:
         """Reports an error once, with the calls that led to it."""

@@ -11,9 +11,21 @@ from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.complaints import gradients, undefined, unknown_function, wrong_case
 from tilec.frontends.tile.scalars import convert, fold
 from tilec.frontends.tile.specials import SPECIALS, check_assertion
-from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, List, Name, Number, Ternary, Unary
+from tilec.frontends.tile.syntax import (
+    Binary,
+    Call,
+    Expression,
+    Group,
+    Ident,
+    Index,
+    List,
+    Name,
+    Number,
+    Ternary,
+    Unary,
+)
 from tilec.frontends.tile.testdata import list_data, random_data
-from tilec.frontends.tile.trees import has_index
+from tilec.frontends.tile.trees import has_index, is_control
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
 from tilec.graph import Apply, TensorType
 from tilec.rules import apply_type, is_shift, shift_count, weak_dtype
@@ -41,6 +53,8 @@ def value(b: Builder, scope: Scope, expression: Expression, name: str | None = N
                 return _choose(b, scope, expression, name)
             case List():
                 return list_data(b, expression, name)
+            case Group():
+                raise error("TILE0120", "several values in parentheses", expression.span)
 
 
 def lookup(scope: Scope, ident: Ident) -> Value:
@@ -126,8 +140,7 @@ def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = No
 
 def call(b: Builder, scope: Scope, expression: Call, name: str | None = None) -> Value:
     """A call with one result."""
-    function = b.functions.get(expression.function.text)
-    if function is None:
+    if not has_results(b, expression):
         return _builtin(b, scope, expression, name)
     results = call_function(b, scope, expression, [name])
     if len(results) != 1:
@@ -135,8 +148,18 @@ def call(b: Builder, scope: Scope, expression: Call, name: str | None = None) ->
     return results[0]
 
 
+def has_results(b: Builder, expression: Expression) -> bool:
+    """Whether this is a call that may have several results: of the program's functions, a branch or a loop."""
+    own = isinstance(expression, Call) and expression.function.text in b.functions
+    return own or is_control(expression, b.functions)
+
+
 def call_function(b: Builder, scope: Scope, expression: Call, names: Sequence[str | None]) -> tuple[Value, ...]:
-    """A call of one of the program's own functions, inlined."""
+    """A call of one of the program's own functions, inlined, or a branch or loop."""
+    if is_control(expression, b.functions):
+        from tilec.frontends.tile.control import control  # its arguments are expressions again
+
+        return control(b, scope, expression, names)
     function = b.functions[expression.function.text]
     args = [value(b, scope, a) for a in expression.args]
     if len(args) != len(function.inputs):

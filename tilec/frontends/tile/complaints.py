@@ -126,7 +126,8 @@ def float_in_index(number: Number) -> TileError:
 
 def gradients(span: Span, what: str) -> TileError:
     """TILE0114."""
-    return error("TILE0114", f"'{what}' needs gradients, which this version does not have yet", span)
+    help = "take them of a function from outside: 'tilec grad FILE', or tilec.grad in Python"
+    return error("TILE0114", f"'{what}': gradients are not taken inside a program", span, help=help)
 
 
 def type_named(name: Ident, generics: Iterable[str] = ()) -> DType:

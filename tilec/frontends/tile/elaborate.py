@@ -19,9 +19,10 @@ from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
 from tilec.frontends.tile.binding import Binder
 from tilec.frontends.tile.builder import Builder, check_type
-from tilec.frontends.tile.calls import call_function, value
+from tilec.frontends.tile.calls import call_function, has_results, value
 from tilec.frontends.tile.complaints import did_you_mean, plural
 from tilec.frontends.tile.contraction import contraction
+from tilec.frontends.tile.custom import checkpoint, custom, is_checkpoint
 from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
 from tilec.frontends.tile.outputs import bind_outputs
 from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Function, Ident, Program, Statement
@@ -101,6 +102,18 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
     wide = any(isinstance(t, TensorType) and t.dtype == F64 for t in signature.values())
     arguments = [_argument(b, i.name, signature[i.name.text], constants, wide) for i in function.inputs]
     binder = Binder(b, function)
+    if function.gradient is not None:
+        _whole(b, binder.scope, function, arguments)
+    else:
+        _body(b, binder, arguments)
+    results = bind_outputs(b, binder)
+    name = function.name.text if function.name else "main"
+    return Graph(name, tuple(b.params), tuple(b.lets), results)
+
+
+def _body(b: Builder, binder: Binder, arguments: Sequence[Value]) -> None:
+    """Elaborates the statements; the Lets have the names that they bind."""
+    function = binder.function
     binder.inputs(arguments)
     wanted = {t.text: t.text for s in function.body for t in targets(s)}
     for output in function.outputs:
@@ -108,14 +121,23 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
             wanted.pop(output.name.text, None)
     for statement in function.body:
         run(b, binder.scope, statement, wanted)
-    results = bind_outputs(b, binder)
-    name = function.name.text if function.name else "main"
-    return Graph(name, tuple(b.params), tuple(b.lets), results)
 
 
-def _argument(
-    b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str], wide: bool
-) -> Value:
+def _whole(b: Builder, scope: Scope, function: Function, arguments: Sequence[Value]) -> None:
+    """A function with a gradient of its own is one node, which binds the outputs."""
+    names = [o.name.text for o in function.outputs]
+    values: Sequence[Value] = [Poison()] * len(names)
+    try:
+        values = inline(b, function, arguments, function.span, names)
+    except Poisoned:
+        pass
+    except TileError as found:
+        b.complain(found)
+    for output, value_ in zip(function.outputs, values, strict=True):
+        scope.bind(output.name.text, value_, output.span)
+
+
+def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str], wide: bool) -> Value:
     """The parameter of an input; a Python number keeps its value in mind."""
     try:
         if isinstance(given, TensorType):
@@ -154,10 +176,14 @@ def run(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[str, str
 
     `wanted` gives the Lets' names of some targets; the others get fresh ones.
     """
-    b.attributes = tuple(Attribute(a.name.text, a.args) for a in getattr(statement, "attributes", ()))
+    given = tuple(Attribute(a.name.text, a.args) for a in getattr(statement, "attributes", ()))
+    b.attributes = tuple(a for a in given if not is_checkpoint(a))
     try:
         with b.deeper(statement.span):
-            values = _statement(b, scope, statement, wanted)
+            if len(b.attributes) < len(given):
+                values = checkpoint(b, scope, statement, _names(b, statement, wanted), _statement)
+            else:
+                values = _statement(b, scope, statement, _names(b, statement, wanted))
     except Poisoned:
         values = ()
     except TileError as found:
@@ -169,12 +195,16 @@ def run(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[str, str
         scope.bind(target.text, values[position] if values else Poison(), target.span)
 
 
-def _statement(b: Builder, scope: Scope, statement: Statement, wanted: Mapping[str, str]) -> tuple[Value, ...]:
-    names = [wanted.get(t.text) or b.fresh(t.text) for t in targets(statement)]
+def _names(b: Builder, statement: Statement, wanted: Mapping[str, str]) -> list[str]:
+    """Names of the Lets that bind the targets."""
+    return [wanted.get(t.text) or b.fresh(t.text) for t in targets(statement)]
+
+
+def _statement(b: Builder, scope: Scope, statement: Statement, names: Sequence[str]) -> tuple[Value, ...]:
     match statement:
         case Contract():
             return (contraction(b, scope, statement, names[0]),)
-        case Assign(value=Call(function=called) as call) if called.text in b.functions:
+        case Assign(value=Call(function=called) as call) if has_results(b, call):
             values = call_function(b, scope, call, names)
             if len(values) != len(names):
                 text = f"'{called.text}' has {plural(len(values), 'result')}, {plural(len(names), 'name')} given"
@@ -193,19 +223,24 @@ def inline(
 
     `names` are those that the caller wants for the results; a declared type may need a conversion, so not with one.
     """
+    if function.gradient is not None:
+        return custom(b, function, args, span, names, _run)
     wanted = {o.name.text: n for o, n in zip(function.outputs, names) if n is not None and o.dtype is None}
     with b.deeper(span):
         attributes = b.attributes
-        b.calls.append(span)
         try:
-            binder = Binder(b, function)
-            binder.inputs(args)
-            for statement in function.body:
-                run(b, binder.scope, statement, wanted)
-            results = tuple(binder.result(o) for o in function.outputs)
+            with b.called(function, span):
+                binder = Binder(b, function)
+                binder.inputs(args)
+                for statement in function.body:
+                    run(b, binder.scope, statement, wanted)
+                results = tuple(binder.result(o) for o in function.outputs)
         finally:
-            b.calls.pop()
             b.attributes = attributes
     if any(isinstance(r, Poison) for r in results):
         raise Poisoned
     return results
+
+
+def _run(b: Builder, scope: Scope, statement: Statement) -> None:
+    run(b, scope, statement, {})

@@ -59,6 +59,13 @@ class _Writer:
     def doc(self, doc: Doc, depth: int) -> None:
         self.lines.append(" " * depth + render(doc, WIDTH, depth))
 
+    def header(self, doc: Doc, gradient: bool) -> None:
+        """The first line of an item; that of a gradient goes on behind the function's brace."""
+        if gradient and (self.lines[-1] == "}" or self.lines[-1].endswith(" {}")):
+            self.lines[-1] += " " + render(doc, WIDTH, len(self.lines[-1]) + 1)
+        else:
+            self.doc(doc, 0)
+
     def blank(self) -> None:
         if self.lines and self.lines[-1]:
             self.lines.append("")
@@ -86,17 +93,19 @@ class _Writer:
 
 
 def _item(writer: _Writer, item: Sequence[Piece]) -> None:
-    """Writes a function or a test, with a blank line in front unless it is the first."""
+    """Writes a function or a test, with a blank line in front unless it is the first, or the gradient of a function."""
     brace = next(i for i, piece in enumerate(item) if piece.type == "LBRACE")
-    writer.blank()
-    first = writer.comments(item[0], 0, first=not writer.lines)
+    gradient = item[0].text == "gradient"
+    if not gradient:
+        writer.blank()
+    first = writer.comments(item[0], 0, first=gradient or not writer.lines)
     *body, closer = item[brace + 1 :]
     opening = [first, *item[1 : brace + 1]]
     if not body and not closer.before and not item[brace].after:
         opening.append(closer)
-        writer.doc(header(opening, WIDTH), 0)
+        writer.header(header(opening, WIDTH), gradient)
         return
-    writer.doc(header(opening, WIDTH), 0)
+    writer.header(header(opening, WIDTH), gradient)
     for number, run in enumerate(split(body, "SEMICOLON")):
         start = writer.comments(run[0], STEP, first=number == 0)
         writer.doc(statement([start, *run[1:]]), STEP)

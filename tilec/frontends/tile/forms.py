@@ -24,6 +24,8 @@ def check_forms(program: s.Program, report: Report) -> None:
     for function in program.functions:
         _check_signature(function, report)
         _check_block(function.body, report, in_test=False)
+        if function.gradient is not None:
+            _check_block(function.gradient.body, report, in_test=False)
     for test in program.tests:
         _check_block(test.body, report, in_test=True)
 
@@ -44,7 +46,7 @@ def children(node: s.Expression) -> tuple[s.Expression, ...]:
             return (left, right)
         case s.Ternary(condition, then, orelse):
             return (condition, then) if orelse is None else (condition, then, orelse)
-        case s.List(items):
+        case s.List(items) | s.Group(items):
             return items
         case s.Number() | s.Name():
             return ()
@@ -60,7 +62,8 @@ def walk(root: s.Expression) -> Iterator[s.Expression]:
 
 
 def _statement_beyond(program: s.Program, limit: int) -> s.Statement | None:
-    bodies = [*(function.body for function in program.functions), *(test.body for test in program.tests)]
+    gradients = (f.gradient.body for f in program.functions if f.gradient is not None)
+    bodies = [*(f.body for f in program.functions), *gradients, *(test.body for test in program.tests)]
     return next(islice(chain.from_iterable(bodies), limit, None), None)
 
 

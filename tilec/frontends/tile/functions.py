@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tilec.builtins import ALIASES, BUILTINS
 from tilec.dtypes import BF16, BOOL, BY_NAME, DType
@@ -63,7 +64,26 @@ WHOLE: Mapping[str, tuple[int, int]] = {
     "builtin_binary_crossentropy": (2, 3),
 }
 
-GRADIENTS = frozenset({"reverse_grad", "check_grad", "grad", "gradient"})
+GRADIENTS = frozenset({"grad", "gradient"})
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A branch or loop: where functions of the program stand among its arguments, and how many arguments it takes."""
+
+    functions: tuple[int, ...]
+    least: int
+    most: int
+
+
+_LOOP = Control((0,), 3, 5)  # step, carried, inputs, captures, length
+CONTROL: Mapping[str, Control] = {
+    "cond": Control((1, 2), 3, MANY),  # condition, two functions, their arguments
+    "while": Control((0, 1), 3, 4),  # test, body, carried, captures
+    **dict.fromkeys(("scan", "reverse_scan", "fold", "reverse_fold"), _LOOP),
+}
+
+CHECK_GRADIENT = "check_grad"  # check_grad(f, A, B), in a test
 TEST_CHECKS: Mapping[str, tuple[int, int]] = {"assert_close": (2, 3), "assert_equal": (2, 2), "assert_": (1, 1)}
 TEST_DATA: Mapping[str, tuple[int, int]] = {"random": (0, MANY)}
 
@@ -80,10 +100,15 @@ def arity(name: str) -> tuple[int, int] | None:
     return WHOLE.get(name)
 
 
+def is_whole(name: str) -> bool:
+    """Whether a builtin works on whole tensors only; `cond` is elementwise, too."""
+    return name in WHOLE or name.startswith("assert_") or (name in CONTROL and name != "cond")
+
+
 def is_builtin(name: str) -> bool:
-    return arity(name) is not None or name in GRADIENTS
+    return arity(name) is not None or name in CONTROL or name in GRADIENTS
 
 
 def known() -> list[str]:
     """Every builtin function's name."""
-    return [*ELEMENTWISE, *CASTS, *WHOLE]
+    return [*ELEMENTWISE, *CASTS, *WHOLE, *CONTROL]

@@ -19,11 +19,13 @@ from tilec.frontends.tile.syntax import (
     Contract,
     Function,
     Generic,
+    Gradient,
     Ident,
+    Name,
     Program,
     Statement,
 )
-from tilec.frontends.tile.trees import expressions, read_names, targets, walk
+from tilec.frontends.tile.trees import expressions, gradient_name, is_control, read_names, targets, walk
 
 MAX_NAMES = 4_000
 CATEGORIES = frozenset({"float", "int", "uint", "integer", "bool", "number", "any"})
@@ -119,7 +121,10 @@ def _check_function(function: Function, functions: Mapping[str, Function], repor
         generics=generics,
         results=frozenset(outputs),
     )
+    declared = dict(names)
     body.statements(function.body)
+    if function.gradient is not None:
+        _check_gradient(function, function.gradient, {**declared, **outputs}, body)
     for name, span in outputs.items():
         if name not in names:
             assigned = names.keys() - inputs
@@ -127,6 +132,23 @@ def _check_function(function: Function, functions: Mapping[str, Function], repor
             notes = [*bound_at(name, assigned, names), *never_used(unused, nearest(name, assigned))]
             help = did_you_mean(name, assigned)
             report.error("TILE0103", f"output '{name}' is never assigned", span, notes=notes, help=help)
+
+
+def _check_gradient(function: Function, gradient: Gradient, names: dict[str, Span], outer: _Body) -> None:
+    """The block sees inputs, sizes, results and the gradients of results, and assigns one of an input at least."""
+    for output in function.outputs:
+        name = gradient_name(output.name.text)
+        if name in names:
+            help = "rename the input or result"
+            outer.report.error("TILE0115", f"'{name}' is the gradient of '{output.name.text}'", names[name], help=help)
+        names.setdefault(name, output.span)
+    inputs = [i.name.text for i in function.inputs]
+    wanted = frozenset(map(gradient_name, inputs))
+    body = _Body(names, outer.functions, outer.report, generics=outer.generics, results=wanted)
+    body.statements(gradient.body)
+    if not wanted & {t.text for s in gradient.body for t in targets(s)}:
+        help = f"assign '{gradient_name(inputs[0])}'" if inputs else "a function without inputs has no gradient"
+        outer.report.error("TILE0121", "the gradient of no input is assigned", gradient.span, help=help)
 
 
 def _check_generics(generics: tuple[Generic, ...], report: Report) -> frozenset[str]:
@@ -249,7 +271,7 @@ def _check_recursion(functions: Mapping[str, Function], report: Report) -> None:
         path: list[str] = []
         stack: list[tuple[str, Iterator[Ident]]] = []
         if root not in done:
-            stack.append((root, _calls(functions[root])))
+            stack.append((root, _calls(functions[root], functions)))
             path.append(root)
         while stack:
             name, calls = stack[-1]
@@ -262,13 +284,17 @@ def _check_recursion(functions: Mapping[str, Function], report: Report) -> None:
                 circle = " -> ".join([*path[path.index(call.text) :], call.text])
                 report.error("TILE0107", f"function '{call.text}' calls itself", call.span, notes=[f"circle: {circle}"])
             else:
-                stack.append((call.text, _calls(functions[call.text])))
+                stack.append((call.text, _calls(functions[call.text], functions)))
                 path.append(call.text)
 
 
-def _calls(function: Function) -> Iterator[Ident]:
-    for statement in function.body:
+def _calls(function: Function, functions: Mapping[str, Function]) -> Iterator[Ident]:
+    """What a function calls, or has called by a branch or loop."""
+    gradient = function.gradient.body if function.gradient is not None else ()
+    for statement in (*function.body, *gradient):
         for expression in expressions(statement):
             for node in walk(expression):
                 if isinstance(node, Call):
                     yield node.function
+                    if is_control(node, functions):
+                        yield from (a.ident for a in node.args if isinstance(a, Name))

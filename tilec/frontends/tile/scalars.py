@@ -47,6 +47,8 @@ _INTEGER: Mapping[str, Callable[..., int]] = {
     "min": min,
     "relu": lambda a: max(a, 0),
     "ident": lambda a: a,
+    "stop_gradient": lambda a: a,
+    "reverse_grad": lambda a, scale: a,
     "floor": lambda a: a,
     "ceil": lambda a: a,
     "round": lambda a: a,

@@ -20,6 +20,7 @@ from tilec.frontends.tile.complaints import (
     wrong_case,
 )
 from tilec.frontends.tile.functions import MANY
+from tilec.frontends.tile.static_control import check_control, function_named
 from tilec.frontends.tile.syntax import (
     Assign,
     Binary,
@@ -28,6 +29,7 @@ from tilec.frontends.tile.syntax import (
     Contract,
     Expression,
     Function,
+    Group,
     Ident,
     Index,
     List,
@@ -36,7 +38,7 @@ from tilec.frontends.tile.syntax import (
     Ternary,
     Unary,
 )
-from tilec.frontends.tile.trees import children, has_index
+from tilec.frontends.tile.trees import children, has_index, is_control
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Checker:
     def assignment(self, statement: Assign) -> None:
         wanted = len(statement.targets)
         if isinstance(statement.value, Call):
-            results = self._call(statement.value, self.value)
+            results = self._results(statement.value)
         else:
             self.value(statement.value)
             results = 1
@@ -104,15 +106,25 @@ class Checker:
 
     def check(self, statement: Check) -> None:
         name = statement.call.function
-        if name.text in table.GRADIENTS:
-            self._add(gradients(name.span, name.text))
+        if name.text == table.CHECK_GRADIENT:
+            self._check_gradient(statement.call)
             return
         if name.text not in table.TEST_CHECKS:
-            self._add(unknown_function(name, table.TEST_CHECKS, {}))
+            self._add(unknown_function(name, [*table.TEST_CHECKS, table.CHECK_GRADIENT], {}))
             return
         self._count(name, len(statement.call.args), table.TEST_CHECKS[name.text], statement.call.span)
         for arg in statement.call.args:
             self.value(arg)
+
+    def _check_gradient(self, call: Call) -> None:
+        for arg in call.args[1:]:
+            self.value(arg)
+        if not call.args:
+            help = "check_grad(f, A, B) compares the gradients of f at (A, B) with differences"
+            self.report.error("TILE0106", "'check_grad' takes a function and its arguments", call.span, help=help)
+        elif (function := function_named(call.args[0], self.functions, self.report)) is not None:
+            count = len(function.inputs)
+            self._count(call.function, len(call.args), (count + 1, count + 1), call.span)
 
     # expressions
 
@@ -126,11 +138,13 @@ class Checker:
             case Index():
                 self._element(expression)
             case Call():
-                self._single(expression, self._call(expression, self.value))
+                self._single(expression, self._results(expression))
             case Ternary(orelse=None):
                 self._no_else(expression)
             case List() if not self.testing:
                 self.report.error("TILE0013", "nested lists are data of tests", expression.span)
+            case Group():
+                self._group(expression)
             case _:
                 for child in children(expression):
                     self.value(child)
@@ -163,13 +177,15 @@ class Checker:
                 self._no_else(expression)
             case List():
                 self.report.error("TILE0013", "nested lists are data of tests", expression.span)
+            case Group():
+                self._group(expression)
             case _:
                 for child in children(expression):
                     self.body(child)
 
     def _body_call(self, call: Call) -> None:
         name = call.function.text
-        if name in self.functions or name in table.WHOLE or (name.startswith("assert_") and name not in self.functions):
+        if name in self.functions or table.is_whole(name):
             self.report.error(
                 "TILE0218",
                 f"'{name}' works on whole tensors; the body of a contraction takes elementwise builtins",
@@ -206,6 +222,8 @@ class Checker:
                 self._no_else(expression)
             case List():
                 self.report.error("TILE0013", "nested lists are data of tests", expression.span)
+            case Group():
+                self._group(expression)
             case _:
                 for child in children(expression):
                     self.size(child)
@@ -264,6 +282,16 @@ class Checker:
 
     # calls
 
+    def _results(self, call: Call) -> int | None:
+        """The count of results of a call among whole tensors, a branch or loop included."""
+        if is_control(call, self.functions):
+            return check_control(call, self.functions, self.report, self.value)
+        return self._call(call, self.value)
+
+    def _group(self, expression: Group) -> None:
+        help = "only 'while', 'scan' and 'fold' take several values as one argument: scan(step, (H, C), Xs)"
+        self.report.error("TILE0120", "several values in parentheses", expression.span, help=help)
+
     def _call(self, call: Call, visit: Callable[[Expression], None]) -> int | None:
         """Checks name and count of arguments; returns the count of results, None where unknown."""
         for arg in call.args:
@@ -277,6 +305,10 @@ class Checker:
             return len(function.outputs)
         if name.text in table.GRADIENTS:
             self._add(gradients(name.span, name.text))
+            return None
+        if name.text in table.CONTROL and name.text != "cond":
+            text = f"'{name.text}' cannot stand in an index or size"
+            self.report.error("TILE0218", text, name.span, help="call it in a statement of its own")
             return None
         arity = table.TEST_DATA.get(name.text) if self.testing else None
         arity = arity or table.arity(name.text)

@@ -1,11 +1,11 @@
 """Syntax tree of the Tile language, with positions. Only the text frontend knows it.
 
     Program    ::= functions, tests
-    Function   ::= name?, generics, inputs, outputs, body
+    Function   ::= name?, generics, inputs, outputs, body, gradient?
     Statement  ::= Assign(targets, value)                      elementwise; several targets for several results
                  | Contract(target, ...)                       a contraction, or the plain definition O[i, j] = A[j, i]
                  | Check(call)                                 an expression statement of a test: assert_close(...)
-    Expression ::= Number | Name | Index | Call | Unary | Binary | Ternary | List
+    Expression ::= Number | Name | Index | Call | Unary | Binary | Ternary | List | Group
 
 Every node carries its Span. Indices, sizes, constraints and bodies are all plain Expressions here; sorting out which is
 legal where is the elaborator's work.
@@ -101,7 +101,15 @@ class List:
     span: Span
 
 
-Expression: TypeAlias = Number | Name | Index | Call | Unary | Binary | Ternary | List
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Several values, or none, as one argument of a loop: `(H, C)`."""
+
+    items: tuple[Expression, ...]
+    span: Span
+
+
+Expression: TypeAlias = Number | Name | Index | Call | Unary | Binary | Ternary | List | Group
 
 Aggregation = Literal["+", "*", ">", "<", "=", "plain"]
 
@@ -179,6 +187,14 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Gradient:
+    """`gradient { ... }` behind a function: its own derivative."""
+
+    body: tuple[Statement, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """`name` is None for the one anonymous function of a 0.7 program."""
 
@@ -189,6 +205,7 @@ class Function:
     body: tuple[Statement, ...]
     doc: str | None
     span: Span
+    gradient: Gradient | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
-"""In-file tests: `test "name" { ... assert_close(f(A), B); }`.
+"""In-file tests: `test "name" { ... assert_close(f(A), B); check_grad(f, A); }`.
 
 Every test becomes one Graph whose results are the operands of its checks; who runs the Graph is the caller's choice
-(`evaluate`), so that the compiled program and the evaluator are tested by the same code. Data are nested lists and
+(`evaluate`), so that the compiled program and the evaluator are tested by the same code, and so is who compares
+gradients with differences (`differences`). Data are nested lists and
 `random(d0, ...)`, float32 numbers in [-1, 1) that are the same in every run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,18 +17,19 @@ import numpy as np
 from tilec.errors import Diagnostic, TileError, error
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.calls import value
-from tilec.frontends.tile.complaints import gradients
+from tilec.frontends.tile.closed import close
 from tilec.frontends.tile.elaborate import check, function_table, inline, run
-from tilec.frontends.tile.functions import GRADIENTS
+from tilec.frontends.tile.functions import CHECK_GRADIENT
 from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
-from tilec.frontends.tile.syntax import Check, Program, Test
-from tilec.frontends.tile.values import Poisoned, Scope, Tensor
+from tilec.frontends.tile.syntax import Check, Name, Program, Test
+from tilec.frontends.tile.values import Poisoned, Scalar, Scope, Tensor, Tuple, Value
 from tilec.graph import Apply, Graph
 from tilec.rules import shape_text
 from tilec.type_graph import infer_graph
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Evaluate: TypeAlias = Callable[[Graph, Mapping[str, Any]], Mapping[str, Any]]
+Differences: TypeAlias = Callable[[Graph, Mapping[str, Any]], Sequence[str]]  # of a Graph at a point: what is wrong
 TOLERANCE = 1e-5
 
 
@@ -53,31 +55,47 @@ class _Checked:
     tolerance: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Gradient:
+    """One `check_grad`: the function as a Graph of its float arguments, and the results that hold these."""
+
+    statement: Check
+    graph: Graph
+    operands: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Prepared:
     """A test as a Graph, its data, and what is to be checked of its results."""
 
     graph: Graph
     data: dict[str, Any]
-    checks: list[_Checked] = field(default_factory=list)
+    checks: list[_Checked | _Gradient] = field(default_factory=list)
 
 
-def run_tests(program: Program, evaluate: Evaluate, only: str | None = None) -> list[Result]:
+def run_tests(
+    program: Program, evaluate: Evaluate, only: str | None = None, *, differences: Differences
+) -> list[Result]:
     """Runs the tests, or those whose name contains `only`. Raises TileError where the program itself is wrong."""
     if found := check(program).errors():
         raise TileError(found[:MAX_DIAGNOSTICS])
     chosen = [t for t in program.tests if only is None or only in t.name]
-    return [_run(program, test, evaluate) for test in chosen]
+    return [_run(program, test, evaluate, differences) for test in chosen]
 
 
-def _run(program: Program, test: Test, evaluate: Evaluate) -> Result:
+def _run(program: Program, test: Test, evaluate: Evaluate, differences: Differences) -> Result:
     count = sum(isinstance(s, Check) for s in test.body)
+    found: list[Diagnostic] = []
     try:
         prepared = prepare(program, test)
         results = evaluate(prepared.graph, prepared.data) if prepared.checks else {}
+        for one in prepared.checks:
+            if isinstance(one, _Gradient):
+                found += _compare_gradient(one, results, differences)
+            elif (wrong := _compare(one, results)) is not None:
+                found.append(wrong)
     except TileError as problem:
-        return Result(test.name, count, problem.diagnostics)
-    found = [d for c in prepared.checks if (d := _compare(c, results)) is not None]
+        return Result(test.name, count, (*found, *problem.diagnostics))
     return Result(test.name, count, tuple(found))
 
 
@@ -85,7 +103,7 @@ def prepare(program: Program, test: Test) -> Prepared:
     """The Graph of a test; raises TileError with all errors found."""
     builder = Builder(function_table(program), inline, testing=True)
     scope = Scope()
-    checks: list[_Checked] = []
+    checks: list[_Checked | _Gradient] = []
     for statement in test.body:
         if isinstance(statement, Check):
             _add_check(builder, scope, statement, checks)
@@ -98,9 +116,12 @@ def prepare(program: Program, test: Test) -> Prepared:
     return Prepared(infer_graph(graph), builder.data, checks)
 
 
-def _add_check(b: Builder, scope: Scope, statement: Check, checks: list[_Checked]) -> None:
+def _add_check(b: Builder, scope: Scope, statement: Check, checks: list[_Checked | _Gradient]) -> None:
     try:
-        checks.append(_check(b, scope, statement))
+        if statement.call.function.text == CHECK_GRADIENT:
+            checks.append(_check_gradient(b, scope, statement))
+        else:
+            checks.append(_check(b, scope, statement))
     except Poisoned:
         pass
     except TileError as found:
@@ -109,8 +130,6 @@ def _add_check(b: Builder, scope: Scope, statement: Check, checks: list[_Checked
 
 def _check(b: Builder, scope: Scope, statement: Check) -> _Checked:
     call = statement.call
-    if call.function.text in GRADIENTS:
-        raise gradients(call.function.span, call.function.text)
     tolerance = TOLERANCE
     if len(call.args) == 3:
         with b.scratch():
@@ -122,6 +141,34 @@ def _check(b: Builder, scope: Scope, statement: Check) -> _Checked:
     return _Checked(statement, tuple(_result(b, o, statement) for o in operands), tolerance)
 
 
+def _check_gradient(b: Builder, scope: Scope, statement: Check) -> _Gradient:
+    """`check_grad(f, A, B)`: f is elaborated at the types of A and B; float literals are arguments like any."""
+    name, *given = statement.call.args
+    assert isinstance(name, Name)
+    values = [value(b, scope, e) for e in given]
+    args = [
+        b.tensor(v, e.span) if isinstance(v, Scalar) and isinstance(v.value, float) else v
+        for v, e in zip(values, given)
+    ]
+    closed = close(b, b.functions[name.ident.text], args, statement.span)
+    if not any(p.type.dtype.is_float for p in closed.graph.params):
+        help = "a list of integers is written with a decimal point to be one of floats: [1.0, 2.0]"
+        raise error("TILE0309", f"'{name.ident.text}' has no argument that is a float", statement.span, help=help)
+    passed = [t for v in args for t in _tensors(v)]
+    operands = tuple(_result(b, t, statement) for t in passed)
+    return _Gradient(statement, infer_graph(closed.graph), operands)
+
+
+def _tensors(value: Value) -> tuple[Tensor, ...]:
+    match value:
+        case Tensor():
+            return (value,)
+        case Tuple(items):
+            return tuple(t for item in items for t in _tensors(item))
+        case _:
+            return ()
+
+
 def _result(b: Builder, operand: Tensor, statement: Check) -> str:
     """A result of its own: a parameter can be an operand, but is no result."""
     if operand.name in b.data:
@@ -130,6 +177,12 @@ def _result(b: Builder, operand: Tensor, statement: Check) -> str:
 
 
 # comparing
+
+
+def _compare_gradient(check: _Gradient, results: Mapping[str, Any], differences: Differences) -> list[Diagnostic]:
+    point = {p.name: np.asarray(results[o]) for p, o in zip(check.graph.params, check.operands, strict=True)}
+    text = f"'{CHECK_GRADIENT}': "
+    return [Diagnostic("TILE0705", text + d, check.statement.span) for d in differences(check.graph, point)]
 
 
 def _compare(check: _Checked, results: Mapping[str, Any]) -> Diagnostic | None:

@@ -60,7 +60,7 @@ class TreeBuilder(Transformer[Token, s.Program]):
     # functions
 
     def function(self, word: Token, *parts: Any) -> s.Function:
-        name, generics, _, inputs, _, _, _, outputs, _, _, body, close = parts
+        name, generics, _, inputs, _, _, _, outputs, _, _, body, close, gradient = parts
         return s.Function(
             ident(name) if name else None,
             generics or (),
@@ -69,7 +69,11 @@ class TreeBuilder(Transformer[Token, s.Program]):
             body,
             word.doc,
             word.span.to(close.span),
+            gradient,
         )
+
+    def gradient(self, word: Token, _open: Token, body: tuple[s.Statement, ...], close: Token) -> s.Gradient:
+        return s.Gradient(body, word.span.to(close.span))
 
     def test(self, word: Token, name: Token, _open: Token, body: tuple[s.Statement, ...], close: Token) -> s.Test:
         text = name.text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
@@ -236,6 +240,11 @@ class TreeBuilder(Transformer[Token, s.Program]):
             case s.Binary() | s.Unary() | s.Ternary():
                 return replace(inner, span=opening.span.to(close.span))
         return inner
+
+    def group(self, opening: Token, *parts: Any) -> s.Group:
+        *rest, close = parts
+        items = (rest[0], *rest[2]) if rest else ()
+        return s.Group(items, opening.span.to(close.span))
 
     def list(self, opening: Token, items: tuple[s.Expression, ...] | None, close: Token) -> s.List:
         return s.List(items or (), opening.span.to(close.span))

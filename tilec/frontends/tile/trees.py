@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from tilec.frontends.tile.forms import children, walk
-from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Expression, Ident, Index, Name, Statement
+from tilec.frontends.tile.functions import CONTROL
+from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Expression, Group, Ident, Index, Name, Statement
 
-__all__ = ["children", "expressions", "has_index", "has_names", "index_names", "read_names", "targets", "walk"]
+__all__ = [
+    "children",
+    "expressions",
+    "gradient_name",
+    "has_index",
+    "has_names",
+    "index_names",
+    "is_control",
+    "members",
+    "read_names",
+    "targets",
+    "walk",
+]
+
+
+def gradient_name(name: str) -> str:
+    """`X_grad`, as the gradient of X is called."""
+    return f"{name}_grad"
+
+
+def is_control(expression: Expression, functions: Container[str]) -> bool:
+    """Whether this is a branch or a loop: `cond` is one where functions follow the condition."""
+    if not isinstance(expression, Call) or expression.function.text in functions:
+        return False
+    name, args = expression.function.text, expression.args
+    return name in CONTROL and (name != "cond" or (len(args) > 2 and _is_index(args[1])))
+
+
+def _is_index(expression: Expression) -> bool:
+    return isinstance(expression, Name) and expression.ident.kind == "index"
+
+
+def members(expression: Expression) -> tuple[Expression, ...]:
+    """The values of a group; a single one needs no parentheses."""
+    return expression.items if isinstance(expression, Group) else (expression,)
 
 
 def index_names(expression: Expression) -> Iterator[Ident]:

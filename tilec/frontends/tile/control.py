@@ -1,0 +1,199 @@
+"""Branches and loops: `cond`, `while`, `scan` and `fold` apply functions of the program to values.
+
+    cond(P, f, g, A ...)                                    f(A ...) where P holds, else g(A ...)
+    while(test, body, carried, captures)                    as long as test(carried, captures)
+    scan(step, carried, inputs, captures, length)           (carried, outputs) = step(carried, slices, captures)
+    fold(step, carried, inputs, captures, length)           a scan without outputs
+
+Functions are closed: what a step reads besides what it carries is passed to it, as `captures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from tilec.dtypes import BOOL, DType
+from tilec.errors import Span, error
+from tilec.frontends.tile.builder import Builder, strong
+from tilec.frontends.tile.calls import cast, value
+from tilec.frontends.tile.closed import Closed, close, tensors
+from tilec.frontends.tile.syntax import Call, Expression, Function, Name
+from tilec.frontends.tile.trees import members
+from tilec.frontends.tile.values import Scalar, Scope, Tensor, Value, describe
+from tilec.graph import Cond, Let, Node, Scan, TensorType, While
+from tilec.rules import shape_text
+
+Names = Sequence[str | None]
+
+
+def control(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ...]:
+    """The results of a branch or loop; the statement's checks have been made (`static_control`)."""
+    return _FORMS[call.function.text](b, scope, call, names)
+
+
+def _function(b: Builder, expression: Expression) -> Function:
+    assert isinstance(expression, Name)
+    return b.functions[expression.ident.text]
+
+
+def _values(b: Builder, scope: Scope, call: Call, position: int) -> list[Value]:
+    group = members(call.args[position]) if position < len(call.args) else ()
+    return [value(b, scope, e) for e in group]
+
+
+def bind(b: Builder, node: Node, types: Sequence[TensorType], names: Names, span: Span) -> tuple[Tensor, ...]:
+    """A Let of several results."""
+    bound = tuple(n or b.fresh("t") for n in names)
+    b.lets.append(Let(bound, node, tuple(types), b.attributes, span))
+    return tuple(Tensor(n, t) for n, t in zip(bound, types, strict=True))
+
+
+# branches
+
+
+def _cond(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ...]:
+    """A constant chooses at compile time: the other branch need not be possible then."""
+    chosen = value(b, scope, call.args[0])
+    args = [value(b, scope, a) for a in call.args[3:]]
+    then, orelse = (_function(b, a) for a in call.args[1:3])
+    if isinstance(chosen, Scalar):
+        return b.inline(b, then if chosen.value else orelse, args, call.span, names)
+    predicate = b.tensor(chosen, call.args[0].span, "a condition")
+    if predicate.type.rank:
+        help = "to choose element by element write 'C ? A : B'"
+        raise error("TILE0202", f"the condition is a tensor {predicate}, not a scalar", call.args[0].span, help=help)
+    first, second = (close(b, f, args, call.span) for f in (then, orelse))
+    wanted = [_common(x.type, y.type) for x, y in zip(first.results, second.results)]
+    if any(wanted):
+        first, second = (close(b, f, args, call.span, wanted) for f in (then, orelse))
+    for k, (x, y) in enumerate(zip(first.types, second.types)):
+        if x != y:
+            where = f"'{then.outputs[k].name.text}' at {then.outputs[k].span} is {_text(x)}"
+            notes = [where, f"'{orelse.outputs[k].name.text}' at {orelse.outputs[k].span} is {_text(y)}"]
+            raise error("TILE0312", "the branches differ in type", call.span, notes=notes)
+    return bind(b, Cond(predicate.name, first.graph, second.graph, tensors(args)), first.types, names, call.span)
+
+
+def _common(x: TensorType, y: TensorType) -> DType | None:
+    """The type that a weak result takes beside a strong one."""
+    return None if x.weak == y.weak else y.dtype if x.weak else x.dtype
+
+
+# loops
+
+
+def _while(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ...]:
+    test, body = (_function(b, a) for a in call.args[:2])
+    captures = _values(b, scope, call, 3)
+    init, step = _steady(b, body, _values(b, scope, call, 2), captures, call)
+    args = [*init, *captures]
+    condition = _truth(b, test, args, call.span)
+    node = While(condition.graph, step.graph, tensors(init), tensors(captures))
+    return bind(b, node, step.types, names, call.span)
+
+
+def _truth(b: Builder, test: Function, args: Sequence[Value], span: Span) -> Closed:
+    found = close(b, test, args, span, [BOOL])
+    (type,) = found.types
+    if type != TensorType(BOOL):
+        help = "compare: its result says whether the loop goes on"
+        text = f"'{test.outputs[0].name.text}' is {_text(type)}; the test of a loop is a bool of rank 0"
+        raise error("TILE0301", text, test.outputs[0].span, notes=[f"the loop is at {span}"], help=help)
+    return found
+
+
+def _scan(reverse: bool) -> Callable[[Builder, Scope, Call, Names], tuple[Value, ...]]:
+    def scan(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ...]:
+        step = _function(b, call.args[0])
+        start, inputs, captures = (_values(b, scope, call, k) for k in (1, 2, 3))
+        sequences = [b.tensor(v, e.span, "an input") for v, e in zip(inputs, members(call.args[2]))]
+        length = _length(b, scope, call, sequences)
+        rows = [_row(s) for s in sequences]
+        init, body = _steady(b, step, start, [*rows, *captures], call)
+        carried = len(init)
+        stacked = [TensorType(t.dtype, (length, *t.shape)) for t in body.types[carried:]]
+        node = Scan(
+            body.graph, tensors(init), tuple(s.name for s in sequences), tensors(captures), length, reverse=reverse
+        )
+        return bind(b, node, (*body.types[:carried], *stacked), names, call.span)
+
+    return scan
+
+
+def _row(sequence: Tensor) -> Tensor:
+    """A slice along axis 0, as the step sees it."""
+    return Tensor(sequence.name, TensorType(sequence.type.dtype, sequence.type.shape[1:]))
+
+
+def _length(b: Builder, scope: Scope, call: Call, sequences: Sequence[Tensor]) -> int:
+    """The number of steps: the length of axis 0 of all inputs, and what the call says."""
+    spans = [e.span for e in members(call.args[2])]
+    found: list[tuple[int, Span]] = []
+    for sequence, span in zip(sequences, spans):
+        if not sequence.type.rank:
+            help = "what every step reads whole is passed behind the inputs"
+            raise error("TILE0202", f"{describe(sequence)} has no axis to go along", span, help=help)
+        found.append((int(str(sequence.type.shape[0])), span))
+    if len(call.args) > 4:
+        span = call.args[4].span
+        with b.scratch():
+            found.append((b.integer(value(b, scope, call.args[4]), span, "the number of steps"), span))
+    length = found[0][0]
+    for other, span in found[1:]:
+        if other != length:
+            notes = [f"{length} by the input at {found[0][1]}"]
+            raise error("TILE0222", f"a loop of {length} steps and of {other} steps", span, notes=notes)
+    if length < 0:
+        raise error("TILE0211", f"a loop of {length} steps", found[-1][1])
+    return length
+
+
+def _steady(
+    b: Builder, step: Function, init: Sequence[Value], rest: Sequence[Value], call: Call
+) -> tuple[list[Tensor], Closed]:
+    """The carried values and the step, of one type before and after; weak ones take the type that the step gives."""
+    fixed = [_changing(b.tensor(v, call.span, "a carried value")) for v in init]
+    if any(f.type.weak for f in fixed):
+        trial = close(b, step, [*fixed, *rest], call.span)
+        fixed = [_stronger(b, f, r.type, call.span) for f, r in zip(fixed, trial.results)]
+    found = close(b, step, [*fixed, *rest], call.span, [f.type.dtype for f in fixed])
+    for k, (before, after) in enumerate(zip(fixed, found.types)):
+        if strong(before.type) != after:
+            raise _unsteady(step, k, before.type, after, call)
+    return fixed, found
+
+
+def _changing(tensor: Tensor) -> Tensor:
+    """Without the value that it has in front of the loop."""
+    return replace(tensor, known=None)
+
+
+def _stronger(b: Builder, start: Tensor, result: TensorType, span: Span) -> Tensor:
+    if not start.type.weak:
+        return start
+    return _changing(cast(b, start, start.type.dtype if result.weak else result.dtype, span))
+
+
+def _unsteady(step: Function, k: int, before: TensorType, after: TensorType, call: Call) -> Exception:
+    given, gives = step.inputs[k], step.outputs[k]
+    text = f"'{gives.name.text}' is {_text(after)}, but what it carries on, '{given.name.text}', is {_text(before)}"
+    if before.dtype == after.dtype:
+        help = f"start from a value of the shape {shape_text(after.shape)}, or let the step keep the shape"
+    else:
+        help = f"convert the result in the step, or start from a value of {after.dtype.long}"
+    return error("TILE0311", text, gives.span, notes=[f"the loop is at {call.span}"], help=help)
+
+
+def _text(type: TensorType) -> str:
+    return f"{type.dtype.long}{shape_text(type.shape)}" if type.shape else f"a scalar of {type.dtype.long}"
+
+
+_FORMS: Mapping[str, Callable[[Builder, Scope, Call, Names], tuple[Value, ...]]] = {
+    "cond": _cond,
+    "while": _while,
+    "scan": _scan(reverse=False),
+    "reverse_scan": _scan(reverse=True),
+    "fold": _scan(reverse=False),
+    "reverse_fold": _scan(reverse=True),
+}
