@@ -117,6 +117,7 @@ CODES: dict[str, str] = {
     "TILE0603": "schedule directive is malformed",
     "TILE0604": "schedule directive is not safe here",
     "TILE0605": "unknown pass",
+    "TILE0606": "Graph cannot be written in Tile",
     # 07xx files, devices and the command line
     "TILE0701": "file cannot be read",
     "TILE0702": "file cannot be written",

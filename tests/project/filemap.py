@@ -31,6 +31,7 @@ FOLDERS = {
     "tilec/artifacts": "compiled programs as bytes and files: the cache, saved executables",
     "tilec/measure": "what code costs, what this machine can do",
     "tilec/frontends/tile": "the Tile language",
+    "tilec/frontends/tile/unparse": "Graphs written as Tile programs",
     "tilec/explain": "what `tilec explain` shows; one page per code in `pages/`",
     "tilec/cli": "the command line, one file per command",
     "passes": "one pass, one file or folder",

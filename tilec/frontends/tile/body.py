@@ -20,7 +20,7 @@ from tilec.frontends.tile.scalars import convert, fold
 from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, Name, Number, Ternary, Unary
 from tilec.frontends.tile.values import Number as Constant
 from tilec.frontends.tile.values import Scalar, Scope, Tensor, describe
-from tilec.rules import Typed, call_typed, literal, shape_text
+from tilec.rules import Typed, call_typed, constant, literal, shape_text
 from tilec.rules import cast as cast_expr
 
 Operand: TypeAlias = Constant | Affine | Typed
@@ -124,7 +124,7 @@ class Body:
         dtype = cast_target(self.builder, call.function.text, rest, call)
         inner = self.operand(call.args[0])
         if isinstance(inner, int | float):
-            inner = convert(inner, dtype)
+            return Typed(constant(convert(inner, dtype), dtype))
         expr = operand(inner).expr
         if expr.dtype == dtype:
             return Typed(ExprCall("ident", (expr,), dtype))  # keeps the sum around it from widening what is inside
