@@ -200,7 +200,7 @@ class _Fuser:
         group = self._groups[at]
         if group.shape != self._shapes[name] or group.cost + how.cost > MAX_GROUP_COST:
             return None
-        if len(group.reads | how.reads.keys()) > MAX_OPERANDS:
+        if len(group.reads | how.reads.keys()) > MAX_OPERANDS or any(n in how.reads for n in group.views):
             return None
         return at if all(own for n, own in how.reads.items() if self._group_of[n] == at) else None
 

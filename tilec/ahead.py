@@ -102,12 +102,18 @@ def compile_ahead(
 
 def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float]) -> tuple[CArgument, ...]:
     inputs = [p for p in graph.params if p.digest is None and p.name not in fixed]
-    types = graph.types()
+    types, donated = graph.types(), {param for param, _ in graph.aliases}
     return (
-        *(CArgument(p.name, p.type.dtype, _shape(p.type), by_value=_by_value(p.type)) for p in inputs),
+        *(
+            CArgument(p.name, p.type.dtype, _shape(p.type), donated=True)
+            if p.name in donated
+            else CArgument(p.name, p.type.dtype, _shape(p.type), by_value=_by_value(p.type))
+            for p in inputs
+        ),
         *(
             CArgument(buffer, types[name].dtype, _shape(types[name]), output=True)
             for name, buffer in zip(graph.results, program.results, strict=True)
+            if buffer not in donated
         ),
     )
 

@@ -81,6 +81,7 @@ def compile(
     target: str | Target = "auto",
     constants: Mapping[str, Any] | None = None,
     *,
+    donate: Mapping[str, str] | None = None,
     function: str | None = None,
     options: Options = Options(),
     watch: Watcher = ignore,
@@ -90,9 +91,10 @@ def compile(
 
     program: Tile text, a path, a parsed program or a Graph. function: which one, where there are several.
     shapes_or_examples: per input an array (its type is taken), a shape (float32), a type such as "f32[64, 64]", a
-    TensorType, or a number. constants: inputs whose values are compiled in. Raises TileError.
+    TensorType, or a number. constants: inputs whose values are compiled in. donate: from inputs to results of the same
+    type: a call overwrites the array passed as the input with the result, and returns it. Raises TileError.
     """
-    return compile_for(program, target, function, shapes_or_examples, constants, options, watch)
+    return compile_for(program, target, function, shapes_or_examples, constants, options, watch, donate)
 
 
 def compile_for(
@@ -103,22 +105,23 @@ def compile_for(
     constants: Mapping[str, Any] | None = None,
     options: Options = Options(),
     watch: Watcher = ignore,
+    donate: Mapping[str, str] | None = None,
 ) -> Executable:
     """As `compile`, with shapes or examples in a mapping."""
-    _check_call(function, arguments, constants)
+    _check_call(function, arguments, constants, donate)
     if not isinstance(options, Options):
         raise error("TILE0511", f"options are an Options object, not {_kind(options)}")
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     if both := [name for name in arguments if name in fixed]:
         raise error("TILE0502", f"input {both[0]!r} is given twice: as a constant and as an argument")
     signature = {name: signature_entry(name, v) for name, v in {**arguments, **fixed}.items()}
-    work = _Work(resolve_target(target), fixed, options, watch)
+    work = _Work(resolve_target(target), fixed, options, watch, dict(donate or {}))
     if isinstance(program, Graph):
         from tilec.verify.graph import verify
 
         verify(program)  # it need not come from one of our own frontends
         _check_graph_call(program, function, signature)
-        return _from_graph(mark_constants(program, fixed), work)
+        return _from_graph(mark_donated(mark_constants(program, fixed), work.donate), work)
     if isinstance(program, TileProgram):
         return _from_tile(program, function, signature, work)
     source = source_of(program)
@@ -129,7 +132,8 @@ def compile_for(
 
     if watch is not ignore:
         return compile_source()
-    request = Request("tile", source.text, work.device, options, function, signature, fixed)
+    remarks = (repr(sorted(work.donate.items())),)
+    request = Request("tile", source.text, work.device, options, function, signature, fixed, remarks)
     return cached(request, compile_source, source)
 
 
@@ -141,6 +145,7 @@ class _Work:
     constants: Mapping[str, Any]
     options: Options
     watch: Watcher
+    donate: Mapping[str, str]
     kept: bool = True
 
 
@@ -151,7 +156,8 @@ def _from_tile(
 
     found = elaborate(program, function, signature)
     scalars = {n: signature[n] for n in found.constants if n not in work.constants}
-    return _from_graph(mark_constants(found.graph, work.constants), work, scalars, found.warnings)
+    graph = mark_donated(mark_constants(found.graph, work.constants), work.donate)
+    return _from_graph(graph, work, scalars, found.warnings)
 
 
 def _from_graph(
@@ -181,15 +187,17 @@ def run(
     return dict(zip(executable.results, executable.run((), arrays)))
 
 
-def _check_call(function: Any, arguments: Any, constants: Any) -> None:
+def _check_call(function: Any, arguments: Any, constants: Any, donate: Any = None) -> None:
     """Raises TILE0511 for what only an untyped caller gets wrong."""
     if function is not None and not isinstance(function, str):
         raise error("TILE0511", f"the name of a function is a string, not {_kind(function)}")
-    for mapping in (arguments, {} if constants is None else constants):
+    for mapping in (arguments, {} if constants is None else constants, {} if donate is None else donate):
         if not isinstance(mapping, Mapping):
             raise error("TILE0511", f"arguments are given as a mapping from name to value, not {_kind(mapping)}")
         if wrong := [name for name in mapping if not isinstance(name, str)]:
             raise error("TILE0511", f"the name of an argument is a string, not {_kind(wrong[0])}")
+    if wrong := [name for name in (donate or {}).values() if not isinstance(name, str)]:
+        raise error("TILE0511", f"the name of a result is a string, not {_kind(wrong[0])}")
 
 
 def _check_graph_call(graph: Graph, function: str | None, signature: Mapping[str, TensorType | int | float]) -> None:
@@ -268,3 +276,16 @@ def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
         return replace(param, digest=hashlib.sha256(head + array.tobytes()).hexdigest())
 
     return replace(graph, params=tuple(map(mark, graph.params))) if constants else graph
+
+
+def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
+    """The Graph with results that overwrite parameters; raises TILE0512."""
+    if not donate:
+        return graph
+    from tilec.donation import check_donation
+    from tilec.evaluate.graph import typed
+
+    types = typed(graph).types()
+    free = {p.name: p.type for p in graph.params if p.digest is None}
+    check_donation(donate, free, {r: types[r] for r in graph.results})
+    return replace(graph, aliases=tuple(donate.items()))

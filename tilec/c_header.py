@@ -69,8 +69,10 @@ int {function.symbol}({_parameters(function)});
 
 def _description(function: Ahead) -> list[str]:
     target, lines = function.target, [f"{function.symbol}: the Tile function {function.graph.name!r}", ""]
+    results = dict(function.graph.aliases)
     for name, argument in zip(function.names, function.arguments):
-        lines.append(f"  {name}: {_argument(argument)}")
+        replaced = f"; the result {results[argument.buffer]} takes its place" if argument.donated else ""
+        lines.append(f"  {name}: {_argument(argument)}{replaced}")
     size = function.module.workspace
     room = f"{size} bytes at any address" if size else "not used, may be null"
     lines.append(f"  workspace: {room}; holds nothing between calls")
@@ -80,7 +82,7 @@ def _description(function: Ahead) -> list[str]:
         *lines,
         "",
         "Arrays are dense, the last index running fastest; strides are in elements. Each is aligned to its element",
-        "type, more is not needed. Inputs may overlap one another; a result overlaps no other array, nor the",
+        "type, more is not needed. Inputs may overlap one another; what is written overlaps no other array, nor the",
         "workspace. The function keeps no state, uses the calling thread only, calls nothing, and may be called from",
         "several threads at once, each with its own workspace and results.",
         "",
@@ -128,5 +130,5 @@ def _parameters(function: Ahead) -> str:
         if argument.by_value:
             parameters.append(f"{'int' if argument.dtype.kind == 'bool' else kind} {name}")
         else:
-            parameters.append(f"{'' if argument.output else 'const '}{kind} *{name}")
+            parameters.append(f"{'' if argument.written else 'const '}{kind} *{name}")
     return ", ".join([*parameters, "void *workspace"])

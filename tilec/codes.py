@@ -111,6 +111,7 @@ CODES: dict[str, str] = {
     "TILE0509": "target is not available on this machine",
     "TILE0510": "argument must be a compile-time constant",
     "TILE0511": "wrong use of the Python interface",
+    "TILE0512": "argument cannot be donated",
     # 06xx IR text and verification
     "TILE0601": "malformed IR text",
     "TILE0602": "IR does not verify",

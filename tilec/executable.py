@@ -9,6 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilec.backend import Array, Built
+from tilec.donation import Donation
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
@@ -30,13 +31,15 @@ class IR(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What a caller must know. `fixed` holds the numbers among the arguments whose value shapes the code."""
+    """What a caller must know. `fixed` holds the numbers among the arguments whose value shapes the code;
+    `donated` the results that are stored in arguments, by argument."""
 
     name: str
     params: Mapping[str, TensorType]
     results: Mapping[str, TensorType]
     fixed: Mapping[str, int | float] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    donated: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executable:
@@ -44,7 +47,8 @@ class Executable:
 
     Attributes: name; params and results, ordered maps from name to TensorType; target; options; warnings, the
     compiler's remarks; fixed, the numbers among the arguments that reached a size or an index: the code is right for
-    these values only; constants, arrays that are compiled in; built, what the backend made.
+    these values only; donated, from arguments to the results that overwrite them; constants, arrays that are compiled
+    in; built, what the backend made.
     """
 
     def __init__(
@@ -57,12 +61,13 @@ class Executable:
         options: Options = Options(),
     ) -> None:
         self.name, self.params, self.results = interface.name, interface.params, interface.results
-        self.fixed, self.warnings = interface.fixed, interface.warnings
+        self.fixed, self.warnings, self.donated = interface.fixed, interface.warnings, interface.donated
         self.target, self.options, self.constants = target, options, constants
         self.built, self.ir = built, ir
         self._names = tuple(self.params)
         self._slots = [Slot(n, t) for n, t in self.params.items()]
         self._fresh = [Slot(n, t) for n, t in self.results.items()]
+        self._donation = Donation.of(self.donated, self.params, self.results)
 
     @cached_property
     def graph(self) -> Graph:
@@ -78,7 +83,8 @@ class Executable:
         """Runs the function on arrays given by position or name.
 
         Returns one array, or a tuple of them in the order of `results`. `out`: an array, a sequence or a mapping by
-        result name, to be written instead of fresh arrays. Raises TileError TILE0501 to TILE0507.
+        result name, to be written instead of fresh arrays. A donated argument is overwritten and comes back as the
+        result. Raises TileError TILE0501 to TILE0507, TILE0512.
         """
         arrays = self.run(args, kwargs, out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
@@ -94,6 +100,12 @@ class Executable:
                 if name in self.fixed:
                     _check_fixed(name, value, self.fixed[name])
         inputs = [p.taken(v) for p, v in zip(self._slots, values)]
+        if self._donation is not None:
+            call = self._donation.prepare(values, inputs, out)
+            self._launch(call.inputs, call.results)
+            for source, destination in call.copies:
+                destination[...] = source
+            return call.returned
         if out is None:
             arrays = [r.fresh() for r in self._fresh]
             self._launch(inputs, arrays)
@@ -163,7 +175,8 @@ def interface_of(
     """The interface of a typed Graph; parameters with a digest are constants, not arguments."""
     types = graph.types()
     params = {p.name: p.type for p in graph.params if p.digest is None}
-    return Interface(graph.name, params, {r: types[r] for r in graph.results}, dict(fixed or {}), warnings)
+    results = {r: types[r] for r in graph.results}
+    return Interface(graph.name, params, results, dict(fixed or {}), warnings, dict(graph.aliases))
 
 
 def no_memory(name: str, reason: MemoryError) -> TileError:

@@ -216,7 +216,8 @@ class Program:
 
     `params` and `results` name buffers of space `param`; all others live in one arena of `arena` bytes at the byte
     offsets of `places` (filled by the pass `place`). `constants` are parameters bound at compile time, by digest.
-    `sizes` are named sizes given at run time; `aliases` are (parameter, result) pairs that share memory.
+    `sizes` are named sizes given at run time. A result that is a parameter is donated state: the parameter's memory
+    holds the result after the call.
     """
 
     name: str
@@ -228,7 +229,6 @@ class Program:
     init: tuple[Step, ...] = ()
     constants: tuple[tuple[str, str], ...] = ()
     sizes: tuple[str, ...] = ()
-    aliases: tuple[tuple[str, str], ...] = ()
     arena: int = 0
     places: tuple[tuple[str, int], ...] = ()
 

@@ -1,7 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
     Graph -> infer, inline, simplify, fold, simplify, cse, dce, bounds -> fuse -> lower
-        -> Program -> share, schedule, place -> Program -> backend
+        -> Program -> in_place, share, schedule, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
 """
@@ -16,7 +16,7 @@ from tilec.errors import Report
 from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.options import Options, Watcher, ignore
-from tilec.passes import bounds, cse, dce, fold, fuse, infer, inline, lower, place, share, simplify
+from tilec.passes import bounds, cse, dce, fold, fuse, in_place, infer, inline, lower, place, share, simplify
 from tilec.passes.schedule.default import scheduled
 from tilec.target import Target
 
@@ -48,6 +48,8 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     watch("fuse", partition)
     program = lower.run(graph, partition)
     watch("lower", program)
+    program = in_place.run(program)  # before share: kernels that store in place differ from those that do not
+    watch("in_place", program)
     program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
     watch("share", program)
     if options.schedule:

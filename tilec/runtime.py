@@ -202,7 +202,7 @@ def result_arrays(
     targets = [None if g is None else _checked_out(n, t, g) for n, t, g in zip(names, types, given, strict=True)]
     found = Destinations([], [], [])
     for i, (name, type, target) in enumerate(zip(names, types, targets)):
-        if any(target is not None and other is not None and _overlap(target, other) for other in targets[:i]):
+        if any(target is not None and other is not None and overlap(target, other) for other in targets[:i]):
             raise error("TILE0507", f"out= for {name!r} overlaps another out= array")
         if target is not None and _is_dense(target) and not any(np.may_share_memory(target, x) for x in inputs):
             found.arrays.append(target)
@@ -214,7 +214,8 @@ def result_arrays(
     return found
 
 
-def _overlap(a: Array, b: Array) -> bool:
+def overlap(a: Array, b: Array) -> bool:
+    """Whether two arrays share memory, or that takes too long to find out."""
     try:
         return np.shares_memory(a, b, max_work=1000)  # type: ignore[arg-type]  # any int is taken
     except np.exceptions.TooHardError:
@@ -246,12 +247,12 @@ def _checked_out(name: str, type: TensorType, given: Any) -> Array:
         raise error("TILE0506", f"out= for {name!r} is {shown}, the result is {describe(type)}")
     if not target.flags.writeable:
         raise error("TILE0507", f"out= for {name!r} is read-only")
-    if _overlaps_itself(target):
+    if overlaps_itself(target):
         raise error("TILE0507", f"out= for {name!r} overlaps itself")
     return target
 
 
-def _overlaps_itself(array: Array) -> bool:
+def overlaps_itself(array: Array) -> bool:
     """Whether two elements may share memory: an axis does not step over all that the axes of smaller stride reach."""
     reach = array.itemsize
     for stride, extent in sorted((abs(s), e) for s, e in zip(array.strides, array.shape) if e > 1):
@@ -304,6 +305,8 @@ __all__ = [
     "dense",
     "describe",
     "empty",
+    "overlap",
+    "overlaps_itself",
     "result_arrays",
     "type_of",
 ]

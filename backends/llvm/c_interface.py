@@ -31,13 +31,21 @@ BY_VALUE = {"bool": "i32", "i32": "i32", "i64": "i64", "f32": "float", "f64": "d
 
 @dataclass(frozen=True, slots=True)
 class CArgument:
-    """One argument: a buffer of the program, read or written through a pointer, or a scalar passed by value."""
+    """One argument: a buffer of the program, read or written through a pointer, or a scalar passed by value.
+
+    An input that is `donated` is overwritten with a result.
+    """
 
     buffer: str
     dtype: DType
     shape: tuple[int, ...]
     output: bool = False
     by_value: bool = False
+    donated: bool = False
+
+    @property
+    def written(self) -> bool:
+        return self.output or self.donated
 
     @property
     def elements(self) -> int:
@@ -122,7 +130,7 @@ def _checks(arguments: Sequence[CArgument], size: int) -> Iterator[str]:
             yield from _leave(f"%odd{number}", MISALIGNED, f"m{number}")
     for i, (name, argument) in enumerate(pointers):
         for other, its in pointers[:i]:
-            if argument.output or its.output:
+            if argument.written or its.written:
                 number += 1
                 yield from _overlap(f"{number}", name, argument.bytes, other, its.bytes)
                 yield from _leave(f"%both{number}", OVERLAP, f"o{number}")

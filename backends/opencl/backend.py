@@ -59,7 +59,6 @@ class BuiltProgram:
         self._session, self._program, self._text = session, program, text
         self._cl = devices.pyopencl()
         self._buffers = {b.name: b for b in program.buffers}
-        self._aliases = {result: param for param, result in program.aliases}
         self._indices: dict[str, int] = {}  # of the loops that are running
         self._memory = {name: self._allocate(self._buffers[name]) for name in {self._root(n)[0] for n in self._buffers}}
         with devices.translated("create the kernels"):
@@ -88,8 +87,6 @@ class BuiltProgram:
 
     def _root(self, name: str) -> tuple[str, int]:
         """The buffer that holds the data of another, and the offset in elements."""
-        if name in self._aliases:
-            return self._root(self._aliases[name])
         buffer = self._buffers[name]
         if buffer.base is None:
             return name, 0

@@ -60,8 +60,8 @@ class Builder:
         self._outside = _read_outside(graph, partition)
         self._inner = dict(partition.inner)
         self._steps: list[Step] = []
-        self._donated = {result for _, result in graph.aliases}
-        self._outputs = frozenset(graph.results) - self._donated if targets is None else targets.keys()
+        donated = {result for _, result in graph.aliases}
+        self._outputs = frozenset(graph.results) - donated if targets is None else targets.keys()
         self._assembly = assembly or Assembly(frozenset(self._values.types))
         self._memory = dict(memory or {})
         self._targets = targets
@@ -230,10 +230,10 @@ class Builder:
         return self._steps, tuple(found)
 
     def finish(self) -> Program:
-        """The whole Program. A result that is a parameter, or given twice, is a copy; so is one with an alias."""
+        """The whole Program. A result that is a parameter, or given twice, is a copy; a donated one ends in its
+        parameter."""
         graph, assembly = self._graph, self._assembly
         results = self._results()
-        memory = dict(zip(graph.results, results))
         return Program(
             name=graph.name,
             params=tuple(p.name for p in graph.params if p.digest is None),
@@ -243,22 +243,32 @@ class Builder:
             steps=tuple(self._steps),
             init=tuple(assembly.init),
             constants=tuple((p.name, p.digest) for p in graph.params if p.digest is not None),
-            aliases=tuple((param, memory[result]) for param, result in graph.aliases),
         )
 
     def _results(self) -> tuple[str, ...]:
-        """Buffers of the results. What shares a parameter's memory is copied there last: nothing reads it any more."""
+        """Buffers of the results. Donated parameters are written last: nothing reads their old values any more."""
+        buffers, memory = self._assembly.buffers, self._memory
         inputs = {p.name for p in self._graph.params}
-        donated = {param for param, _ in self._graph.aliases}
-        early = {r: self._copy_of(r, param=False) for r in self._donated if r in donated}
+        into = {result: param for param, result in self._graph.aliases}
+        shown = {r: buffers[memory[r]].base or memory[r] for r in into}
+        lost = [r for r, p in into.items() if r != p and shown[r] in into.values()]  # they are old values of parameters
+        early = {r: self._copy_of(memory[r], param=False) for r in lost}
         found: dict[int, str] = {}
         taken: set[str] = set()
-        order = sorted(enumerate(self._graph.results), key=lambda at: at[1] in self._donated)
+        order = sorted(enumerate(self._graph.results), key=lambda at: at[1] in into)
         for position, r in order:
-            copied = r in inputs or r in taken or r in self._donated
-            found[position] = self._copy_of(early.get(r, r)) if copied else r
+            source = early.get(r, memory[r])
+            if r in into and r not in taken:
+                found[position] = self._donated_to(into[r], source)
+            else:
+                found[position] = self._copy_of(source) if r in inputs or r in taken else source
             taken.add(r)
         return tuple(found[k] for k in range(len(found)))
+
+    def _donated_to(self, param: str, source: str) -> str:
+        if source != param:
+            self._steps.append(Copy(source, param))
+        return param
 
     def _copy_of(self, source: str, param: bool = True) -> str:
         name = self._fresh(source)

@@ -14,6 +14,7 @@ from tests.backends.llvm_support import undefined_symbols
 from tilec import api, dtypes
 from tilec.ahead import PROCESSORS, Ahead, compile_ahead, target_named
 from tilec.backends.llvm import jit
+from tilec.backends.llvm.c_interface import OVERLAP
 from tilec.c_header import header
 from tilec.dtypes import DType
 from tilec.errors import TileError
@@ -137,6 +138,23 @@ def test_arrays_without_elements_may_be_null() -> None:
     loaded = Loaded(ahead(MATMUL, {"A": np.zeros((0, 4), np.float32), "B": np.zeros((4, 3), np.float32)}))
     b = np.zeros((4, 3), np.float32)
     assert loaded.call(None, b.ctypes.data, None, None) == 0
+
+
+def test_donated_inputs_are_overwritten() -> None:
+    code = "function step(W[N], G[N], T) -> (V, S, U) { V = W - 0.5 * G; S[] = +(W[i]); U = T + 1; }"
+    inputs: dict[str, Any] = {"W": normal(40), "G": normal(40), "T": 3}
+    found = elaborate(tilec.parse(code), None, {n: api.signature_entry(n, v) for n, v in inputs.items()})
+    graph = api.mark_donated(found.graph, {"W": "V", "T": "U"})
+    loaded = Loaded(compile_ahead(graph, target_named("host"), {}, {}))
+    w, t = inputs["W"].copy(), np.array(3, np.int32)
+    (s,) = loaded.run({"W": w, "G": inputs["G"], "T": t})
+    np.testing.assert_array_equal(w, inputs["W"] - np.float32(0.5) * inputs["G"])
+    np.testing.assert_allclose(s, inputs["W"].sum(), rtol=1e-5)
+    assert t == 4
+    text = header(loaded.made)
+    assert "(float *W, const float *G, int32_t *T, float *S, void *workspace)" in text
+    assert "W: input, float32 [40], strides [1], 160 bytes; the result V takes its place" in text
+    assert loaded.call(w.ctypes.data, w.ctypes.data, t.ctypes.data, s.ctypes.data, None) == OVERLAP
 
 
 def test_wrong_calls_are_refused() -> None:

@@ -299,7 +299,6 @@ class Generator:
             self.steps(),
             self.many(lambda: (self.name(), "sha:0")),
             self.names(),
-            self.many(lambda: (self.name(), self.name())),
             self.random.choice((0, 64, 1 << 40)),
             self.many(lambda: (self.name(), self.random.randrange(1 << 20))),
         )

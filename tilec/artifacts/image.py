@@ -31,6 +31,7 @@ class Image:
     """An executable in rest.
 
     types: of parameters, results and constants by name, in order. fixed: arguments whose values are compiled in.
+    donated: results by the argument that they overwrite.
     versions: of what made the code. spans: of the Graph's Lets. constants: their values, where they are kept.
     """
 
@@ -46,6 +47,7 @@ class Image:
     code: Code | None = None
     fixed: Mapping[str, int | float] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    donated: Mapping[str, str] = field(default_factory=dict)
     spans: tuple[Span | None, ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
 
@@ -82,6 +84,7 @@ def encode(image: Image) -> bytes:
         "options": asdict(image.options),
         "versions": dict(image.versions),
         "fixed": dict(image.fixed),
+        "donated": dict(image.donated),
         "warnings": [_diagnostic_out(w, sources) for w in image.warnings],
         "spans": [sources.span(s) for s in image.spans],
         "sources": [[s.name, s.text] for s in sources.found],
@@ -132,6 +135,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
         program_text=members["program"].decode() if "program" in members else None,
         code=None if m["code"] is None else _code_in(m["code"], [members[f"code/{i}"] for i in range(len(objects))]),
         fixed={_text(k): _number(v) for k, v in m["fixed"].items()},
+        donated={_text(k): _text(v) for k, v in m["donated"].items()},
         warnings=tuple(_diagnostic_in(w, sources) for w in m["warnings"]),
         spans=tuple(_span_in(s, sources) for s in m["spans"]),
         constants={

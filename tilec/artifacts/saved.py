@@ -84,6 +84,7 @@ def image_of(executable: Executable, with_constants: bool) -> Image:
         code=_code(executable.built),
         fixed=executable.fixed,
         warnings=executable.warnings,
+        donated=executable.donated,
         spans=tuple(let.span for let in graph.lets),
         constants=constants,
     )
@@ -91,7 +92,7 @@ def image_of(executable: Executable, with_constants: bool) -> Image:
 
 def revive(image: Image, built: Built, target: Target, constants: Mapping[str, Array]) -> Executable:
     """An executable of an image whose code is loaded; its IR is parsed when someone asks for it."""
-    interface = Interface(image.name, image.params, image.results, image.fixed, image.warnings)
+    interface = Interface(image.name, image.params, image.results, image.fixed, image.warnings, image.donated)
     return Executable(interface, target, built, image, constants, image.options)
 
 
@@ -123,7 +124,7 @@ def _compiled_again(image: Image, device: Target, name: str, why: str) -> Execut
         raise error("TILE0707", f"{name!r} does not hold a saved executable: constant {missing[0]!r} is missing")
     found = compile_graph(graph, device, image.constants, image.options, scalars=image.fixed)
     note = Diagnostic("TILE0708", f"the machine code in {name!r} is not used: {why}", severity="warning")
-    interface = Interface(found.name, found.params, found.results, found.fixed, (*image.warnings, note))
+    interface = Interface(found.name, found.params, found.results, found.fixed, (*image.warnings, note), found.donated)
     return Executable(interface, found.target, found.built, found.ir, found.constants, found.options)
 
 

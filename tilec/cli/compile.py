@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,9 @@ def command(
     constants: list[str] = typer.Option(
         [], "--constant", metavar="NAME=VALUE", help="An input to compile in: a .npy, .npz:KEY or number."
     ),
+    donated: list[str] = typer.Option(
+        [], "--donate", metavar="NAME=RESULT", help="An input whose memory a result takes, as the weights of a step."
+    ),
     output: str | None = typer.Option(None, "-o", "--output", help="File to write; '-' for standard output."),
     target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
@@ -46,7 +49,7 @@ def command(
     from tilec.files import write_file
 
     chosen = _kinds(emit)
-    made = compile_file(file, function, shapes, constants, target, symbol)
+    made = compile_file(file, function, shapes, constants, target, symbol, donated)
     for warning in made.warnings:
         print(warning.render(), file=sys.stderr)
     written = {kind: make(made, kind) for kind in chosen}
@@ -79,6 +82,7 @@ def compile_file(
     constants: list[str],
     target: str,
     symbol: str | None,
+    donated: Sequence[str] = (),
 ) -> Ahead:
     """One function of a file, compiled ahead of time; raises TileError."""
     from tilec import api
@@ -95,8 +99,19 @@ def compile_file(
     with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
         found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
-    graph = api.mark_constants(found.graph, fixed)
+    graph = api.mark_donated(api.mark_constants(found.graph, fixed), _pairs(donated))
     return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)
+
+
+def _pairs(donated: Sequence[str]) -> dict[str, str]:
+    """`NAME=RESULT` as a mapping; raises TileError TILE0704."""
+    from tilec.errors import error
+
+    pairs = dict(text.partition("=")[::2] for text in donated)
+    if len(pairs) != len(donated) or not all(pairs.values()):
+        help = "write it as --donate W=W_new, once per input"
+        raise error("TILE0704", f"bad --donate {' '.join(donated)!r}", help=help)
+    return pairs
 
 
 def make(made: Ahead, kind: str) -> bytes:

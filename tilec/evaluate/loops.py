@@ -84,15 +84,13 @@ def evaluate_program(
     known = dict(sizes or {})
     arena = arena_of(program, known, mode)
     constants = {name for name, _ in program.constants}
-    aliased = {result: param for param, result in program.aliases}
     for buffer in program.buffers:
         if buffer.name in program.params or buffer.name in constants:
             value = inputs[buffer.name]
             arena[buffer.name] = np.array(value, storage(buffer.dtype, mode)).reshape(numbers(buffer.shape, known))
     for buffer in program.buffers:
         if buffer.name not in arena and buffer.base is None:
-            source = aliased.get(buffer.name)
-            arena[buffer.name] = arena[source] if source else uninitialised(buffer, known, mode)
+            arena[buffer.name] = uninitialised(buffer, known, mode)
     runner = _Runner(program, arena, known, dict(hosts or {}), mode)
     runner.look({})
     runner.run(program.init)

@@ -11,7 +11,7 @@
               | "instr" name "(" {name "[" {affine [":" size] ","} "]" ","} ")"
     aggregation ::= name [":" dtype] | monoid                         `sum=` where the dtype is the buffer's
 
-    program ::= "program" name ["[" sizes "]"] "(" names ")" "->" "(" names ")" ["aliases" "(" pairs ")"] "{"
+    program ::= "program" name ["[" sizes "]"] "(" names ")" "->" "(" names ")" "{"
                   {"buffer" buffer} ["arena" natural] {"place" name natural} {"constant" name digest}
                   {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
     step    ::= "launch" name "(" names ")" | "copy" name "->" name
@@ -70,7 +70,7 @@ from tilec.loops import (
 from tilec.monoid import STANDARD, Monoid, standard
 from tilec.text.affine_text import print_affine, print_coef
 from tilec.text.expr_text import EMPTY, Scope, print_expr, print_indices, print_monoid
-from tilec.text.graph_text import GraphParser, aliases_text, print_sizes
+from tilec.text.graph_text import GraphParser, print_sizes
 from tilec.text.lexer import name_text, names_text
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ def _window(window: Window) -> str:
 def _program_lines(program: Program) -> Iterator[str]:
     sizes = f"[{names_text(program.sizes)}]" if program.sizes else ""
     signature = f"({names_text(program.params)}) -> ({names_text(program.results)})"
-    yield f"program {name_text(program.name)}{sizes}{signature}{aliases_text(program.aliases)} {{"
+    yield f"program {name_text(program.name)}{sizes}{signature} {{"
     yield from _indented(_declarations(program))
     for kernel in program.kernels:
         yield from _indented(_kernel_lines(kernel))
@@ -373,7 +373,7 @@ class LoopsParser(GraphParser):
         sizes = self.items(self.name, "]") if self.accept("[") else ()
         params = self.name_list()
         self.expect("->")
-        results, aliases = self.name_list(), self.aliases()
+        results = self.name_list()
         self.expect("{")
         buffers = self._repeated("buffer", lambda: self._buffer(None))
         arena = self.natural() if self.accept("arena") else 0
@@ -387,7 +387,7 @@ class LoopsParser(GraphParser):
         steps = self._steps()
         self.expect("}")
         return Program(
-            name, params, results, buffers, tuple(kernels), steps, init, constants, sizes, aliases, arena, places
+            name, params, results, buffers, tuple(kernels), steps, init, constants, sizes, arena, places
         )
 
     def _repeated(self, word: str, item: Callable[[], T]) -> tuple[T, ...]:

@@ -75,17 +75,12 @@ def _signature(program: Program, buffers: dict[str, Buffer]) -> None:
     for name in (*program.params, *program.results):
         if buffers[name].space != "param":
             fail(f"'{name}' of the signature is of space {buffers[name].space}")
-    for param, result in program.aliases:
-        if param not in program.params or result not in program.results:
-            fail(f"alias of '{param}' and '{result}', not a parameter and a result")
-        if not _alike(buffers[param], buffers[result]):
-            fail(f"'{param}' and '{result}' are aliased and differ in type")
+    _unique("result", program.results)
 
 
 def _inputs(program: Program) -> Iterator[str]:
-    """Buffers that nothing may write to."""
-    donated = {param for param, _ in program.aliases}
-    yield from (p for p in program.params if p not in donated)
+    """Buffers that nothing may write to: a parameter that is a result is donated."""
+    yield from (p for p in program.params if p not in program.results)
     yield from (name for name, _ in program.constants)
 
 

@@ -1,0 +1,342 @@
+"""Pass `in_place`: kernels write over what they are the last to need.
+
+A kernel that reads a buffer for the last time, each cell only where it computes the same cell of a result, may store
+the result there: the two buffers become one parameter of the kernel, so that parameters still never overlap. So it is
+with donated state: a result that is copied to a parameter at the end is computed there in the first place, if nothing
+needs the parameter's old value any more. The launch that computes it moves behind others that do need it, where that
+changes nothing.
+
+It runs before `share`, when each kernel has one launch and its loops are as the lowering made them.
+
+Before:
+    program f(A, G) -> (A) {
+      buffer A: param f32[4]
+      buffer G: param f32[4]
+      buffer B: heap f32[4]
+      kernel k(in A: f32[4], in G: f32[4], out B: f32[4]) { for i in 4 { B[i] = sub(A[i], G[i]) } }
+      run { launch k(A, G, B)  copy B -> A }
+    }
+After:
+    program f(A, G) -> (A) {
+      buffer A: param f32[4]
+      buffer G: param f32[4]
+      kernel k(in G: f32[4], inout B: f32[4]) { for i in 4 { let s.1 = B[i]  B[i] = sub(s.1, G[i]) } }
+      run { launch k(G, A) }
+    }
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tilec.affine import Affine
+from tilec.expr import Expr, Read, Var, read, transform
+from tilec.fresh import FreshNames
+from tilec.loops import (
+    Alloc,
+    Block,
+    Branch,
+    Buffer,
+    Copy,
+    For,
+    HostCall,
+    Iterate,
+    Kernel,
+    Launch,
+    Let,
+    Program,
+    Repeat,
+    Step,
+    Stmt,
+    Store,
+    accesses,
+    all_steps,
+    map_exprs,
+    parts,
+    rewrite,
+    touched,
+    walk,
+    with_parts,
+)
+from tilec.verify.program import root, writes_of
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """No choices."""
+
+
+def run(program: Program, options: Options = Options()) -> Program:
+    """The Program with fewer buffers and copies; the same object where nothing could be stored in place."""
+    work = _Work(program)
+    work.donations()
+    work.overwrite()
+    return work.finish()
+
+
+class _Work:
+    """The Program in the making. `first` and `last` are the moments at which memory is touched, 0 being `init`."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._buffers = {b.name: b for b in program.buffers}
+        self._kernels = {k.name: k for k in program.kernels}
+        self._steps = list(program.steps)
+        launched = (s.kernel for s in all_steps((*program.init, *program.steps)) if isinstance(s, Launch))
+        self._launches = Counter(launched)
+        self._init = frozenset(n for s in program.init for n in self._touched(s))
+        self._new: dict[str, str] = {}  # buffers that are now others
+        self._gone: set[int] = set()  # positions of copies that are no longer needed
+        self._know_moments()
+
+    def _know_moments(self) -> None:
+        """Finds the moments anew: after launches have moved."""
+        self._first: dict[str, int] = dict.fromkeys(self._init, 0)
+        self._last: dict[str, int] = dict.fromkeys(self._init, 0)
+        for moment, step in enumerate(self._steps, 1):
+            for name in self._touched(step):
+                self._first.setdefault(name, moment)
+                self._last[name] = moment
+
+    def _touched(self, step: Step) -> set[str]:
+        """Memory that a step, or one inside it, reads or writes: names of roots."""
+        return {self._root(n) for n in touched(step)}
+
+    def _written(self, step: Step) -> tuple[str, ...]:
+        return tuple(writes_of(step, self._kernels))
+
+    def _root(self, name: str) -> str:
+        return root(self._buffers[name], self._buffers).name
+
+    # --- donated parameters -------------------------------------------------------------------------------------------
+
+    def donations(self) -> None:
+        """Computes in a donated parameter what the last steps copy there."""
+        for copy in [s for s in self._steps if isinstance(s, Copy)]:
+            if copy.target in self._program.params and self._program.results.count(copy.target) == 1:
+                self._donate(copy)
+
+    def _donate(self, copy: Copy) -> None:
+        result, param = copy.source, copy.target
+        if not self._is_temporary(result) or self._root(param) != param:
+            return
+        at = self._first[result]
+        launch, end = self._steps[at - 1], self._last[param]
+        if end != self._steps.index(copy) + 1 or end <= at or not isinstance(launch, Launch):
+            return
+        needed = max((m for m in range(at + 1, end) if param in self._touched(self._steps[m - 1])), default=at)
+        if needed > at and not self._movable(launch, range(at + 1, needed + 1)):
+            return
+        if not self._alone(launch, param):
+            return
+        merged = self._stored_in(launch, param, result)
+        if merged is None:
+            return
+        moved = self._steps[at:needed]
+        self._steps[at - 1 : needed] = [*moved, merged]
+        self._steps.remove(copy)
+        self._become(result, param)
+        self._steps = [_renamed(s, {result: param}) for s in self._steps]
+        self._know_moments()
+
+    def _movable(self, launch: Launch, over: range) -> bool:
+        """Whether a launch may run after the steps at these moments."""
+        touched, written = self._touched(launch), {self._root(n) for n in self._written(launch)}
+        for moment in over:
+            step = self._steps[moment - 1]
+            stored = {self._root(n) for s in all_steps([step]) for n in self._written(s)}
+            if self._touched(step) & written or stored & touched:
+                return False
+        return True
+
+    # --- temporaries --------------------------------------------------------------------------------------------------
+
+    def overwrite(self) -> None:
+        """Stores temporaries over those that a launch needs for the last time."""
+        for moment, step in enumerate(self._steps, 1):
+            step = _renamed(step, self._new)
+            if isinstance(step, Launch):
+                for name in self._made_at(step, moment):
+                    step = self._overwriting(step, name, moment)
+                self._steps[moment - 1] = step
+
+    def _made_at(self, launch: Launch, moment: int) -> list[str]:
+        return [n for n in self._written(launch) if self._is_temporary(n) and self._first[n] == moment]
+
+    def _overwriting(self, launch: Launch, name: str, moment: int) -> Launch:
+        kernel, own = self._kernels[launch.kernel], self._buffers[name]
+        for param, other in zip(kernel.params, launch.args, strict=True):
+            known = self._buffers[other]
+            if param.mode != "in" or (known.dtype, known.shape) != (own.dtype, own.shape):
+                continue
+            if not self._is_temporary(other) or self._last[other] != moment or not self._alone(launch, other):
+                continue
+            merged = self._stored_in(launch, other, name)
+            if merged is not None:
+                self._last[other] = self._last[name]
+                self._become(name, other)
+                return merged
+        return launch
+
+    def _is_temporary(self, name: str) -> bool:
+        buffer = self._buffers[name]
+        return buffer.space == "heap" and buffer.base is None and buffer.strides is None and name not in self._init
+
+    # --- one buffer for two -------------------------------------------------------------------------------------------
+
+    def _alone(self, launch: Launch, name: str) -> bool:
+        """Whether the memory is an argument at most once, as itself."""
+        return [a for a in launch.args if self._root(a) == name] in ([], [name])
+
+    def _stored_in(self, launch: Launch, source: str, target: str) -> Launch | None:
+        """The launch with `target` stored in the memory of `source`, which it may read; None where that is not safe."""
+        if launch.args.count(target) != 1:
+            return None
+        names = [source if a == target else a for a in launch.args]
+        if source not in launch.args:
+            return Launch(launch.kernel, tuple(names))
+        at = launch.args.index(source)
+        if self._launches[launch.kernel] != 1:
+            return None
+        kernel = merged(self._kernels[launch.kernel], at, launch.args.index(target))
+        if kernel is None:
+            return None
+        self._kernels[kernel.name] = kernel
+        return Launch(launch.kernel, tuple(n for k, n in enumerate(names) if k != at))
+
+    def _become(self, name: str, other: str) -> None:
+        """From now on `name` is `other`."""
+        self._new[name] = other
+        del self._buffers[name]
+        for view in [b for b in self._buffers.values() if b.base == name]:
+            self._buffers[view.name] = replace(view, base=other, space=self._buffers[other].space)
+
+    def finish(self) -> Program:
+        program = self._program
+        if not self._new:
+            return program
+        steps = tuple(_renamed(s, self._new) for s in self._steps)
+        kernels = tuple(self._kernels[k.name] for k in program.kernels)
+        return replace(program, buffers=tuple(self._buffers.values()), kernels=kernels, steps=steps)
+
+
+def _renamed(step: Step, new: dict[str, str]) -> Step:
+    """The step with other buffers, as long as there are newer ones."""
+
+    def name(old: str) -> str:
+        while old in new:
+            old = new[old]
+        return old
+
+    def names(old: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(name, old))
+
+    own: Step
+    match step:
+        case Launch():
+            own = replace(step, args=names(step.args))
+        case Copy():
+            own = Copy(name(step.source), name(step.target))
+        case HostCall():
+            own = replace(step, inputs=names(step.inputs), outputs=names(step.outputs))
+        case Iterate():
+            own = replace(step, count=None if step.count is None else name(step.count))
+        case Repeat() | Branch():
+            own = replace(step, condition=name(step.condition))
+    return with_parts(own, tuple(tuple(_renamed(s, new) for s in part) for part in parts(own)))
+
+
+# --- kernels ----------------------------------------------------------------------------------------------------------
+
+
+def merged(kernel: Kernel, source: int, target: int) -> Kernel | None:
+    """The kernel with one parameter for two: what it stores to parameter `target` goes to the memory of `source`.
+
+    None unless it stores every cell once and reads that cell of `source`, and no other, in the same iteration; every
+    read then comes first.
+    """
+    old, new = kernel.params[source].buffer, kernel.params[target].buffer
+    if kernel.params[source].mode != "in" or kernel.params[target].mode != "out":
+        return None
+    stores = [s for s in walk(kernel.body) if isinstance(s, Store) and s.buffer == new.name]
+    if len(stores) != 1 or stores[0].monoid is not None or (old.dtype, old.shape) != (new.dtype, new.shape):
+        return None
+    around = _around(kernel.body, stores[0], ())
+    if around is None:
+        return None
+    loops, block = around
+    if not _each_once(stores[0], loops, new) or not _reads_own_cell(kernel, block, stores[0], old.name):
+        return None
+    value = Var(FreshNames(_names(kernel)).numbered("s"), new.dtype)
+    first = Let(value.name, read(new.name, stores[0].indices, new.dtype))
+
+    def leaf(e: Expr) -> Expr:
+        return value if isinstance(e, Read) and e.access.tensor == old.name else e
+
+    changed = (first, *map_exprs(block, lambda e: transform(e, leaf)))
+    params = tuple(
+        replace(p, mode="inout") if k == target else p for k, p in enumerate(kernel.params) if k != source
+    )
+    return replace(kernel, params=params, body=_with_block(kernel.body, block, changed))
+
+
+def _around(block: Block, store: Store, loops: tuple[For, ...]) -> tuple[tuple[For, ...], Block] | None:
+    """The loops around a store and the block that holds it; None where it is in a branch."""
+    if any(s is store for s in block):
+        return loops, block
+    for stmt in block:
+        if isinstance(stmt, For) and (found := _around(stmt.body, store, (*loops, stmt))) is not None:
+            return found
+    return None
+
+
+def _each_once(store: Store, loops: tuple[For, ...], buffer: Buffer) -> bool:
+    """Whether different iterations store different cells: every loop alone runs over an axis."""
+    free = {loop.index for loop in loops if loop.extent != 1}
+    for form, size in zip(store.indices, buffer.shape, strict=True):
+        name = form.as_variable() if isinstance(form, Affine) else None
+        if name in free:
+            free.remove(name)
+        elif not (size == 1 and isinstance(form, Affine) and not form.variables() & free):
+            return False
+    return not free and all(loop.kind == "serial" for loop in loops)
+
+
+def _reads_own_cell(kernel: Kernel, block: Block, store: Store, name: str) -> bool:
+    """Whether all accesses to a buffer are reads, in plain statements of the block, of the cell that is stored there.
+
+    What is stored is not read.
+    """
+    inside = [a for s in block if isinstance(s, Let | Store) for a in accesses(s) if a.tensor == name]
+    reads = [a for s in walk(kernel.body) for a in accesses(s) if a.tensor in (name, store.buffer)]
+    views = {s.buffer.base for s in walk(kernel.body) if isinstance(s, Alloc)}
+    same = all(a.indices == store.indices and a.boundary == "skip" for a in inside)
+    return same and len(inside) == len(reads) and not views & {name, store.buffer}
+
+
+def _with_block(body: Block, old: Block, new: Block) -> Block:
+    if body is old:
+        return new
+
+    def change(stmt: Stmt) -> Block:
+        return (replace(stmt, body=new),) if isinstance(stmt, For) and stmt.body is old else (stmt,)
+
+    return rewrite(body, change)
+
+
+def _names(kernel: Kernel) -> set[str]:
+    return set(_bound(kernel))
+
+
+def _bound(kernel: Kernel) -> Iterator[str]:
+    yield from (p.buffer.name for p in kernel.params)
+    for stmt in walk(kernel.body):
+        match stmt:
+            case For():
+                yield stmt.index
+            case Let():
+                yield stmt.name
+            case Alloc():
+                yield stmt.buffer.name
