@@ -33,7 +33,7 @@ _WORDS = (
     " union unsigned using virtual void volatile while xor xor_eq workspace NULL EOF offsetof linux unix"
 )
 _C_WORDS = frozenset(_WORDS.split())
-_C_FORMS = re.compile(r"\w+_t|\w+_(MIN|MAX)|U?INT\w*_C|TILEC_(STATUS|OK|NULL|MISALIGNED|OVERLAP)")
+_C_FORMS = re.compile(r"\w+_t|\w+_(MIN|MAX)|U?INT\w*_C|TILEC_(STATUS|OK|NULL|MISALIGNED|OVERLAP|FAILED)")
 
 
 def target_named(name: str) -> Target:

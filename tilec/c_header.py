@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tilec.ahead import Ahead
-from tilec.backends.llvm.c_interface import MISALIGNED, NULL, OK, OVERLAP, CArgument
+from tilec.backends.llvm.c_interface import FAILED, MISALIGNED, NULL, OK, OVERLAP, CArgument
 from tilec.loops import row_major
 from tilec.version import VERSION
 
@@ -50,13 +50,14 @@ extern "C" {{
 #define TILEC_NULL {NULL}       /* a pointer is null */
 #define TILEC_MISALIGNED {MISALIGNED} /* an array is not aligned to its element type */
 #define TILEC_OVERLAP {OVERLAP}    /* a result shares memory with another array */
+#define TILEC_FAILED {FAILED}     /* an assertion does not hold */
 #endif
 
 {_sizes(function)}
 /* Bytes of scratch memory that a call needs; the same for all calls. */
 size_t {function.symbol}_workspace(void);
 
-/* Where it does not return TILEC_OK, nothing has been written. */
+/* Where it returns neither TILEC_OK nor TILEC_FAILED, nothing has been written. */
 int {function.symbol}({_parameters(function)});
 
 #ifdef __cplusplus

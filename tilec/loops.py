@@ -1,7 +1,7 @@
 """Floor 2: the Loops IR: scheduled loop nests over buffers, and programs made of them.
 
     Program ::= name, buffers, kernels, init steps, steps
-    Step    ::= Launch(kernel, args) | Copy | HostCall
+    Step    ::= Launch(kernel, args) | Copy | HostCall | Check(condition)
               | Iterate(index, extent, steps) | Repeat(condition, steps) | Branch(condition, steps, steps)
     Kernel  ::= name, params, body                      params are buffers, each read, written or both
     Stmt    ::= For(index, extent, kind, body)          index runs over 0 .. extent-1
@@ -28,11 +28,12 @@ Kernel parameters do not alias one another.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from tilec.affine import Affine, Size
 from tilec.dtypes import DType
+from tilec.errors import Span
 from tilec.expr import Access, Expr, reads
 from tilec.monoid import Monoid
 
@@ -178,6 +179,15 @@ class HostCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Ends the call with TILE0405 and `message` where the rank-0 bool buffer `condition` does not hold."""
+
+    condition: str
+    message: str
+    span: Span | None = field(default=None, compare=False)  # not part of the textual form
+
+
+@dataclass(frozen=True, slots=True)
 class Iterate:
     """Runs `steps` with `index` counting from 0 to extent - 1, or down to 0 with `reverse`.
 
@@ -207,7 +217,7 @@ class Branch:
     orelse: tuple[Step, ...] = ()
 
 
-Step: TypeAlias = Launch | Copy | HostCall | Iterate | Repeat | Branch
+Step: TypeAlias = Launch | Copy | HostCall | Check | Iterate | Repeat | Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +317,7 @@ def touched(step: Step) -> Iterator[str]:
             yield from (source, target)
         case HostCall(_, inputs, outputs):
             yield from (*inputs, *outputs)
-        case Iterate(count=str(name)) | Repeat(condition=name) | Branch(condition=name):
+        case Iterate(count=str(name)) | Check(condition=name) | Repeat(condition=name) | Branch(condition=name):
             yield name
     for part in parts(step):
         for inner in part:

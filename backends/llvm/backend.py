@@ -36,7 +36,7 @@ class LLVMBackend:
 
     def compile(self, program: Program, target: Target) -> Code:
         """Machine code of a program; raises TileError TILE0210 for named sizes."""
-        from tilec.backends.llvm.module import emit_modules
+        from tilec.backends.llvm.module import checks_of, emit_modules
         from tilec.backends.llvm.workers import Compilation
 
         with Compilation(target) as compilation:
@@ -51,6 +51,8 @@ class LLVMBackend:
             layout.fixed_bytes,
             bool(program.init),
             target.threads,
+            tuple((check.message, check.span) for check in checks_of(program)),
+            layout.status or 0,
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:

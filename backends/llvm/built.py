@@ -15,6 +15,7 @@ from tilec.backends.llvm import jit
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.pointers import Table
 from tilec.backends.llvm.pool import Pool, pool_address
+from tilec.errors import error
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _KEPT_ARENAS = 4
@@ -43,16 +44,28 @@ class BuiltProgram:
             init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, self._pool())
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
-        """See `tilec.backend.Built`; parameters that are constants are left out."""
+        """See `tilec.backend.Built`; parameters that are constants are left out. Raises TILE0405: a Check failed."""
         table = self._table.filled((*params, *results))
         arena = self._take()
         try:
             self._run(table, arena.address, self._fixed.address, self._pool())
+            if self.code.checks:
+                self._raise(arena)
         finally:
             self._arenas.append(arena)
 
+    def _raise(self, arena: _Memory) -> None:
+        """TILE0405 where a Check of the call on this arena failed."""
+        failed = ctypes.c_int64.from_address(arena.address + self.code.status).value
+        if failed:
+            message, span = self.code.checks[failed - 1]
+            raise error("TILE0405", message, span)
+
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
-        """A call on these very arrays with nothing left to prepare; not to be called by two threads at once."""
+        """A call on these very arrays with nothing left to prepare; not to be called by two threads at once.
+
+        It does not look whether a Check failed.
+        """
         table, arena = self._table.filled((*params, *results)), _Memory(self.code.arena_bytes)
         kept = (self, arena, *params, *results)
         return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._pool)

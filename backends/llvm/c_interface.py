@@ -22,7 +22,7 @@ from tilec.errors import error
 from tilec.loops import Program
 from tilec.target import Target
 
-OK, NULL, MISALIGNED, OVERLAP = range(4)  # what the function returns
+OK, NULL, MISALIGNED, OVERLAP, FAILED = range(5)  # what the function returns
 
 _ALIGN = 64
 # LLVM's types of scalars that C passes by value; a bool travels as an int.
@@ -109,8 +109,18 @@ def _function(
     lines = [*_table(arguments, layout, data), *_checks(arguments, size), *_memory(layout, size)]
     entries = ["init", "run"] if init else ["run"]
     lines += [f"call void @{entry}(ptr %table, ptr %arena, ptr %fixed, ptr null)" for entry in entries]
+    lines += _failure(layout)
     body = "".join(f"{line}\n" if line.endswith(":") else f"  {line}\n" for line in [*lines, f"ret i32 {OK}"])
     return f"define {head}({', '.join([*signature, 'ptr %workspace'])}) #0 {{\nentry:\n{body}}}\n"
+
+
+def _failure(layout: Layout) -> Iterator[str]:
+    """An early return where a Check of the program failed."""
+    if layout.status is not None:
+        yield f"%status = getelementptr i8, ptr %arena, i64 {layout.status}"
+        yield "%number = load i64, ptr %status, align 8"
+        yield "%failed = icmp ne i64 %number, 0"
+        yield from _leave("%failed", FAILED, "check")
 
 
 def _checks(arguments: Sequence[CArgument], size: int) -> Iterator[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-INTERFACE = 2  # grows with every change of what `run` and `init` take or expect
+from tilec.errors import Span
+
+INTERFACE = 3  # grows with every change of what `run` and `init` take or expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,8 @@ class Layout:
     """Where a program's buffers are, and how much memory a call needs.
 
     table: names of the caller's buffers and constants, in the order of the pointers. arena, fixed: byte offsets.
+    status: offset in the arena of an i64 that says after a call which Check failed (from 1 on; 0: none); None where
+    the program has no Check.
     """
 
     table: tuple[str, ...]
@@ -19,6 +23,7 @@ class Layout:
     fixed: dict[str, int]
     arena_bytes: int
     fixed_bytes: int
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Code:
 
     objects: object files to be linked with one another; one exports `run`, and `init` where `init` holds. arguments:
     names of a call's arrays in their order, parameters that are no constants and then results. table: names in the
-    order of the entry's pointers, constants among them. threads: what the arena has room for.
+    order of the entry's pointers, constants among them. threads: what the arena has room for. checks: message and
+    place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     """
 
     objects: tuple[bytes, ...]
@@ -37,3 +43,5 @@ class Code:
     fixed_bytes: int
     init: bool
     threads: int
+    checks: tuple[tuple[str, Span | None], ...] = ()
+    status: int = 0

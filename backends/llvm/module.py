@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from tilec.affine import Affine
@@ -26,6 +26,7 @@ from tilec.expr import read
 from tilec.loops import (
     Branch,
     Buffer,
+    Check,
     Copy,
     For,
     HostCall,
@@ -38,6 +39,7 @@ from tilec.loops import (
     Step,
     Stmt,
     Store,
+    all_steps,
     strides_of,
     touched,
 )
@@ -71,11 +73,18 @@ def emit_modules(program: Program, target: Target, take: Callable[[str], None], 
     parts = _Parts(_header(program, target), target, take, ENOUGH if size is None else size)
     kernels = _Kernels(program, target, parts)
     layout = _layout(program)
+    if checks_of(program):
+        layout = replace(layout, status=layout.arena_bytes, arena_bytes=layout.arena_bytes + _ALIGN)
     entries = [_entry(name, steps, program, layout, kernels) for name, steps in _entries(program)]
     shared, slice_, scratch = _up(parts.shared), _up(parts.private), layout.arena_bytes
     parts.finish(entries, {SLICE: slice_, _SHARED: scratch, _PRIVATE: scratch + shared})
     total = scratch + shared + slice_ * max(1, target.threads)
-    return Layout(layout.table, layout.arena, layout.fixed, total, layout.fixed_bytes)
+    return replace(layout, arena_bytes=total)
+
+
+def checks_of(program: Program) -> list[Check]:
+    """The Checks of a program; the first is number 1."""
+    return [step for step in all_steps(program.steps) if isinstance(step, Check)]
 
 
 _SHARED, _PRIVATE = "__shared_offset__", "__private_offset__"
@@ -269,7 +278,10 @@ def _bits_type(dtype: DType) -> DType:
 
 def _entry(name: str, steps: tuple[Step, ...], program: Program, layout: Layout, kernels: _Kernels) -> str:
     emitter = Emitter()
-    _Entry(emitter, program, layout, kernels).steps(steps)
+    entry = _Entry(emitter, program, layout, kernels)
+    if layout.status is not None:
+        emitter.line(f"store i64 0, ptr {entry.status()}, align 8")
+    entry.steps(steps)
     emitter.line("ret void")
     return f"define void @{name}(ptr %table, ptr %arena, ptr %fixed, ptr %pool) #0 {{\n{emitter.text()}}}\n"
 
@@ -283,6 +295,7 @@ class _Entry:
     layout: Layout
     kernels: _Kernels
     indices: dict[str, str] = field(default_factory=dict)  # SSA values of the enclosing loops' indices
+    checked: int = 0  # Checks so far
 
     def steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -301,6 +314,8 @@ class _Entry:
                 self.repeat(step)
             case Branch():
                 self.branch(step)
+            case Check():
+                self.check(step)
             case HostCall():
                 raise error("TILE0602", f"host function {step.function!r} cannot be called by the LLVM backend")
 
@@ -345,6 +360,19 @@ class _Entry:
         strides = ["" if b.strides is None else "by" + "x".join(map(str, b.strides)) for b in (source, target)]
         function = self.kernels.function(kernel, "copy", target.dtype.name, shape, *strides)
         self.call(function, (step.source, step.target))
+
+    def check(self, step: Check) -> None:
+        """Leaves the program where the condition does not hold."""
+        failed, passed = self.emitter.fresh("failed"), self.emitter.fresh("passed")
+        self.emitter.branch(self.truth(step.condition), passed, failed)
+        self.emitter.label(failed)
+        self.checked += 1
+        self.emitter.line(f"store i64 {self.checked}, ptr {self.status()}, align 8")
+        self.emitter.line("ret void")
+        self.emitter.label(passed)
+
+    def status(self) -> str:
+        return self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {self.layout.status}", 0)
 
     def iterate(self, step: Iterate) -> None:
         header, body, leave = (self.emitter.fresh(n) for n in ("next", "iterate", "done"))

@@ -14,7 +14,7 @@ from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.memory import elements, number
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.errors import error
-from tilec.loops import Branch, Buffer, Copy, Iterate, Launch, Program, Repeat, Step
+from tilec.loops import Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
 from tilec.target import Target
 
 
@@ -118,6 +118,9 @@ class BuiltProgram:
                 case Copy():
                     text = self._text.copies[copy_key(self._buffers[step.source], self._buffers[step.target])]
                     self._launch(text, (step.source, step.target))
+                case Check(condition, message, span):
+                    if not self._holds(condition):
+                        raise error("TILE0405", message, span)
                 case Iterate():
                     self._iterate(step)
                 case Repeat():

@@ -10,7 +10,7 @@ from tilec.affine import Size
 from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.graph import TensorType
-from tilec.loops import Branch, Buffer, Copy, HostCall, Iterate, Kernel, Launch, Repeat, Step, parts, with_parts
+from tilec.loops import Branch, Buffer, Check, Copy, HostCall, Iterate, Kernel, Launch, Repeat, Step, parts, with_parts
 
 
 class Assembly:
@@ -74,5 +74,5 @@ def renamed(step: Step, new: Mapping[str, str]) -> Step:
             return HostCall(function, each(inputs), each(outputs))
         case Iterate(count=count):
             return replace(inner, count=count and new.get(count, count))
-        case Repeat(condition=condition) | Branch(condition=condition):
+        case Check(condition=condition) | Repeat(condition=condition) | Branch(condition=condition):
             return replace(inner, condition=new.get(condition, condition))

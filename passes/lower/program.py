@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from math import prod
 
-from tilec.errors import error
+from tilec.dtypes import BOOL
+from tilec.errors import Span
 from tilec.exact.boxes import integer
 from tilec.expr import reads
-from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Scan, Special, While, operands
+from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Scan, Special, TensorType, While, operands
 from tilec.loops import (
     Alloc,
     Block,
     Buffer,
+    Check,
     Copy,
     HostCall,
     Kernel,
@@ -28,13 +29,13 @@ from tilec.loops import (
     walk,
 )
 from tilec.partition import Partition, labelled
-from tilec.rules import constant
 
 from .assembly import Assembly
+from .checks import every, zeros
 from .contractions import contraction
 from .control import cond, loop, scan
 from .elementwise import elementwise
-from .nests import Names, nest, over
+from .nests import Names
 from .specials import literal, special
 from .values import Values
 
@@ -90,6 +91,8 @@ class Builder:
             case Special(op="host_call") as node:
                 outputs = tuple(map(self._declare, lets[0].names))
                 self._steps.append(HostCall(str(node.attribute("function")), self._places(node.args), outputs))
+            case Special(op="assert", args=(condition,)) as node:
+                self._check(condition, str(node.attribute("message")), lets[0].span)
             case Cond() | While() | Scan() as control:
                 self._control(control, tuple(map(self._declare, lets[0].names)), self._inner[group[0]])
             case _:
@@ -99,8 +102,6 @@ class Builder:
         return tuple(self._memory[n] for n in names)
 
     def _kernel(self, name: str, lets: list[Let]) -> None:
-        if not lets[0].names:
-            raise error("TILE0602", "operations without a result are not lowered yet", lets[0].span)
         produced = [n for let in lets for n in let.names]
         stored = [n for n in produced if n in self._outside]
         if not stored:
@@ -174,6 +175,17 @@ class Builder:
         if source in self._assembly.constant:
             self._assembly.constant.add(self._memory[name])
 
+    def _check(self, name: str, message: str, span: Span | None) -> None:
+        """A step that fails where an element is 0."""
+        condition, type = self._memory[name], self._values.types[name]
+        if type != TensorType(BOOL):
+            holds = self._assembly.declare(self._assembly.names.like("holds"), TensorType(BOOL))
+            kernel = every("holds", self._shown(name), self._kernel_name("holds"))
+            self._assembly.kernels.append(kernel)
+            self._steps.append(Launch(kernel.name, (condition, holds)))
+            condition = holds
+        self._steps.append(Check(condition, message, span))
+
     def _view(self, name: str, source: str, shape: tuple[int, ...]) -> str:
         """Declares a buffer that shows the elements of `source` in another shape."""
         if self._targets is not None:
@@ -199,10 +211,7 @@ class Builder:
 
     def _zero(self, place: str) -> None:
         """A step that fills a buffer with 0."""
-        buffer = replace(self._assembly.buffers[place], name="zeros", space="param", base=None, offset=0, moves=())
-        loops, cell = over(tuple(map(integer, buffer.shape)), Names(("zeros",)))
-        body = nest(loops, (), (Store("zeros", cell, constant(0, buffer.dtype)),))
-        kernel = Kernel(self._kernel_name("zeros"), (KernelParam(buffer, "out"),), body)
+        kernel = zeros(self._assembly.buffers[place], self._kernel_name("zeros"))
         self._assembly.kernels.append(kernel)
         self._steps.append(Launch(kernel.name, (place,)))
 

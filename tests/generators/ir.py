@@ -38,6 +38,7 @@ from tilec.loops import (
     Barrier,
     Branch,
     Buffer,
+    Check,
     Copy,
     For,
     HostCall,
@@ -274,13 +275,15 @@ class Generator:
         return self.many(lambda: self.step(depth))
 
     def step(self, depth: int) -> Step:
-        match self.random.randrange(6 if depth else 3):
+        match self.random.choice((0, 1, 2, 6, 3, 4, 5) if depth else (0, 1, 2, 6)):
             case 0:
                 return Launch(self.name(), self.names())
             case 1:
                 return Copy(self.name(), self.name())
             case 2:
                 return HostCall(self.name(), self.names(), self.names())
+            case 6:
+                return Check(self.name(), self.name())
             case 5:
                 return Iterate(self.name(), self.size(), self.steps(depth - 1), self.chance(0.5), self.count())
             case 3:

@@ -215,7 +215,6 @@ def test_remat_and_custom_are_inlined() -> None:
 
 def test_refusals_are_diagnosed() -> None:
     for text in (
-        'graph f(A: f32[3, 4]) -> (A) { () = special assert(A) {message = "no"} }',
         "graph f(A: f32[3], I: i32[2]) -> (O) { O = assign:f32 [i] { [i: 2] <- A[@I[i]] } where 0 <= i < 2 }",
     ):
         with pytest.raises(TileError) as caught:

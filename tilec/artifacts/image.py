@@ -21,7 +21,7 @@ from tilec.loops import Program
 from tilec.options import Options
 from tilec.target import Target
 
-SCHEMA = 2
+SCHEMA = 3
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -87,9 +87,9 @@ def encode(image: Image) -> bytes:
         "donated": dict(image.donated),
         "warnings": [_diagnostic_out(w, sources) for w in image.warnings],
         "spans": [sources.span(s) for s in image.spans],
-        "sources": [[s.name, s.text] for s in sources.found],
-        "code": None if image.code is None else _code_out(image.code),
+        "code": None if image.code is None else _code_out(image.code, sources),
     }
+    manifest["sources"] = [[s.name, s.text] for s in sources.found]  # last: all spans have been written
     members = {"graph": image.graph_text.encode()}
     if image.program_text is not None:
         members["program"] = image.program_text.encode()
@@ -123,6 +123,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
     wanted |= {*(f"code/{i}" for i in range(len(objects))), *(["program"] if "program" in members else [])}
     if wanted != members.keys():
         raise ValueError("a member is missing or too many")
+    machine_code = [members[f"code/{i}"] for i in range(len(objects))]
     return Image(
         name=_text(m["name"]),
         params=_types_in(m["params"]),
@@ -133,7 +134,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
         versions={_text(k): _text(v) for k, v in m["versions"].items()},
         graph_text=members["graph"].decode(),
         program_text=members["program"].decode() if "program" in members else None,
-        code=None if m["code"] is None else _code_in(m["code"], [members[f"code/{i}"] for i in range(len(objects))]),
+        code=None if m["code"] is None else _code_in(m["code"], machine_code, sources),
         fixed={_text(k): _number(v) for k, v in m["fixed"].items()},
         donated={_text(k): _text(v) for k, v in m["donated"].items()},
         warnings=tuple(_diagnostic_in(w, sources) for w in m["warnings"]),
@@ -191,12 +192,13 @@ def _target_in(value: Any) -> Target:
     return Target(**plain, features=tuple(map(_text, value[_LISTS])))
 
 
-def _code_out(code: Code) -> dict[str, Any]:
+def _code_out(code: Code, sources: _Sources) -> dict[str, Any]:
     """All but the objects, of which only the number."""
-    return {k: len(v) if k == "objects" else v for k, v in asdict(code).items()}
+    checks = [[message, sources.span(span)] for message, span in code.checks]
+    return {**asdict(replace(code, objects=(), checks=())), "objects": len(code.objects), "checks": checks}
 
 
-def _code_in(value: Any, objects: list[bytes]) -> Code:
+def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
     if value["objects"] != len(objects):
         raise ValueError("an object file is missing or too many")
     return Code(
@@ -207,6 +209,8 @@ def _code_in(value: Any, objects: list[bytes]) -> Code:
         _integer(value["fixed_bytes"]),
         _bool(value["init"]),
         _integer(value["threads"]),
+        tuple((_text(message), _span_in(span, sources)) for message, span in value["checks"]),
+        _integer(value["status"]),
     )
 
 

@@ -17,6 +17,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tilec.affine import Affine, resolve
+from tilec.errors import error
 from tilec.evaluate.expr import Mode, evaluate_expr, storage
 from tilec.evaluate.memory import arena_of, fault, numbers, uninitialised, view_of
 from tilec.evaluate.order import rounds
@@ -27,6 +28,7 @@ from tilec.loops import (
     Block,
     Branch,
     Buffer,
+    Check,
     Copy,
     For,
     HostCall,
@@ -137,6 +139,9 @@ class _Runner:
                 values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
                 for name, value in zip(step.outputs, values, strict=True):
                     self.arrays[name][...] = value
+            case Check(condition, message, span):
+                if not bool(self.arrays[condition]):
+                    raise error("TILE0405", message, span)
             case Iterate():
                 self.iterate(step)
             case Repeat():

@@ -15,7 +15,7 @@
                   {"buffer" buffer} ["arena" natural] {"place" name natural} {"constant" name digest}
                   {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
     step    ::= "launch" name "(" names ")" | "copy" name "->" name
-              | "host" name "(" names ")" "->" "(" names ")"
+              | "host" name "(" names ")" "->" "(" names ")" | "check" name string
               | "iterate" name "in" size ["count" name] ["reverse"] "do" steps
               | "repeat" name "test" steps "do" steps | "branch" name "then" steps ["else" steps]
 
@@ -49,6 +49,7 @@ from tilec.loops import (
     Block,
     Branch,
     Buffer,
+    Check,
     Copy,
     For,
     HostCall,
@@ -236,6 +237,8 @@ def _step_lines(step: Step) -> Iterator[str]:
             yield f"copy {name_text(source)} -> {name_text(target)}"
         case HostCall(function, inputs, outputs):
             yield f"host {name_text(function)}({names_text(inputs)}) -> ({names_text(outputs)})"
+        case Check(condition, message):
+            yield f"check {name_text(condition)} {json.dumps(message)}"
         case Iterate(index, extent, steps, reverse, count):
             head = f"iterate {name_text(index)} in {print_coef(extent)}"
             head += f" count {name_text(count)}" if count is not None else ""
@@ -405,7 +408,7 @@ class LoopsParser(GraphParser):
         return tuple(found)
 
     def _step(self) -> Step:
-        match self.word(("launch", "copy", "host", "iterate", "repeat", "branch"), "a step, or '}'"):
+        match self.word(("launch", "copy", "host", "check", "iterate", "repeat", "branch"), "a step, or '}'"):
             case "launch":
                 return Launch(self.name(), self.name_list())
             case "copy":
@@ -416,6 +419,8 @@ class LoopsParser(GraphParser):
                 function, inputs = self.name(), self.name_list()
                 self.expect("->")
                 return HostCall(function, inputs, self.name_list())
+            case "check":
+                return Check(self.name(), self.string())
             case "iterate":
                 index = self.name("an index")
                 self.expect("in")

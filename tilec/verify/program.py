@@ -20,6 +20,7 @@ from tilec.expr import Access
 from tilec.loops import (
     Branch,
     Buffer,
+    Check,
     Copy,
     HostCall,
     Iterate,
@@ -180,7 +181,7 @@ class _Steps:
                 self._launch(step)
             case Copy(source, target) if not _alike(self.buffers[source], self.buffers[target]):
                 fail(f"copy of '{source}' to '{target}', which differ in type")
-            case Repeat(condition) | Branch(condition):
+            case Repeat(condition) | Branch(condition) | Check(condition):
                 buffer = self.buffers[condition]
                 if buffer.dtype != BOOL or buffer.shape:
                     fail(f"condition '{condition}' is not a bool of rank 0")
@@ -221,7 +222,7 @@ def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
             return (source,)
         case HostCall(_, inputs, _):
             return inputs
-        case Repeat(condition) | Branch(condition):
+        case Repeat(condition) | Branch(condition) | Check(condition):
             return (condition,)
         case Iterate(count=count):
             return () if count is None else (count,)
