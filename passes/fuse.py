@@ -5,7 +5,8 @@ tensors cell by cell. First each of them is inlined where that repeats no work w
 element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
 of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
 or before, so no order can be circular, and the whole is linear in the size of the Graph. Sub-Graphs are fused by
-themselves: nothing joins or is inlined across their borders.
+themselves: nothing joins or is inlined across their borders. What constants alone decide shares no kernel with what each
+call computes anew, so that it is computed once, before the first call.
 
 Before:
     graph f(A: f32[2, 3], b: f32[2]) -> (R) {
@@ -29,6 +30,7 @@ from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, Read, walk
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
 from tilec.partition import Partition, labelled
+from tilec.specials import SPECIALS
 
 CHEAP = 2  # cost up to which work may be repeated
 EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
@@ -99,6 +101,7 @@ class _Fuser:
         self._graph = graph
         self._options = options
         self._results = frozenset(graph.results)
+        self._settled = settled(graph)
         self._shapes = {n: tuple(map(integer, t.shape)) for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
         for let in graph.lets:
@@ -188,16 +191,30 @@ class _Fuser:
         if name in self._results or how.cost > MAX_COST or how.depth > MAX_DEPTH or len(how.reads) > MAX_OPERANDS // 2:
             return False
         evaluations = [points for _, points in self._readers.get(name, ())]
-        if -1 in evaluations:
+        if -1 in evaluations or self._pays_once(name, how):
             return False
         if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
             return True
         return sum(evaluations) <= prod(self._shapes[name])
 
+    def _pays_once(self, name: str, how: _Pointwise) -> bool:
+        """Whether to compute a value of constants apart, before the first call, from what each call computes anew.
+
+        Not where reading the result would cost more than computing it: it is cheap, and larger than what it is made of.
+        """
+        if name not in self._settled or how.cost == 0:
+            return False
+        if all(n in self._settled for let, _ in self._readers.get(name, ()) for n in let.names):
+            return False
+        largest = max((prod(self._shapes[n]) for n in how.reads), default=0)
+        return how.cost > CHEAP or prod(self._shapes[name]) <= largest
+
     def _joinable(self, name: str, how: _Pointwise) -> int | None:
         """The group of the latest operand, if this Let fits into it."""
         at = max((self._group_of[n] for n in how.reads), default=0)
         group = self._groups[at]
+        if group.lets and (name in self._settled) != (group.lets[0] in self._settled):
+            return None  # what constants decide is computed once, in kernels of its own
         if group.shape != self._shapes[name] or group.cost + how.cost > MAX_GROUP_COST:
             return None
         if len(group.reads | how.reads.keys()) > MAX_OPERANDS or any(n in how.reads for n in group.views):
@@ -218,6 +235,19 @@ class _Fuser:
             group.cost, group.reads = how.cost, set(how.reads)
         self._group_of.update((n, len(self._groups)) for n in let.names)
         self._groups.append(group)
+
+
+def settled(graph: Graph) -> frozenset[str]:
+    """Values that constant parameters decide, alone or with literals."""
+    found = {p.name for p in graph.params if p.digest is not None}
+    literal: set[str] = set()
+    for let in graph.lets:
+        if isinstance(let.node, Special) and SPECIALS[let.node.op].effect:
+            continue
+        used = set(operands(let.node))
+        if used <= found | literal:
+            (found if used & found else literal).update(let.names)
+    return frozenset(found)
 
 
 def _cost(op: str) -> int:

@@ -152,6 +152,26 @@ def test_constant_parameters_are_folded_into_init() -> None:
     np.testing.assert_allclose(got["R"], X * np.exp(X[0]), rtol=1e-6)
 
 
+CONSTANT_ONLY = {  # body, launches before the first call, launches of a call
+    "a product's operand is scaled": ("S = mul(W, c)  Y = sum:f32 [i, j] { [i: 3] <- mul(A[i, j], S[j]) }", 1, 1),
+    "a cast": ("S = cast.f64(W)  B = cast.f64(A)  Y = add(B, S)", 1, 1),
+    "part of an elementwise chain": ("S = exp(W)  T = mul(S, c)  U = add(A, T)  Y = relu(U)", 1, 1),
+    "a sum, and what follows it": ("S = sum:f32 [j] { [ : ] <- W[j] }  D = div(W, S)  Y = add(A, D)", 2, 1),
+    "a reshape between": ("S = exp(W)  V2 = special reshape(S) {shape = (1, 4)}  T = neg(V2)  Y = add(A, T)", 2, 1),
+    "nothing but constants": ("Y = exp(W)", 0, 1),
+    "cheap, and larger than what it is made of": ("S = add(W, V)  Y = sub(A, S)", 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT_ONLY)
+def test_what_constants_decide_is_computed_before_the_first_call(name: str) -> None:
+    body, once, always = CONSTANT_ONLY[name]
+    text = f'''graph f(A: f32[3, 4], W: f32[4] const "1", V: f32[3, 1] const "2") -> (Y) {{
+      c = literal f32 (0.5)  {body} }}'''
+    program = agree(text, A=X, W=X[0], V=X[:, :1])
+    assert [sum(isinstance(s, Launch) for s in steps) for steps in (program.init, program.steps)] == [once, always]
+
+
 @pytest.mark.parametrize("dtype", ["i32", "u8", "i64", "u64", "i8"])
 def test_gather_clamps_and_scatter_drops(dtype: str) -> None:
     index = np.array([[0, 2, 1, 1], [3, -1, -100, 200]]).astype({"u": "uint", "i": "int"}[dtype[0]] + dtype[1:])
