@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from tilec.gradient_check import GradientCheck, check_grad
     from tilec.gradients import grad, hvp, jvp, value_and_grad
     from tilec.graph import TensorType
+    from tilec.numpy.elementwise import stop_gradient
     from tilec.operation import op
     from tilec.target import Target
+    from tilec.tracing.jit import jit, trace
 
 __version__ = VERSION
 
@@ -33,11 +35,14 @@ _HOMES = {
     "config": "tilec.configuration",
     "grad": "tilec.gradients",
     "hvp": "tilec.gradients",
+    "jit": "tilec.tracing.jit",
     "jvp": "tilec.gradients",
     "load": "tilec.artifacts.saved",
     "op": "tilec.operation",
     "parse": "tilec.api",
     "run": "tilec.api",
+    "stop_gradient": "tilec.numpy.elementwise",
+    "trace": "tilec.tracing.jit",
     "value_and_grad": "tilec.gradients",
     "Diagnostic": "tilec.errors",
     "TileError": "tilec.errors",
@@ -60,16 +65,24 @@ __all__ = [
     "config",
     "grad",
     "hvp",
+    "jit",
     "jvp",
     "load",
     "op",
     "parse",
     "run",
+    "stop_gradient",
+    "trace",
     "value_and_grad",
 ]
 
 
+_MODULES = ("numpy",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"tilec.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tilec' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

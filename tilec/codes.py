@@ -72,6 +72,7 @@ CODES: dict[str, str] = {
     "TILE0220": "bound of a constraint is not a constant",
     "TILE0221": "no such element of a tuple",
     "TILE0222": "inputs of a loop differ in length",
+    "TILE0225": "index outside of its axis",
     # 03xx types
     "TILE0301": "operation is not defined for this type",
     "TILE0302": "bad width in a cast",
@@ -112,6 +113,8 @@ CODES: dict[str, str] = {
     "TILE0510": "argument must be a compile-time constant",
     "TILE0511": "wrong use of the Python interface",
     "TILE0512": "argument cannot be donated",
+    "TILE0521": "value is not known while a function is traced",
+    "TILE0522": "traced tensor used outside of its function",
     # 06xx IR text and verification
     "TILE0601": "malformed IR text",
     "TILE0602": "IR does not verify",

@@ -33,9 +33,13 @@ class Source:
         line = bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
+    def start(self, number: int) -> int:
+        """Offset of the 1-based line `number`."""
+        return self._line_starts[number - 1]
+
     def line(self, number: int) -> str:
         """Text of the 1-based line `number`, without its newline."""
-        start = self._line_starts[number - 1]
+        start = self.start(number)
         end = self.text.find("\n", start)
         return self.text[start : end if end >= 0 else len(self.text)].rstrip("\r")
 

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
 from typing import Any
 
 from tilec.api import ProgramLike
@@ -21,6 +22,21 @@ from tilec.passes import differentiate
 from tilec.target import Target
 
 
+def _also_of_functions(transformation: Callable[..., Derivative]) -> Callable[..., Any]:
+    """Hands Python functions over to the transformation of the same name in `tilec.tracing.transforms`."""
+
+    @wraps(transformation)
+    def call(program: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not callable(program):
+            return transformation(program, *args, **kwargs)
+        from tilec.tracing import transforms
+
+        return getattr(transforms, transformation.__name__)(program, *args, **kwargs)
+
+    return call
+
+
+@_also_of_functions
 def grad(
     program: ProgramLike,
     /,
@@ -35,6 +51,14 @@ def grad(
 
     wrt: a name, for one array; names, for a tuple of them; None, for all inputs that are floats. of: the result, where
     there are several. function: which one, where there are several. Raises TileError, when called too.
+
+    Of a Python function: `grad(function, argnums=0, *, has_aux=False)` is a function of the same arguments, trees of
+    arrays, that returns the gradient with respect to those at `argnums`, in their structure; with has_aux the function
+    returns a pair (value, anything else), and the result is one too.
+
+    >>> import numpy as np, tilec
+    >>> tilec.grad(lambda x: (x * x).sum())(np.array([1.0, 2.0])).tolist()
+    [2.0, 4.0]
     """
 
     def transform(graph: Graph) -> Graph:
@@ -47,6 +71,7 @@ def grad(
     return Derivative(found, found.names(), transform, arrange, target, options)
 
 
+@_also_of_functions
 def value_and_grad(
     program: ProgramLike,
     /,
@@ -72,6 +97,7 @@ def value_and_grad(
     return Derivative(found, found.names(), transform, arrange, target, options)
 
 
+@_also_of_functions
 def jvp(
     program: ProgramLike,
     /,
@@ -86,6 +112,9 @@ def jvp(
 
     Returns the pair (value, derivative), each one array or a tuple: of all float results, or of the result `of`. It is
     computed in forward mode, beside the value. Raises TileError, when called too.
+
+    Of a Python function: `jvp(function)` is a function of two tuples, the arguments and a direction for each, that
+    returns the pair (what the function returns, its derivative along the direction).
     """
 
     def transform(graph: Graph) -> Graph:
@@ -102,6 +131,7 @@ def jvp(
     return Derivative(found, _with_directions(found.names(), wrt), transform, arrange, target, options)
 
 
+@_also_of_functions
 def hvp(
     program: ProgramLike,
     /,
@@ -116,6 +146,9 @@ def hvp(
 
     Returns an array for one name, a tuple of arrays for several: the derivative of the gradient along the direction,
     forward over reverse, so at a small multiple of the cost of a gradient. Raises TileError, when called too.
+
+    Of a Python function: `hvp(function)` is a function of two tuples, the arguments and a direction for each, that
+    returns the Hessian times the direction, a tuple in the structure of the arguments (alone where there is only one).
     """
 
     def transform(graph: Graph) -> Graph:

@@ -138,6 +138,8 @@ class Op:
                 kinds.append((value.dtype, value.shape))
             elif type(value) in _NUMBERS:
                 kinds.append(type(value))
+            elif any(hasattr(v, "__tilec_type__") for v in args):
+                return self._traced(args)
             else:
                 return self(*self._arrays(args, i), out=out)
         key = (tuple(kinds), config.decisive())
@@ -160,7 +162,7 @@ class Op:
     def signatures(self) -> list[str]:
         """The signatures compiled so far, in words, oldest first."""
         with self._lock:
-            return [_in_words(self._described(*known)) for known in self._known()]
+            return [in_words(self._described(*known)) for known in self._known()]
 
     def __repr__(self) -> str:
         return f"<tilec.op {self.__name__}({', '.join(self.names)}): {len(self.signatures())} signatures>"
@@ -174,6 +176,14 @@ class Op:
         """The arguments with foreign arrays, subclasses and NumPy's scalars read as arrays."""
         names = self.names
         return [v if i < start else _read(names[i], v) for i, v in enumerate(values)]
+
+    def _traced(self, args: Sequence[Any]) -> Any:
+        """The results on tensors of a Python function that is being traced: the function's Graph inside its own."""
+        from tilec.tracing.programs import call_program
+
+        source = Source(self._text.name, self.source)
+        found = call_program(source, self._function, dict(zip(self.names, args, strict=True)))
+        return found[0] if len(found) == 1 else tuple(found)
 
     def _compiled(self, key: Key, values: Sequence[Any], examples: Sequence[Any]) -> Executable:
         config.loaded()  # shows log records, where that is set
@@ -209,10 +219,10 @@ class Op:
                 (self._described(*known), self._described(key, values, {*known[2], *own})) for known in self._known()
             ]
         if not pairs:
-            _log.debug("%s: compiling for %s", self.__name__, _in_words(self._described(key, values, ())))
+            _log.debug("%s: compiling for %s", self.__name__, in_words(self._described(key, values, ())))
             return
-        changes = min((_changes(old, new) for old, new in reversed(pairs)), key=len)
-        _log.debug("%s: compiling again: %s", self.__name__, "; ".join(changes))
+        nearest = min((changes(old, new) for old, new in reversed(pairs)), key=len)
+        _log.debug("%s: compiling again: %s", self.__name__, "; ".join(nearest))
 
     def _known(self) -> list[tuple[Key, Sequence[Any], tuple[int, ...]]]:
         """Every signature: its key, its numbers, and which of them count."""
@@ -344,11 +354,11 @@ def _type_text(kind: Kind) -> str:
     return str(kind) if dtype is None else describe(TensorType(dtype, kind[1]))
 
 
-def _in_words(signature: Mapping[str, str]) -> str:
+def in_words(signature: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {text}" for name, text in signature.items())
 
 
-def _changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     names = dict.fromkeys((*new, *old))
     pairs = [(n, old.get(n, "not set"), new.get(n, "not set")) for n in names]
     return [f"{n}: {a} -> {b}" for n, a, b in pairs if a != b] or ["a number that shapes the code has a new value"]

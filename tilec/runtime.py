@@ -42,6 +42,8 @@ def as_array(name: str, value: Any) -> Array:
         )
     try:
         return _foreign(value)
+    except TileError:  # a traced tensor says what to do
+        raise
     except Exception as reason:  # the methods of a foreign object may raise anything
         raise error(
             "TILE0505",
@@ -190,9 +192,7 @@ class Destinations:
     returned: list[Array]
 
 
-def result_arrays(
-    names: Sequence[str], types: Sequence[TensorType], out: Any, inputs: Sequence[Array]
-) -> Destinations:
+def result_arrays(names: Sequence[str], types: Sequence[TensorType], out: Any, inputs: Sequence[Array]) -> Destinations:
     """Fresh arrays, or those of `out`: None, one array, a sequence of arrays or a mapping by result name (absent or
     None: a fresh array).
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import linecache
 import re
 import shlex
 from pathlib import Path
@@ -109,6 +110,7 @@ def shown(found: list[Diagnostic]) -> str:
 def python(text: str) -> str:
     """The error that the lines raise, or the warnings of the executables that they make."""
     names: dict[str, object] = {}
+    linecache.cache["example.py"] = (len(text), None, text.splitlines(keepends=True), "example.py")
     try:
         exec(compile(text, "example.py", "exec"), names)
     except TileError as problem:

@@ -1,0 +1,68 @@
+"""Floor 5: axes and shapes as users give them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from operator import index
+from typing import Any
+
+from tilec.errors import error
+
+
+def axis_of(axis: Any, rank: int) -> int:
+    """An axis counted from 0; a negative one counts from the last. Raises TILE0212."""
+    number = whole(axis, "an axis")
+    if not -rank <= number < rank:
+        raise error("TILE0212", f"a tensor of rank {rank} has no axis {number}")
+    return number % rank
+
+
+def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
+    """Several axes, all for None; raises TILE0212."""
+    if axes is None:
+        return tuple(range(rank))
+    given = tuple(axes) if isinstance(axes, tuple | list) else (axes,)
+    found = tuple(axis_of(a, rank) for a in given)
+    if len(set(found)) != len(found):
+        raise error("TILE0212", f"an axis is named twice: {list(given)}")
+    return found
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """A shape: one size or a sequence of sizes. Raises TILE0211."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    found = tuple(whole(s, "a size") for s in sizes)
+    if negative := [s for s in found if s < 0]:
+        raise error("TILE0211", f"negative size {negative[0]} in the shape {list(found)}")
+    return found
+
+
+def completed(shape: Any, count: int) -> tuple[int, ...]:
+    """A shape for `count` elements, in which one size may be -1; raises TILE0209."""
+    sizes = [whole(s, "a size") for s in (shape if isinstance(shape, tuple | list) else (shape,))]
+    known = prod(s for s in sizes if s != -1)
+    if sizes.count(-1) == 1 and known > 0 and count % known == 0:
+        sizes[sizes.index(-1)] = count // known
+    if -1 in sizes or prod(sizes) != count:
+        raise error("TILE0209", f"{count} elements cannot be reshaped to {list(sizes)}")
+    return shape_of(tuple(sizes))
+
+
+def whole(value: Any, what: str) -> int:
+    """A Python integer, which decides the code; raises TILE0210 (and TILE0521 for a traced tensor)."""
+    try:
+        return index(value)
+    except TypeError:
+        raise error("TILE0210", f"{what} is an integer, not {value!r}") from None
+
+
+def pairs(given: Any, rank: int) -> list[tuple[int, int]]:
+    """A pair for each axis: from one number, one pair, or a sequence of pairs."""
+    if not isinstance(given, Sequence):
+        given = (given, given)
+    if len(given) == 2 and not isinstance(given[0], Sequence):
+        given = (given,) * rank
+    if len(given) != rank:
+        raise error("TILE0204", f"{len(given)} pairs for a tensor of rank {rank}")
+    return [(whole(a, "a width"), whole(b, "a width")) for a, b in given]

@@ -1,0 +1,157 @@
+"""Floor 5: new tensors."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from tilec.affine import Affine
+from tilec.dtypes import F32, F64, I32, I64, DType
+from tilec.errors import error
+from tilec.expr import Const, Expr, IndexValue
+from tilec.graph import Literal, TensorType
+from tilec.numpy.axes import shape_of, whole
+from tilec.numpy.shapes import broadcast_to
+from tilec.rules import call, cast, constant, weak_dtype
+from tilec.tracing.contraction import contraction, element, variables
+from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.elementwise import as_dtype, dtype_of
+from tilec.tracing.tensor import Tensor
+
+
+@operation
+def asarray(x: Any, /, dtype: Any = None) -> Any:
+    """A number, array or tensor as a tensor of this type, or of its own."""
+    tensor = lift(x)
+    return as_dtype(tensor, tensor.type.dtype if dtype is None else dtype_of(dtype))
+
+
+@operation
+def zeros(shape: Any, dtype: Any = "float32") -> Any:
+    """Zeros."""
+    return _filled(0, shape, dtype_of(dtype))
+
+
+@operation
+def ones(shape: Any, dtype: Any = "float32") -> Any:
+    """Ones."""
+    return _filled(1, shape, dtype_of(dtype))
+
+
+@operation
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """One value everywhere, of its own type by default."""
+    if isinstance(fill_value, bool | int | float):
+        return _filled(fill_value, shape, weak_dtype(fill_value) if dtype is None else dtype_of(dtype))
+    value = lift(fill_value)
+    return broadcast_to(as_dtype(value, value.type.dtype if dtype is None else dtype_of(dtype)), shape)
+
+
+@operation
+def zeros_like(x: Any, /, dtype: Any = None) -> Any:
+    """Zeros of a tensor's shape, and of its type unless another is given."""
+    return _like(x, 0, dtype)
+
+
+@operation
+def ones_like(x: Any, /, dtype: Any = None) -> Any:
+    """Ones of a tensor's shape, and of its type unless another is given."""
+    return _like(x, 1, dtype)
+
+
+@operation
+def full_like(x: Any, /, fill_value: Any, dtype: Any = None) -> Any:
+    """One value everywhere in a tensor's shape, and of its type unless another is given."""
+    return _like(x, fill_value, dtype)
+
+
+def _like(x: Any, value: Any, dtype: Any) -> Any:
+    tensor = lift(x)
+    return full(tensor.shape, value, tensor.type.dtype if dtype is None else dtype_of(dtype))
+
+
+def _filled(value: bool | int | float, shape: Any, dtype: DType) -> Tensor:
+    type = TensorType(dtype, shape_of(shape))
+    return scope().bind(Literal(type, (constant(value, dtype).value,)), "filled")
+
+
+@operation
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any:
+    """start, start + step ... before stop; from 0 where there is one number only. Integers are int32."""
+    if stop is None:
+        start, stop = 0, start
+    numbers = [v if isinstance(v, bool | int | float) else whole(v, "a bound") for v in (start, stop, step)]
+    if numbers[2] == 0:
+        raise error("TILE0216", "arange with a step of 0")
+    count = max(0, ceil((numbers[1] - numbers[0]) / numbers[2]))
+    integral = all(isinstance(n, int) for n in numbers)
+    found = dtype_of(dtype) if dtype is not None else I32 if integral else F32
+    return _progression(numbers[0], numbers[2], count, found)
+
+
+@operation
+def linspace(start: float, stop: float, num: int = 50, *, endpoint: bool = True, dtype: Any = "float32") -> Any:
+    """`num` numbers at equal distances from start to stop."""
+    count = shape_of(num)[0]
+    steps = count - 1 if endpoint else count
+    step = (stop - start) / steps if steps > 0 else 0.0
+    return _progression(float(start), float(step), count, dtype_of(dtype))
+
+
+def _progression(start: int | float, step: int | float, count: int, dtype: DType) -> Tensor:
+    """start + i * step: of integers exact, else computed in float64 and rounded once."""
+    names, forms = variables(1)
+    if isinstance(start, int) and isinstance(step, int):
+        body: Expr = cast(IndexValue(forms[0] * step + start, I64), dtype)
+    else:
+        scaled = call("mul", cast(IndexValue(forms[0], I64), F64), Const(float(step), F64))
+        body = cast(call("add", scaled, Const(float(start), F64)), dtype)
+    return contraction("assign", names, body, forms, (count,), stem="arange")
+
+
+@operation
+def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = "float32") -> Any:
+    """Ones on the k-th diagonal, zeros elsewhere."""
+    shape = shape_of((n_rows, n_rows if n_cols is None else n_cols))
+    _, (row, column) = variables(2)
+    return _compared("cmp_eq", column - row, whole(k, "a diagonal"), shape, dtype_of(dtype))
+
+
+@operation
+def tril(x: Any, /, *, k: int = 0) -> Any:
+    """The matrices' elements on and below the k-th diagonal, zeros above."""
+    return _triangle("cmp_le", lift(x), whole(k, "a diagonal"))
+
+
+@operation
+def triu(x: Any, /, *, k: int = 0) -> Any:
+    """The matrices' elements on and above the k-th diagonal, zeros below."""
+    return _triangle("cmp_ge", lift(x), whole(k, "a diagonal"))
+
+
+def _triangle(op: str, x: Tensor, k: int) -> Tensor:
+    if x.ndim < 2:
+        raise error("TILE0202", f"a triangle of a tensor of rank {x.ndim}")
+    names, forms = variables(x.ndim)
+    inside = call(op, IndexValue(forms[-1] - forms[-2], I32), Const(k, I32))
+    body = call("cond", inside, element(x, forms), constant(0, x.type.dtype))
+    return contraction("assign", names, body, forms, x.shape, stem="triangle")
+
+
+def _compared(op: str, form: Affine, value: int, shape: tuple[int, ...], dtype: DType) -> Tensor:
+    names, forms = variables(len(shape))
+    body = cast(call(op, IndexValue(form, I32), Const(value, I32)), dtype)
+    return contraction("assign", names, body, forms, shape, stem="eye")
+
+
+@operation
+def one_hot(x: Any, /, num_classes: int, *, dtype: Any = "float32") -> Any:
+    """A last axis that is 1 at the position that the integer x says, else 0; all 0 where it is outside."""
+    tensor = lift(x)
+    if not tensor.type.dtype.is_integer:
+        raise error("TILE0304", f"one_hot takes integers, not {tensor.type.dtype.long}")
+    shape = (*tensor.shape, *shape_of(num_classes))
+    names, forms = variables(len(shape))
+    wide = cast(element(tensor, forms[:-1]), I64)
+    body = cast(call("cmp_eq", wide, IndexValue(forms[-1], I64)), dtype_of(dtype))
+    return contraction("assign", names, body, forms, shape, stem="one_hot")

@@ -1,0 +1,276 @@
+"""Floor 5: elementwise functions: the table of builtins under the names of the array API, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf, log
+from typing import Any
+
+from tilec.dtypes import BOOL, F32
+from tilec.errors import error
+from tilec.rules import common_type
+from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.elementwise import apply, as_dtype, dtype_of
+from tilec.tracing.tensor import Tensor
+
+Unary = Callable[[Any], Any]
+Binary = Callable[[Any, Any], Any]
+
+
+def _unary(op: str, text: str) -> Unary:
+    @operation
+    def function(x: Any, /) -> Any:
+        return apply(op, x)
+
+    function.__doc__ = f"{text}, elementwise."
+    return function
+
+
+def _binary(op: str, text: str) -> Binary:
+    @operation
+    def function(x1: Any, x2: Any, /) -> Any:
+        return apply(op, x1, x2)
+
+    function.__doc__ = f"{text}, elementwise with broadcasting."
+    return function
+
+
+negative = _unary("neg", "-x; integers wrap")
+abs = _unary("abs", "|x|")
+relu = _unary("relu", "max(x, 0)")
+floor = _unary("floor", "Largest integer not above x")
+ceil = _unary("ceil", "Smallest integer not below x")
+trunc = _unary("trunc", "x without its fraction")
+round = _unary("round", "Nearest integer, half to even")
+reciprocal = _unary("recip", "1 / x; integers become float32")
+sqrt = _unary("sqrt", "Square root; integers become float32, here and in all functions below")
+exp = _unary("exp", "e to the power x")
+expm1 = _unary("expm1", "exp(x) - 1, accurate near 0")
+log_e = _unary("log", "Natural logarithm")
+log1p = _unary("log1p", "log(1 + x), accurate near 0")
+sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))")
+erf = _unary("erf", "Error function")
+sin = _unary("sin", "Sine")
+cos = _unary("cos", "Cosine")
+tan = _unary("tan", "Tangent")
+sinh = _unary("sinh", "Hyperbolic sine")
+cosh = _unary("cosh", "Hyperbolic cosine")
+tanh = _unary("tanh", "Hyperbolic tangent")
+asin = _unary("asin", "Inverse sine")
+acos = _unary("acos", "Inverse cosine")
+atan = _unary("atan", "Inverse tangent")
+asinh = _unary("asinh", "Inverse hyperbolic sine")
+acosh = _unary("acosh", "Inverse hyperbolic cosine")
+atanh = _unary("atanh", "Inverse hyperbolic tangent")
+bitwise_invert = _unary("bit_not", "~x of integers and bool")
+
+add = _binary("add", "x1 + x2; integers wrap")
+subtract = _binary("sub", "x1 - x2; integers wrap")
+multiply = _binary("mul", "x1 * x2; integers wrap")
+remainder = _binary("mod", "x1 % x2 with the sign of x2")
+maximum = _binary("max", "The larger one; NaN where one is NaN")
+minimum = _binary("min", "The smaller one; NaN where one is NaN")
+equal = _binary("cmp_eq", "x1 == x2")
+not_equal = _binary("cmp_ne", "x1 != x2")
+less = _binary("cmp_lt", "x1 < x2")
+less_equal = _binary("cmp_le", "x1 <= x2")
+greater = _binary("cmp_gt", "x1 > x2")
+greater_equal = _binary("cmp_ge", "x1 >= x2")
+bitwise_and = _binary("bit_and", "x1 & x2 of integers and bool")
+bitwise_or = _binary("bit_or", "x1 | x2 of integers and bool")
+bitwise_xor = _binary("bit_xor", "x1 ^ x2 of integers and bool")
+bitwise_left_shift = _binary("bit_left", "x1 << x2")
+bitwise_right_shift = _binary("bit_right", "x1 >> x2")
+
+
+@operation
+def astype(x: Any, /, dtype: Any) -> Any:
+    """x converted: a float becomes an integer by truncation, saturated, NaN becomes 0."""
+    return as_dtype(x, dtype_of(dtype))
+
+
+@operation
+def where(condition: Any, x1: Any, x2: Any, /) -> Any:
+    """x1 where the condition is not zero, x2 elsewhere, with broadcasting."""
+    return apply("cond", condition, x1, x2)
+
+
+@operation
+def divide(x1: Any, x2: Any, /) -> Any:
+    """The true quotient; integers become float32."""
+    if _is_integral(x1) and _is_integral(x2):
+        x1, x2 = apply("cast", x1, dtype=F32), apply("cast", x2, dtype=F32)
+    return apply("div", x1, x2)
+
+
+@operation
+def floor_divide(x1: Any, x2: Any, /) -> Any:
+    """floor(x1 / x2); of integers x // 0 is 0."""
+    quotient, rest = apply("div", x1, x2), apply("mod", x1, x2)
+    if not (_is_integral(x1) and _is_integral(x2)):
+        exact = apply("round", apply("div", apply("sub", x1, rest), x2))
+        return apply("cond", apply("cmp_eq", x2, 0), quotient, exact)
+    inexact = apply("cmp_ne", rest, 0)
+    opposite = apply("bit_xor", apply("cmp_lt", x1, 0), apply("cmp_lt", x2, 0))
+    return apply("sub", quotient, apply("cast", apply("bit_and", inexact, opposite), dtype=_common(x1, x2)))
+
+
+@operation
+def power(x1: Any, x2: Any, /) -> Any:
+    """x1 to the power x2; integers wrap, and to a negative power they are 0."""
+    if type(x2) in (int, float) and x2 in (-1, 0.5, 1, 2, 3) and not (_is_integral(x1) and x2 != int(x2)):
+        found = _simple_power(x1, x2)
+        if found is not None:
+            return found
+    if _is_integral(x1) and _is_integral(x2):
+        return _integer_power(x1, x2)
+    return apply("pow", x1, x2)
+
+
+def _simple_power(x: Any, exponent: float) -> Any:
+    """Exponents for which there is something quicker; a float exponent makes floats of integers."""
+    if _is_integral(x) and (isinstance(exponent, float) or exponent < 0):
+        return None
+    match exponent:
+        case -1:
+            return apply("recip", x)
+        case 0.5:
+            return apply("sqrt", x)
+        case 1:
+            return apply("ident", x)
+        case 2:
+            return apply("mul", x, x)
+        case _:
+            return apply("mul", apply("mul", x, x), x)
+
+
+def _integer_power(x: Any, exponent: Any) -> Any:
+    """By repeated squaring, modulo the width of the type; 0 for a negative exponent."""
+    if isinstance(exponent, int) and exponent < 0:
+        raise error("TILE0301", "an integer to a negative power", help="convert it: tilec.numpy.astype(x, 'float32')")
+    bits = exponent.bit_length() if isinstance(exponent, int) else lift(exponent).type.dtype.bits
+    zero = apply("mul", x, 0) if isinstance(exponent, int) else apply("mul", apply("mul", x, exponent), 0)
+    result: Any = apply("add", zero, 1)
+    for k in range(bits):
+        odd = apply("bit_and", apply("bit_right", exponent, k), 1)
+        result = apply("cond", odd, apply("mul", result, x), result)
+        x = apply("mul", x, x)
+    return result if isinstance(exponent, int) else apply("cond", apply("cmp_lt", exponent, 0), 0, result)
+
+
+@operation
+def square(x: Any, /) -> Any:
+    """x * x."""
+    return apply("mul", x, x)
+
+
+@operation
+def rsqrt(x: Any, /) -> Any:
+    """1 / sqrt(x)."""
+    return apply("recip", apply("sqrt", x))
+
+
+@operation
+def sign(x: Any, /) -> Any:
+    """-1, 0 or 1; NaN stays."""
+    nonzero = apply("cond", apply("cmp_lt", x, 0), -1, apply("cond", apply("cmp_eq", x, 0), 0, x))
+    return apply("cond", apply("cmp_gt", x, 0), 1, nonzero)
+
+
+@operation
+def log2(x: Any, /) -> Any:
+    """Logarithm to base 2."""
+    return apply("mul", apply("log", x), 1 / log(2))
+
+
+@operation
+def log10(x: Any, /) -> Any:
+    """Logarithm to base 10."""
+    return apply("mul", apply("log", x), 1 / log(10))
+
+
+@operation
+def exp2(x: Any, /) -> Any:
+    """2 to the power x."""
+    return apply("pow", 2.0, x)
+
+
+@operation
+def isnan(x: Any, /) -> Any:
+    """Whether x is NaN."""
+    return apply("cmp_ne", x, x)
+
+
+@operation
+def isinf(x: Any, /) -> Any:
+    """Whether x is an infinity."""
+    return _false(x) if _is_integral(x) else apply("cmp_eq", apply("abs", x), inf)
+
+
+@operation
+def isfinite(x: Any, /) -> Any:
+    """Whether x is neither NaN nor an infinity."""
+    return apply("logical_not", _false(x)) if _is_integral(x) else apply("cmp_lt", apply("abs", x), inf)
+
+
+@operation
+def logical_not(x: Any, /) -> Any:
+    """Whether x is zero."""
+    return apply("logical_not", x)
+
+
+@operation
+def logical_and(x1: Any, x2: Any, /) -> Any:
+    """Whether both are not zero."""
+    return apply("bit_and", as_dtype(x1, BOOL), as_dtype(x2, BOOL))
+
+
+@operation
+def logical_or(x1: Any, x2: Any, /) -> Any:
+    """Whether one is not zero."""
+    return apply("bit_or", as_dtype(x1, BOOL), as_dtype(x2, BOOL))
+
+
+@operation
+def logical_xor(x1: Any, x2: Any, /) -> Any:
+    """Whether exactly one is not zero."""
+    return apply("bit_xor", as_dtype(x1, BOOL), as_dtype(x2, BOOL))
+
+
+@operation
+def clip(x: Any, min: Any = None, max: Any = None, /) -> Any:
+    """x where it is between the bounds, else the nearer bound; NaN stays."""
+    if min is not None:
+        x = apply("max", x, min)
+    return x if max is None else apply("min", x, max)
+
+
+@operation
+def logaddexp(x1: Any, x2: Any, /) -> Any:
+    """log(exp(x1) + exp(x2)) without overflow."""
+    top = stop_gradient(apply("max", x1, x2))
+    shift = apply("cond", isfinite(top), top, 0)
+    total = apply("add", apply("exp", apply("sub", x1, shift)), apply("exp", apply("sub", x2, shift)))
+    return apply("add", shift, apply("log", total))
+
+
+@operation
+def stop_gradient(x: Any, /) -> Any:
+    """x itself, of derivative zero."""
+    return apply("stop_gradient", x)
+
+
+def _is_integral(x: Any) -> bool:
+    """Whether an operand is of integers or bool."""
+    dtype = getattr(x, "body_dtype", None) or lift(x).type.dtype
+    return not dtype.is_float
+
+
+def _common(x1: Any, x2: Any) -> Any:
+    types = [lift(x).type for x in (x1, x2)]
+    found = common_type(types).dtype
+    return dtype_of("i32") if found == BOOL else found
+
+
+def _false(x: Any) -> Tensor:
+    return scope().apply("cmp_ne", lift(x), lift(x))

@@ -1,0 +1,177 @@
+"""Floor 5: `x[...]`: integers, slices, None and an ellipsis are one contraction; arrays of integers gather."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from tilec.affine import Affine
+from tilec.errors import error
+from tilec.graph import Special
+from tilec.numpy.axes import axis_of, whole
+from tilec.numpy.elementwise import where
+from tilec.numpy.shapes import broadcast_to, moveaxis, permute_dims, reshape
+from tilec.rules import broadcast
+from tilec.tracing.contraction import rearranged
+from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.tensor import Tensor
+
+
+def getitem(x: Tensor, key: Any) -> Any:
+    """x[key]; also an element of a contraction's body, where the key holds index objects."""
+    items = list(key) if isinstance(key, tuple) else [key]
+    element = next((f for i in items if (f := getattr(i, "element_of", None)) is not None), None)
+    return getitem_of(x, items) if element is None else element(x, items)
+
+
+@operation
+def getitem_of(x: Any, items: Sequence[Any], /) -> Any:
+    """x[items] as in NumPy; a traced index that is out of range is clamped, any other raises TILE0225."""
+    tensor = lift(x)
+    items = _completed([np.asarray(i) if isinstance(i, list) else i for i in items], tensor.ndim)
+    arrays = [i for i in items if isinstance(i, Tensor | np.ndarray | np.generic)]
+    for array in arrays:
+        _check_index(array)
+    if not arrays:
+        return _basic(tensor, items)
+    return _gathered(tensor, items)
+
+
+def _completed(items: list[Any], rank: int) -> list[Any]:
+    """One item per axis, and the Nones: the ellipsis written out."""
+    used = sum(1 for i in items if i is not None and i is not Ellipsis)
+    places = [k for k, i in enumerate(items) if i is Ellipsis]
+    if len(places) > 1:
+        raise error("TILE0204", "an index with two ellipses")
+    if used > rank:
+        raise error("TILE0204", f"{used} indices for a tensor of rank {rank}")
+    at = places[0] if places else len(items)
+    return [*items[:at], *[slice(None)] * (rank - used), *items[at + 1 :]]
+
+
+def _check_index(index: Any) -> None:
+    dtype = np.dtype(index.dtype)
+    if dtype == np.bool_:
+        help = "tilec.numpy.where(mask, x, 0) keeps the shape, which must not depend on values"
+        raise error("TILE0304", "a tensor is indexed by a mask", help=help)
+    if not np.issubdtype(dtype, np.integer):
+        raise error("TILE0304", f"a tensor is indexed by {dtype}: an index is an integer")
+
+
+def _basic(x: Tensor, items: Sequence[Any]) -> Tensor:
+    """Integers, slices and Nones."""
+    source: list[Affine] = []
+    shape: list[int] = []
+    axis = 0
+    for item in items:
+        if item is None:
+            shape.append(1)
+            continue
+        size, form = x.shape[axis], Affine.var(f"i{len(shape)}")
+        if isinstance(item, slice):
+            run = range(*_bounds(item, size))
+            source.append(form * run.step + run.start)
+            shape.append(len(run))
+        else:
+            source.append(Affine.constant(_position(item, size, axis)))
+        axis += 1
+    whole_axes = (isinstance(i, slice) and _bounds(i, n) == (0, n, 1) for i, n in zip(items, x.shape))
+    if len(items) == x.ndim and all(whole_axes):
+        return x
+    return rearranged(x, source, shape, "slice")
+
+
+def _bounds(item: slice, size: int) -> tuple[int, int, int]:
+    parts = [None if p is None else whole(p, "a bound of a slice") for p in (item.start, item.stop, item.step)]
+    if parts[2] == 0:
+        raise error("TILE0216", "a slice with a step of 0")
+    return slice(*parts).indices(size)
+
+
+def _position(item: Any, size: int, axis: int) -> int:
+    number = whole(item, "an index")
+    if not -size <= number < size:
+        raise error("TILE0225", f"index {number} on axis {axis} of size {size}")
+    return number % size
+
+
+def _gathered(x: Tensor, items: Sequence[Any]) -> Any:
+    """With arrays among the items: they and the integers are broadcast together, as in NumPy."""
+    advanced = [k for k, i in enumerate(items) if i is not None and not isinstance(i, slice)]
+    basic = [slice(None) if k in advanced else i for k, i in enumerate(items)]
+    sliced = _basic(x, basic)  # one axis per item now
+    indices = [_in_range(items[k], sliced.shape[k], k) for k in advanced]
+    shape = broadcast([i.shape for i in indices])
+    front = permute_dims(sliced, [*advanced, *(k for k in range(sliced.ndim) if k not in advanced)])
+    sizes, rest = front.shape[: len(advanced)], front.shape[len(advanced) :]
+    flat: Any = 0
+    for k, index in enumerate(indices):
+        flat = apply("add", flat, apply("mul", index, prod(sizes[k + 1 :])))
+    rows = reshape(front, (prod(sizes), *rest))
+    found = _gather(rows, broadcast_to(flat, shape))
+    together = advanced == list(range(advanced[0], advanced[-1] + 1))
+    where_to = advanced[0] if together else 0
+    return moveaxis(found, _run(0, len(shape)), _run(where_to, len(shape))) if shape else found
+
+
+def _run(start: int, count: int) -> list[int]:
+    return list(range(start, start + count))
+
+
+def _in_range(item: Any, size: int, axis: int) -> Any:
+    """An index counted from 0. One that is known is checked, a traced one clamped."""
+    if isinstance(item, Tensor):
+        index = as_dtype(item, item.type.dtype)
+        if index.type.dtype.is_signed:
+            index = where(apply("cmp_lt", index, 0), apply("add", as_dtype(index, _wide(size)), size), index)
+        return apply("min", apply("max", index, 0), max(size - 1, 0))
+    numbers = np.asarray(item)
+    if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
+        worst = numbers.min() if numbers.min() < -size else numbers.max()
+        raise error("TILE0225", f"index {worst} on axis {axis} of size {size}")
+    return lift(np.where(numbers < 0, numbers + size, numbers).astype(_wide(size).numpy))
+
+
+def _wide(size: int) -> Any:
+    from tilec.dtypes import I32, I64
+
+    return I32 if size <= I32.max else I64
+
+
+def _gather(rows: Tensor, index: Tensor) -> Any:
+    if rows.shape[0] == 0:
+        if 0 not in index.shape:
+            raise error("TILE0225", "an element of an axis of size 0")
+        return reshape(rows, (*index.shape, *rows.shape[1:]))
+    return scope().bind(Special("gather", scope().names([rows, index])), "gather")
+
+
+@operation
+def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+    """The slices of x along an axis at these indices, or elements of the flattened x."""
+    tensor = lift(x)
+    if axis is None:
+        tensor, axis = reshape(tensor, -1), 0
+    along = axis_of(axis, tensor.ndim)
+    if isinstance(indices, bool | int):
+        return getitem_of(tensor, [*[slice(None)] * along, indices])
+    index = np.asarray(indices) if isinstance(indices, list) else indices
+    return getitem_of(tensor, [*[slice(None)] * along, index])
+
+
+@operation
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+    """Elements x[..., indices[..., i, ...], ...] along an axis; both have the same sizes along all others."""
+    tensor, index = lift(x), lift(indices)
+    along = axis_of(axis, tensor.ndim)
+    if index.ndim != tensor.ndim:
+        raise error("TILE0202", f"indices of rank {index.ndim} for a tensor of rank {tensor.ndim}")
+    places: list[Any] = []
+    for a in range(tensor.ndim):
+        count = np.arange(tensor.shape[a], dtype="int32")
+        places.append(index if a == along else count.reshape([-1 if b == a else 1 for b in range(tensor.ndim)]))
+    return getitem_of(tensor, places)

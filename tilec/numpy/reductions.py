@@ -1,0 +1,202 @@
+"""Floor 5: aggregations along axes, each a contraction.
+
+A sum keeps the type of its operand (bool is counted in int32) and adds 8- and 16-bit types up in 32 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod as product
+from typing import Any, TypeAlias
+
+from tilec.affine import Affine
+from tilec.dtypes import BOOL, F32, I32, DType
+from tilec.errors import error
+from tilec.expr import Const, IndexValue
+from tilec.graph import Constraint
+from tilec.numpy.axes import axes_of, axis_of
+from tilec.numpy.elementwise import isfinite, stop_gradient
+from tilec.numpy.shapes import reshape, squeeze
+from tilec.rules import call
+from tilec.tracing.contraction import contraction, element, variables
+from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
+from tilec.tracing.tensor import Tensor
+
+Axis: TypeAlias = int | Sequence[int] | None
+
+
+def _reduce(monoid: str, x: Tensor, axis: Axis, keepdims: bool, dtype: DType | None = None, stem: str = "") -> Tensor:
+    """Aggregates along the axes; with `keepdims` they stay, of size 1."""
+    axes = axes_of(axis, x.ndim)
+    names, forms = variables(x.ndim)
+    kept = [a for a in range(x.ndim) if keepdims or a not in axes]
+    sink = [Affine.constant(0) if a in axes else forms[a] for a in kept]
+    shape = [1 if a in axes else x.shape[a] for a in kept]
+    return contraction(monoid, names, element(x, forms), sink, shape, dtype=dtype, stem=stem or monoid)
+
+
+def _extremum(monoid: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
+    tensor = lift(x)
+    if 0 in [tensor.shape[a] for a in axes_of(axis, tensor.ndim)]:
+        raise error("TILE0403", f"the {monoid}imum of no elements: the shape is {list(tensor.shape)}")
+    return _reduce(monoid, tensor, axis, keepdims)
+
+
+@operation
+def sum(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The sum along axes, of all elements by default."""
+    return _reduce("sum", _converted(x, dtype), axis, keepdims)
+
+
+@operation
+def prod(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
+    """The product along axes, of all elements by default."""
+    tensor = _converted(x, dtype)
+    return _reduce("prod", as_dtype(tensor, I32) if tensor.type.dtype == BOOL else tensor, axis, keepdims)
+
+
+def _converted(x: Any, dtype: Any) -> Tensor:
+    return lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
+
+
+@operation
+def max(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """The largest element along axes; NaN where there is one."""
+    return _extremum("max", x, axis, keepdims)
+
+
+@operation
+def min(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """The smallest element along axes; NaN where there is one."""
+    return _extremum("min", x, axis, keepdims)
+
+
+@operation
+def any(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Whether an element along axes is not zero."""
+    return _reduce("max", as_dtype(lift(x), BOOL), axis, keepdims, stem="any")
+
+
+@operation
+def all(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """Whether no element along axes is zero."""
+    missing = apply("logical_not", lift(x))
+    return apply("logical_not", _reduce("max", missing, axis, keepdims, stem="all"))
+
+
+@operation
+def mean(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """The mean along axes; integers become float32, and 16-bit floats are added and divided in float32."""
+    return _mean(as_float(x), axis, keepdims, 0.0)
+
+
+def _mean(x: Tensor, axis: Axis, keepdims: bool, correction: float) -> Any:
+    count = product(x.shape[a] for a in axes_of(axis, x.ndim))
+    wide = as_dtype(x, F32) if x.type.dtype.bits < 32 else x
+    total = _reduce("sum", wide, axis, keepdims)
+    return as_dtype(apply("div", total, float(count - correction)), x.type.dtype)
+
+
+@operation
+def var(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The variance along axes: squared distances from the mean over (count - correction)."""
+    return _var(x, axis, correction, keepdims)
+
+
+@operation
+def std(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
+    """The square root of the variance."""
+    return apply("sqrt", _var(x, axis, correction, keepdims))
+
+
+def _var(x: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
+    tensor = as_float(x)
+    wide = as_dtype(tensor, F32) if tensor.type.dtype.bits < 32 else tensor
+    centred = apply("sub", wide, _mean(wide, axis, True, 0.0))
+    return as_dtype(_mean(apply("mul", centred, centred), axis, keepdims, correction), tensor.type.dtype)
+
+
+@operation
+def argmax(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The first position of the largest element along an axis, int32; NaN counts as largest."""
+    return _position("max", lift(x), axis, keepdims)
+
+
+@operation
+def argmin(x: Any, /, axis: int | None = None, *, keepdims: bool = False) -> Any:
+    """The first position of the smallest element along an axis, int32; NaN counts as smallest."""
+    return _position("min", lift(x), axis, keepdims)
+
+
+def _position(monoid: str, x: Tensor, axis: int | None, keepdims: bool) -> Any:
+    """The least index at which the element is the extremum, or NaN where there is one."""
+    rank = x.ndim
+    if axis is None:
+        x = reshape(x, (x.size,))
+    along = 0 if axis is None else axis_of(axis, rank)
+    best = _extremum(monoid, x, along, True)
+    names, forms = variables(x.ndim)
+    own = element(x, forms)
+    others = [Affine.constant(0) if a == along else f for a, f in enumerate(forms)]
+    found = call("bit_or", call("cmp_eq", own, element(best, others)), call("cmp_ne", own, own))
+    body = call("cond", found, IndexValue(forms[along], I32), Const(x.shape[along], I32))
+    shape = [1 if a == along else n for a, n in enumerate(x.shape)]
+    position = contraction("min", names, body, others, shape, stem=f"arg{monoid}")
+    if axis is None:
+        return reshape(position, (1,) * rank if keepdims else ())
+    return position if keepdims else squeeze(position, along)
+
+
+@operation
+def cumulative_sum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Any:
+    """Sums of all elements up to and including each one along an axis, or of the flattened tensor."""
+    tensor = _converted(x, dtype)
+    if axis is None:
+        tensor = reshape(tensor, (tensor.size,))
+    along = 0 if axis is None else axis_of(axis, tensor.ndim)
+    names, forms = variables(tensor.ndim)
+    last = Affine.var("last")
+    sink = [last if a == along else f for a, f in enumerate(forms)]
+    before = Constraint(last - forms[along], tensor.shape[along])
+    body = element(tensor, forms)
+    return contraction("sum", (*names, "last"), body, sink, tensor.shape, constraints=(before,), stem="cumsum")
+
+
+cumsum = cumulative_sum
+
+
+@operation
+def logsumexp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    """log(sum(exp(x))) along axes, without overflow."""
+    return _logsumexp(as_float(x), axis, keepdims)
+
+
+def _logsumexp(x: Tensor, axis: Axis, keepdims: bool) -> Any:
+    shift = _finite_max(x, axis)
+    total = apply("log", _reduce("sum", apply("exp", apply("sub", x, shift)), axis, True))
+    found = apply("add", total, shift)
+    return found if keepdims else squeeze(found, axes_of(axis, x.ndim))
+
+
+def _finite_max(x: Tensor, axis: Axis) -> Any:
+    """The maximum along axes, kept, 0 where it is not finite: what exp is taken relative to. A constant to autodiff."""
+    top = stop_gradient(_extremum("max", x, axis, True))
+    return apply("cond", isfinite(top), top, 0)
+
+
+@operation
+def softmax(x: Any, /, axis: Axis = -1) -> Any:
+    """exp(x) / sum(exp(x)) along axes, without overflow."""
+    tensor = as_float(x)
+    powers = apply("exp", apply("sub", tensor, _finite_max(tensor, axis)))
+    return apply("div", powers, _reduce("sum", powers, axis, True))
+
+
+@operation
+def log_softmax(x: Any, /, axis: Axis = -1) -> Any:
+    """log(softmax(x)), accurate where softmax(x) is small."""
+    tensor = as_float(x)
+    shifted = apply("sub", tensor, _finite_max(tensor, axis))
+    total = _reduce("sum", apply("exp", shifted), axis, True)
+    return apply("sub", shifted, apply("log", total))

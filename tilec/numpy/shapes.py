@@ -1,0 +1,198 @@
+"""Floor 5: functions that rearrange elements, each a contraction that assigns, or a reshape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tilec.affine import Affine
+from tilec.errors import error
+from tilec.graph import Special, TensorType
+from tilec.numpy.axes import axes_of, axis_of, completed, pairs, shape_of, whole
+from tilec.rules import broadcast, common_type
+from tilec.tracing.contraction import contraction, element, rearranged, variables
+from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.elementwise import as_dtype
+from tilec.tracing.tensor import Tensor
+
+
+@operation
+def reshape(x: Any, /, shape: Any) -> Any:
+    """The same elements in row-major order in another shape; one size may be -1."""
+    tensor = lift(x)
+    found = completed(shape, tensor.size)
+    if found == tensor.shape:
+        return tensor
+    return scope().bind(Special("reshape", scope().names([tensor]), (("shape", found),)), "reshape")
+
+
+@operation
+def permute_dims(x: Any, /, axes: Sequence[int] | None = None) -> Any:
+    """The axes in another order, reversed by default."""
+    tensor = lift(x)
+    order = axes_of(tuple(reversed(range(tensor.ndim))) if axes is None else axes, tensor.ndim)
+    if len(order) != tensor.ndim:
+        raise error("TILE0212", f"{len(order)} axes are given for a tensor of rank {tensor.ndim}")
+    if order == tuple(range(tensor.ndim)):
+        return tensor
+    _, forms = variables(tensor.ndim)
+    source = [forms[order.index(a)] for a in range(tensor.ndim)]
+    return rearranged(tensor, source, [tensor.shape[a] for a in order], "transpose")
+
+
+transpose = permute_dims
+
+
+@operation
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes exchanged."""
+    tensor = lift(x)
+    if tensor.ndim < 2:
+        raise error("TILE0202", f"a tensor of rank {tensor.ndim} has no two axes to exchange")
+    return swapaxes(tensor, -1, -2)
+
+
+@operation
+def swapaxes(x: Any, /, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged."""
+    tensor = lift(x)
+    a, b = axis_of(axis1, tensor.ndim), axis_of(axis2, tensor.ndim)
+    order = list(range(tensor.ndim))
+    order[a], order[b] = b, a
+    return permute_dims(tensor, order)
+
+
+@operation
+def moveaxis(x: Any, /, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """Axes moved to other places; the others keep their order."""
+    tensor = lift(x)
+    old, new = axes_of(source, tensor.ndim), axes_of(destination, tensor.ndim)
+    if len(old) != len(new):
+        raise error("TILE0212", f"{len(old)} axes are moved to {len(new)} places")
+    order = [a for a in range(tensor.ndim) if a not in old]
+    for place, axis in sorted(zip(new, old)):
+        order.insert(place, axis)
+    return permute_dims(tensor, order)
+
+
+@operation
+def expand_dims(x: Any, /, axis: int | Sequence[int] = 0) -> Any:
+    """New axes of size 1, at these places of the result."""
+    tensor = lift(x)
+    count = len(axis) if isinstance(axis, tuple | list) else 1
+    places = axes_of(axis, tensor.ndim + count)
+    sizes = iter(tensor.shape)
+    return reshape(tensor, tuple(1 if a in places else next(sizes) for a in range(tensor.ndim + count)))
+
+
+@operation
+def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Any:
+    """Without these axes of size 1, or without all of them."""
+    tensor = lift(x)
+    if axis is None:
+        axis = [a for a, n in enumerate(tensor.shape) if n == 1]
+    gone = axes_of(axis, tensor.ndim)
+    if wrong := [a for a in gone if tensor.shape[a] != 1]:
+        raise error("TILE0212", f"axis {wrong[0]} of shape {list(tensor.shape)} is not of size 1")
+    return reshape(tensor, tuple(n for a, n in enumerate(tensor.shape) if a not in gone))
+
+
+@operation
+def broadcast_to(x: Any, /, shape: Any) -> Any:
+    """The tensor repeated along axes of size 1, and along new first axes."""
+    tensor, wanted = lift(x), shape_of(shape)
+    if broadcast([tensor.shape, wanted]) != wanted:
+        raise error("TILE0203", f"shape {list(tensor.shape)} does not broadcast to {list(wanted)}")
+    if tensor.shape == wanted:
+        return tensor
+    _, forms = variables(len(wanted))
+    own = forms[len(wanted) - tensor.ndim :]
+    source = [Affine.constant(0) if n == 1 else f for n, f in zip(tensor.shape, own, strict=True)]
+    return rearranged(tensor, source, wanted, "broadcast")
+
+
+@operation
+def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
+    """The elements along axes in reverse order."""
+    tensor = lift(x)
+    axes = axes_of(axis, tensor.ndim)
+    _, forms = variables(tensor.ndim)
+    source = [-f + (n - 1) if a in axes else f for a, (f, n) in enumerate(zip(forms, tensor.shape))]
+    return rearranged(tensor, source, tensor.shape, "flip")
+
+
+@operation
+def roll(x: Any, /, shift: int, *, axis: int) -> Any:
+    """The elements moved along an axis; those that leave it come in at its other end."""
+    tensor = lift(x)
+    along = axis_of(axis, tensor.ndim)
+    size = tensor.shape[along]
+    cut = -whole(shift, "a shift") % size if size else 0
+    return concat([_part(tensor, along, cut, size - cut), _part(tensor, along, 0, cut)], axis=along)
+
+
+def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:
+    _, forms = variables(x.ndim)
+    source = [f + start if a == axis else f for a, f in enumerate(forms)]
+    return rearranged(x, source, [count if a == axis else n for a, n in enumerate(x.shape)], "part")
+
+
+@operation
+def pad(x: Any, constant_values: Any = 0, /, *, width: Any) -> Any:
+    """The tensor with a margin of one value: `width` is a number, a pair (before, after), or a pair for each axis."""
+    tensor, value = lift(x), lift(constant_values)
+    widths = pairs(width, tensor.ndim)
+    if any(n < 0 for pair in widths for n in pair):
+        raise error("TILE0211", f"negative width in {widths}")
+    names, forms = variables(tensor.ndim)
+    sink = [f + before for f, (before, _) in zip(forms, widths)]
+    shape = [n + before + after for n, (before, after) in zip(tensor.shape, widths)]
+    default = as_dtype(value, tensor.type.dtype)
+    return contraction("assign", names, element(tensor, forms), sink, shape, default=default, stem="pad")
+
+
+@operation
+def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+    """The tensors one after another along an axis; with None, flattened first."""
+    parts = _alike(arrays)
+    if axis is None:
+        parts, axis = [reshape(p, -1) for p in parts], 0
+    along = axis_of(axis, parts[0].ndim)
+    shapes = {(*p.shape[:along], *p.shape[along + 1 :]) for p in parts}
+    if len(shapes) > 1 or len({p.ndim for p in parts}) > 1:
+        texts = ", ".join(str(list(p.shape)) for p in parts)
+        raise error("TILE0203", f"shapes that differ outside of axis {along} are joined: {texts}")
+    while len(parts) > 1:  # neighbours in pairs: each element is copied a logarithmic number of times
+        joined = [_join(parts[k], parts[k + 1], along) for k in range(0, len(parts) - 1, 2)]
+        parts = joined + parts[len(joined) * 2 :]
+    return parts[0]
+
+
+concatenate = concat
+
+
+def _join(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    total = [m + n if k == axis else m for k, (m, n) in enumerate(zip(a.shape, b.shape))]
+    names, forms = variables(a.ndim)
+    first = contraction("assign", names, element(a, forms), forms, total, stem="concat")
+    sink = [f + a.shape[axis] if k == axis else f for k, f in enumerate(forms)]
+    return contraction("assign", names, element(b, forms), sink, total, default=first, stem="concat")
+
+
+@operation
+def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
+    """Tensors of one shape along a new axis."""
+    parts = _alike(arrays)
+    if len({p.shape for p in parts}) > 1:
+        raise error("TILE0203", f"different shapes are stacked: {', '.join(str(list(p.shape)) for p in parts)}")
+    along = axis_of(axis, parts[0].ndim + 1)
+    return concat([expand_dims(p, along) for p in parts], axis=along)
+
+
+def _alike(arrays: Sequence[Any]) -> list[Tensor]:
+    """Tensors of one dtype."""
+    if not isinstance(arrays, tuple | list) or not arrays:
+        raise error("TILE0505", "a non-empty sequence of tensors is joined")
+    parts = [lift(a) for a in arrays]
+    dtype = common_type([TensorType(p.type.dtype, (), p.type.weak) for p in parts]).dtype
+    return [as_dtype(p, dtype) for p in parts]

@@ -1,0 +1,413 @@
+"""Floor 5: `tilec.jit`: a Python function traced once per signature into one compiled program.
+
+A signature is what decides the code: structure of the arguments, dtype and shape of every array, the type of every
+number, the values of static arguments, the contents of constant ones, and the settings in force.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
+
+import numpy as np
+
+from tilec.api import compile_for, parse_type
+from tilec.configuration import config
+from tilec.dtypes import F32, F64, I32, I64, DType
+from tilec.errors import error
+from tilec.executable import Executable
+from tilec.graph import Graph, TensorType
+from tilec.numpy_semantics import Array
+from tilec.options import Options
+from tilec.rules import weak_dtype
+from tilec.runtime import as_array, describe, type_of
+from tilec.target import Target
+from tilec.tracing import trees
+from tilec.tracing.cache import Signatures
+from tilec.tracing.place import located, user_span
+from tilec.tracing.tensor import Tensor
+from tilec.tracing.trace import Trace, current, leaked
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Names: TypeAlias = str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What `tilec.jit` may be told: names of parameters that are static, donated, constant; target and options."""
+
+    static: frozenset[str] = frozenset()
+    donated: frozenset[str] = frozenset()
+    constant: frozenset[str] = frozenset()
+    target: str | Target = "auto"
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call taken apart: the leaves of the traced arguments, their structure, and the static arguments."""
+
+    leaves: list[Any]
+    structure: Any
+    static: tuple[tuple[str, Hashable], ...]
+
+    def paths(self) -> list[tuple[Any, ...]]:
+        return trees.paths(self.structure)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A function traced for one signature. `graph` is what was traced, before any pass."""
+
+    graph: Graph
+    structure: Any  # of the result
+    leaves: tuple[Any, ...]  # of the result: a position among the graph's results, or a value that was not traced
+    constants: Mapping[str, Array]
+    arguments: tuple[int, ...]  # which leaves of the call are arguments of the graph
+    choices: Choices
+
+    def compile(self) -> Executable:
+        """The Executable; its arguments are the leaves of the call's arguments, in order."""
+        return compile_for(
+            self.graph, self.choices.target, None, {}, dict(self.constants) or None, self.choices.options
+        )
+
+    def result(self, arrays: Sequence[Any]) -> Any:
+        """The function's result from the program's results."""
+        leaves = [arrays[leaf.position] if isinstance(leaf, _Result) else leaf for leaf in self.leaves]
+        return trees.unflatten(self.structure, leaves)
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    position: int
+
+
+class Jitted(Generic[P, R]):
+    """What `tilec.jit` returns: call it as the function that it was made of. Safe to call from any threads."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        static_argnames: Names = (),
+        donate_argnums: int | Sequence[int] = (),
+        donate_argnames: Names = (),
+        constants: Names = (),
+        target: str | Target = "auto",
+        options: Options = Options(),
+    ) -> None:
+        self._function = function
+        self._signature = _signature(function)
+        donated = {*_names(donate_argnames), *self._at(donate_argnums)}
+        self._choices = Choices(
+            frozenset(_names(static_argnames)), frozenset(donated), frozenset(_names(constants)), target, options
+        )
+        self._check_names()
+        functools.update_wrapper(self, function)
+        self._known: Signatures[tuple[Lowered, Executable | None]] = Signatures(getattr(self, "__name__", "function"))
+
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs the compiled function; inside a function that is being traced, the Python function itself."""
+        if current() is not None:
+            return self._function(*args, **kwargs)
+        call = self._taken_apart(args, kwargs)
+        key = self._key(call)
+        found = self._known.find(key)
+        if found is None:
+            found = self._known.make(key, lambda: self._words(call, key), lambda: self._compiled(call))
+        lowered, executable = found
+        if executable is None:
+            return lowered.result(())  # type: ignore[no-any-return]
+        return lowered.result(executable.run_values([call.leaves[k] for k in lowered.arguments]))  # type: ignore[no-any-return]
+
+    def lower(self, /, *args: P.args, **kwargs: P.kwargs) -> Lowered:
+        """Traces for these arguments, or for types in their place ("f32[64, 64]", a TensorType)."""
+        return self._lowered(self._taken_apart(args, kwargs, types=True))
+
+    def signatures(self) -> int:
+        """How many signatures have been compiled."""
+        return len(self._known)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """As a method: `self` is an argument like any other."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<tilec.jit {getattr(self, '__name__', 'function')}: {self.signatures()} signatures>"
+
+    # calls
+
+    def _at(self, positions: int | Sequence[int]) -> list[str]:
+        """Names of the parameters at these positions."""
+        names = list(self._signature.parameters)
+        wanted = [positions] if isinstance(positions, int) else list(positions)
+        if wrong := [p for p in wanted if not -len(names) <= p < len(names)]:
+            raise error("TILE0511", f"there is no argument {wrong[0]} to donate", user_span())
+        return [names[p] for p in wanted]
+
+    def _check_names(self) -> None:
+        known, chosen = self._signature.parameters, self._choices
+        if any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            return
+        for name in sorted(chosen.static | chosen.donated | chosen.constant):
+            if name not in known:
+                raise error("TILE0511", f"the function has no parameter {name!r}", user_span())
+
+    def _taken_apart(self, args: Sequence[Any], kwargs: Mapping[str, Any], types: bool = False) -> Call:
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as reason:
+            name = getattr(self, "__name__", "function")
+            raise error("TILE0502", f"{name}: {reason}", user_span()) from None
+        static = tuple((n, _frozen(n, v)) for n, v in bound.arguments.items() if n in self._choices.static)
+        dynamic = OrderedDict((n, v) for n, v in bound.arguments.items() if n not in self._choices.static)
+        leaves, structure = trees.flatten(dynamic)
+        if not all(type(leaf) is np.ndarray for leaf in leaves):
+            places = trees.paths(structure)
+            leaves = [_leaf(p, v, types) for p, v in zip(places, leaves, strict=True)]
+        return Call(leaves, structure, static)
+
+    def _key(self, call: Call) -> Hashable:
+        kinds: list[Hashable] = [_kind(leaf) for leaf in call.leaves]
+        if self._choices.constant:
+            for k, path in enumerate(call.paths()):
+                if path[0] in self._choices.constant:
+                    kinds[k] = ("constant", kinds[k], _digest(call.leaves[k]))
+        return (call.structure, tuple(kinds), tuple((n, _exactly(v)) for n, v in call.static), config.decisive())
+
+    def _words(self, call: Call, key: Any) -> dict[str, str]:
+        """The signature in words: type by leaf, value by static argument and setting."""
+        words = {trees.path_text(p): _kind_text(k) for p, k in zip(call.paths(), key[1], strict=True)}
+        words |= {name: repr(value) for name, value in call.static}
+        return words | {f"setting {n}": repr(v) for settings in key[3] for n, v in settings}
+
+    # tracing
+
+    def _compiled(self, call: Call) -> tuple[Lowered, Executable | None]:
+        lowered = self._lowered(call)
+        return lowered, lowered.compile() if lowered.graph.results else None
+
+    def _lowered(self, call: Call) -> Lowered:
+        trace = Trace(getattr(self, "__name__", "function").strip("<>"))
+        wide = any(_kind(leaf)[0] == F64.numpy for leaf in call.leaves if not isinstance(leaf, _NUMBERS))
+        arguments: list[int] = []
+        with located(), trace.open():
+            tensors: list[Any] = []
+            for k, (path, leaf) in enumerate(zip(call.paths(), call.leaves, strict=True)):
+                if path[0] in self._choices.constant:
+                    tensors.append(trace.lift(leaf))
+                else:
+                    arguments.append(k)
+                    tensors.append(trace.param(_identifier(path), _type(leaf, wide)))
+            result = self._run(trees.unflatten(call.structure, tensors), dict(call.static))
+            return self._finished(trace, call, tensors, result, arguments)
+
+    def _run(self, dynamic: Mapping[str, Any], static: Mapping[str, Any]) -> Any:
+        given = {**dynamic, **static}
+        ordered = OrderedDict((n, given[n]) for n in self._signature.parameters if n in given)
+        bound = inspect.BoundArguments(self._signature, ordered)
+        return self._function(*bound.args, **bound.kwargs)
+
+    def _finished(
+        self, trace: Trace, call: Call, tensors: Sequence[Any], result: Any, arguments: Sequence[int]
+    ) -> Lowered:
+        leaves, structure = trees.flatten(result)
+        places = {k: at for at, k in enumerate(k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor))}
+        paths = trees.paths(structure)
+        graph = trace.graph([leaves[k] for k in places], [_identifier(("result", *paths[k])) for k in places])
+        donated = [t for t, path in zip(tensors, call.paths(), strict=True) if path[0] in self._choices.donated]
+        graph = _donating(graph, donated)
+        kept = tuple(
+            _Result(places[k]) if isinstance(v, Tensor) else np.array(v) if isinstance(v, np.ndarray) else v
+            for k, v in enumerate(leaves)
+        )
+        return Lowered(graph, structure, kept, trace.constants, tuple(arguments), self._choices)
+
+
+def _donating(graph: Graph, donated: Sequence[Tensor]) -> Graph:
+    """The Graph with each donated parameter aliased to the first result of its type that is still free."""
+    types = graph.types()
+    free = list(graph.results)
+    aliases = []
+    for tensor in donated:
+        wanted = (tensor.type.dtype, tensor.type.shape)
+        same = next((r for r in free if (types[r].dtype, types[r].shape) == wanted), None)
+        if same is not None:
+            free.remove(same)
+            aliases.append((tensor.name, same))
+    return replace(graph, aliases=tuple(aliases)) if aliases else graph
+
+
+# leaves
+
+_NUMBERS = (float, int, bool)
+
+
+def _leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
+    """An array, a plain number or, with `types`, a TensorType; raises TILE0505, TILE0522."""
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, Tensor):
+        raise leaked(value)
+    if types and isinstance(value, str | TensorType):
+        return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
+    plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
+    if plain is not None:
+        return plain(value)
+    if isinstance(value, str) or callable(value):
+        text = f"argument {trees.path_text(path)!r} is of type {type(value).__name__}, not an array"
+        help = "an argument that is not data is named in static_argnames"
+        raise error("TILE0505", text, user_span(), help=help)
+    with located():
+        return as_array(trees.path_text(path), value)
+
+
+def _kind(leaf: Any) -> tuple[Hashable, ...]:
+    if isinstance(leaf, np.ndarray):
+        return leaf.dtype, leaf.shape
+    if isinstance(leaf, TensorType):
+        return leaf.dtype.numpy, leaf.shape
+    kind: type = type(leaf)
+    return kind, weak_dtype(leaf)
+
+
+def _type(leaf: Any, wide: bool) -> TensorType:
+    """The type of a parameter. A float number is passed in float64 where there is an array of it."""
+    if isinstance(leaf, TensorType):
+        return leaf
+    if isinstance(leaf, np.ndarray):
+        found = type_of(leaf)
+        if found is None:
+            raise error("TILE0503", f"an argument has dtype {leaf.dtype}, which tilec does not have")
+        return found
+    if isinstance(leaf, int) and not I64.min <= leaf <= I64.max:
+        raise error("TILE0415", f"the argument {leaf} exceeds 64 bits")
+    dtype = weak_dtype(leaf)
+    return TensorType(F64 if wide and dtype == F32 else dtype, (), weak=True)
+
+
+def _kind_text(kind: Any) -> str:
+    if kind[0] == "constant":
+        return f"constant {_kind_text(kind[1])} {kind[2][:8]}"
+    if isinstance(kind[0], type):
+        return kind[0].__name__ if kind[1] in (F32, I32) or kind[0] is bool else str(kind[1])
+    found = type_of(np.broadcast_to(np.zeros((), kind[0]), kind[1]))
+    return str(kind) if found is None else describe(found)
+
+
+def _digest(leaf: Any) -> str:
+    data = leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _frozen(name: str, value: Any) -> Hashable:
+    """A static value that hashes: lists are tuples."""
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return tuple(_frozen(name, v) for v in value)
+    try:
+        hash(value)
+    except TypeError:
+        text = f"the static argument {name!r} is of type {type(value).__name__}, which does not hash"
+        raise error("TILE0511", text, user_span(), help="pass a tuple, a number or a string") from None
+    return value  # type: ignore[no-any-return]
+
+
+def _identifier(path: Sequence[Any]) -> str:
+    """A name made of a path."""
+    text = "_".join(map(str, path))
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in text)
+
+
+def _exactly(value: Any) -> Hashable:
+    """Equal for equal values of one type only: 1, 1.0 and True are three static values, and so are 0.0 and -0.0."""
+    if type(value) is tuple:
+        return tuple(map(_exactly, value))
+    return (type(value), repr(value) if isinstance(value, float) else value)
+
+
+def _names(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (ValueError, TypeError):
+        variadic = inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL)
+        named = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)
+        return inspect.Signature([variadic, named])
+
+
+@overload
+def jit(
+    function: Callable[P, R],
+    /,
+    *,
+    static_argnames: Names = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: Names = (),
+    constants: Names = (),
+    target: str | Target = "auto",
+    options: Options = Options(),
+) -> Jitted[P, R]: ...
+
+
+@overload
+def jit(
+    *,
+    static_argnames: Names = (),
+    donate_argnums: int | Sequence[int] = (),
+    donate_argnames: Names = (),
+    constants: Names = (),
+    target: str | Target = "auto",
+    options: Options = Options(),
+) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
+
+
+def jit(function: Any = None, /, **choices: Any) -> Any:
+    """Compiles a Python function of arrays, one program for each signature that it is called with.
+
+    Arguments and results are trees (tuples, lists, dicts, classes registered with optree) of arrays and numbers. The
+    function is run once per signature, with `Tensor`s in place of arrays and numbers; what it does to them becomes the
+    program. Its Python code, prints included, is not run again.
+
+    static_argnames: arguments that Python needs to know; they hash, and a new value compiles anew. donate_argnums,
+    donate_argnames: arguments whose memory the results may take; the caller must not use them any more. constants:
+    arguments whose contents are compiled in. target, options: as for `tilec.compile`. Raises TileError, when called
+    too.
+
+    >>> import numpy as np, tilec
+    >>> double = tilec.jit(lambda x: x + x)
+    >>> double(np.arange(3)).tolist()
+    [0, 2, 4]
+    """
+    if function is None:
+        return lambda decorated: _jitted(decorated, choices)
+    return _jitted(function, choices)
+
+
+def _jitted(function: Any, choices: Mapping[str, Any]) -> Jitted[Any, Any]:
+    if not callable(function):
+        text = f"tilec.jit takes a Python function, not an object of type {type(function).__name__}"
+        raise error("TILE0511", text, user_span())
+    return Jitted(function, **choices)
+
+
+def trace(function: Callable[..., Any], /) -> Callable[..., Graph]:
+    """A function of types ("f32[64, 64]", a TensorType) or examples that returns the Graph of `function` for them.
+
+    >>> import tilec
+    >>> print(tilec.trace(lambda x: x + 1.0)("f32[3]").results)
+    ('result',)
+    """
+    return lambda *args, **kwargs: jit(function).lower(*args, **kwargs).graph
+
+
+__all__ = ["DType", "Jitted", "Lowered", "jit", "trace"]

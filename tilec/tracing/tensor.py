@@ -1,0 +1,337 @@
+"""Floor 5: `Tensor`: a value of a Graph that is being built.
+
+Operators and methods add nodes. A Python number beside a tensor is weak: it takes the tensor's type within its
+category. `==` compares elements; a tensor hashes by identity. Nothing here has a value that Python could look at:
+`bool(t)`, `int(t)`, iteration and `numpy.asarray(t)` raise TILE0521 with the user's line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import numpy as np
+
+from tilec.errors import error
+from tilec.graph import TensorType
+from tilec.tracing.place import user_span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_BRANCH = "tilec.cond chooses between two functions, tilec.numpy.where between two values"
+_RENAMED = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
+    "absolute": "abs",
+    "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "right_shift": "bitwise_right_shift",
+    "rint": "round",
+}
+_LOOP = "tilec.while_loop and tilec.fori_loop repeat a function as often as values say"
+
+
+def _functions() -> Any:
+    """`tilec.numpy`, which is built on this module."""
+    import tilec.numpy
+
+    return tilec.numpy
+
+
+class Tensor:
+    """An abstract array: `dtype` (NumPy's), `shape`, and the `name` of a value of the Graph being built."""
+
+    __slots__ = ("__weakref__", "name", "trace", "type")
+    __hash__ = object.__hash__
+
+    def __init__(self, trace: Any, name: str, type: TensorType) -> None:
+        self.trace, self.name, self.type = trace, name, type  # the `Trace`, a module above this one, that it is of
+
+    @property
+    def __tilec_type__(self) -> TensorType:
+        """What tells the rest of tilec that this is a traced tensor."""
+        return self.type
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype.numpy
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape  # type: ignore[return-value]  # sizes are ints here
+
+    @property
+    def ndim(self) -> int:
+        return self.type.rank
+
+    @property
+    def size(self) -> int:
+        count = 1
+        for extent in self.shape:
+            count *= extent
+        return count
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.type.dtype.long}[{', '.join(map(str, self.type.shape))}], {self.name!r})"
+
+    # operators
+
+    def __add__(self, other: Any) -> Tensor:
+        return _operate("add", self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _operate("add", other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _operate("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _operate("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _operate("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _operate("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _operate("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _operate("divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _operate("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _operate("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return _operate("remainder", self, other)
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return _operate("remainder", other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _operate("power", self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _operate("power", other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _operate("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _operate("matmul", other, self)
+
+    def __and__(self, other: Any) -> Tensor:
+        return _operate("bitwise_and", self, other)
+
+    def __rand__(self, other: Any) -> Tensor:
+        return _operate("bitwise_and", other, self)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _operate("bitwise_or", self, other)
+
+    def __ror__(self, other: Any) -> Tensor:
+        return _operate("bitwise_or", other, self)
+
+    def __xor__(self, other: Any) -> Tensor:
+        return _operate("bitwise_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Tensor:
+        return _operate("bitwise_xor", other, self)
+
+    def __lshift__(self, other: Any) -> Tensor:
+        return _operate("bitwise_left_shift", self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _operate("bitwise_left_shift", other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _operate("bitwise_right_shift", self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _operate("bitwise_right_shift", other, self)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _operate("less", self, other)
+
+    def __le__(self, other: Any) -> Tensor:
+        return _operate("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _operate("greater", self, other)
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _operate("greater_equal", self, other)
+
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
+        return _operate("equal", self, other)
+
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return _operate("not_equal", self, other)
+
+    def __neg__(self) -> Tensor:
+        return _method("negative", self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return _method("abs", self)
+
+    def __invert__(self) -> Tensor:
+        return _method("bitwise_invert", self)
+
+    # methods
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return _method("getitem", self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        help = "tilec.numpy.where chooses between old and new elements, concat joins parts"
+        raise error("TILE0511", "the elements of a traced tensor cannot be assigned", user_span(), help=help)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise error("TILE0202", "a tensor of rank 0 has no length", user_span())
+        return self.shape[0]
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802  # NumPy's name
+        return _method("permute_dims", self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802
+        return _method("matrix_transpose", self)
+
+    def sum(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        return _method("sum", self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, *, dtype: Any = None, keepdims: bool = False) -> Tensor:
+        return _method("prod", self, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    def max(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return _method("max", self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return _method("min", self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return _method("mean", self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        return _method("var", self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+        return _method("std", self, axis=axis, correction=correction, keepdims=keepdims)
+
+    def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return _method("any", self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
+        return _method("all", self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+        return _method("argmax", self, axis=axis, keepdims=keepdims)
+
+    def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
+        return _method("argmin", self, axis=axis, keepdims=keepdims)
+
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        return _method("cumulative_sum", self, axis=axis)
+
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        return _method("clip", self, min, max)
+
+    def dot(self, other: Any) -> Tensor:
+        return _operate("matmul", self, other)
+
+    def astype(self, dtype: Any) -> Tensor:
+        return _method("astype", self, dtype)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        return _method("reshape", self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Tensor:
+        return _method("reshape", self, -1)
+
+    flatten = ravel
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        return _method("permute_dims", self, *((axes[0] if len(axes) == 1 else axes,) if axes else ()))
+
+    def squeeze(self, axis: Any = None) -> Tensor:
+        return _method("squeeze", self, axis)
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        return _method("take", self, indices, axis=axis)
+
+    # NumPy's functions
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`array + tensor` and `numpy.exp(tensor)` are the functions of `tilec.numpy`."""
+        name = _RENAMED.get(ufunc.__name__, ufunc.__name__)
+        function = getattr(_functions(), name, None)
+        if method != "__call__" or kwargs or function is None:
+            self._not_numpy(f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
+        return function(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> NoReturn:
+        self._not_numpy(f"numpy.{function.__name__}")
+
+    def _not_numpy(self, name: str) -> NoReturn:
+        own = name.removeprefix("numpy.")
+        help = f"use tilec.numpy.{own}" if hasattr(_functions(), own) else "use functions of tilec.numpy"
+        raise error("TILE0521", f"{name} needs the elements of {self!r}, which are not known", user_span(), help=help)
+
+    # what has no answer while tracing
+
+    def __bool__(self) -> bool:
+        self._unknown("the truth of", "it decides what Python does next", _BRANCH)
+
+    def __int__(self) -> int:
+        self._unknown("the integer value of", "", _LOOP)
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        self._unknown("the value of", "", "stay with tensors: .astype converts them")
+
+    def __complex__(self) -> complex:
+        self._unknown("the value of", "", "tilec has no complex numbers")
+
+    def __iter__(self) -> Any:
+        help = "tilec.scan runs a function for each slice along axis 0; 'for i in range(len(t))' with t[i] unrolls"
+        self._unknown("the elements of", "", help)
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        self._unknown("the elements of", "", "use functions of tilec.numpy instead of NumPy's")
+
+    def item(self) -> Any:
+        self._unknown("the value of", "", "return it from the function, and look at it there")
+
+    def tolist(self) -> Any:
+        self._unknown("the elements of", "", "return it from the function, and look at it there")
+
+    def _unknown(self, what: str, why: str, help: str) -> NoReturn:
+        notes = ["while a function is traced, tensors have a type and a shape, but no elements"]
+        message = f"{what} {self!r} is not known" + (f", but {why}" if why else "")
+        raise error("TILE0521", message, user_span(), notes=notes, help=help)
+
+
+def _method(name: str, *args: Any, **kwargs: Any) -> Tensor:
+    found: Tensor = getattr(_functions(), name)(*args, **kwargs)
+    return found
+
+
+def _operate(name: str, left: Any, right: Any) -> Tensor:
+    """NotImplemented for what is no operand, so that Python tries the other side or complains in its own words."""
+    for value in (left, right):
+        if not is_operand(value):
+            return cast(Tensor, NotImplemented)
+    return _method(name, left, right)
+
+
+def is_operand(value: Any) -> bool:
+    """Whether a value can stand beside a tensor: a tensor, a number or an array, foreign ones too."""
+    return isinstance(value, Tensor | bool | int | float | np.ndarray | np.generic) or hasattr(value, "__dlpack__")

@@ -1,0 +1,55 @@
+"""Floor 5: nested tuples, lists, dicts and registered classes of arrays, by `optree`. No other file imports it.
+
+`None` is an empty tree, not a leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeAlias
+
+from tilec.errors import error
+
+Structure: TypeAlias = Hashable  # an optree.PyTreeSpec
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves of a tree and its structure, which is equal and hashes equal for equal structures."""
+    import optree
+
+    try:
+        return optree.tree_flatten(tree, namespace="tilec")
+    except (ValueError, TypeError, RecursionError) as reason:
+        raise error("TILE0505", f"not a tree of arrays: {_first_line(reason)}") from None
+
+
+def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
+    """Inverse of `flatten`."""
+    import optree
+
+    return optree.tree_unflatten(structure, leaves)
+
+
+def paths(structure: Any) -> list[tuple[Any, ...]]:
+    """Where each leaf is: keys, positions and names of attributes from the root."""
+    return list(structure.paths())
+
+
+def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
+    """The tree with each leaf replaced."""
+    leaves, structure = flatten(tree)
+    return unflatten(structure, [function(leaf) for leaf in leaves])
+
+
+def path_text(path: Sequence[Any]) -> str:
+    """`params.layers.0.w`, as shown in messages."""
+    return ".".join(map(str, path))
+
+
+def structure_text(structure: Any) -> str:
+    """A structure as the tree that it is, with `*` for leaves."""
+    return str(structure).removeprefix("PyTreeSpec(").removesuffix(")").partition(", namespace=")[0]
+
+
+def _first_line(reason: Exception) -> str:
+    return (str(reason).splitlines() or [type(reason).__name__])[0]
