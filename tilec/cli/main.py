@@ -12,7 +12,23 @@ from collections.abc import Callable, Sequence
 import typer
 
 from tilec import __version__
-from tilec.cli import cache, check, compile, config, doctor, explain, fmt, new, opt, passes, profile, run, test
+from tilec.cli import (
+    cache,
+    check,
+    check_grad,
+    compile,
+    config,
+    doctor,
+    explain,
+    fmt,
+    grad,
+    new,
+    opt,
+    passes,
+    profile,
+    run,
+    test,
+)
 from tilec.errors import TileError, error
 
 
@@ -79,6 +95,8 @@ app.command(name="opt")(guarded(opt.command))
 app.command(name="explain")(guarded(explain.command))
 app.command(name="fmt")(guarded(fmt.command))
 app.command(name="test")(guarded(test.command))
+app.command(name="grad")(guarded(grad.command))
+app.command(name="check-grad")(guarded(check_grad.command))
 app.command(name="new")(guarded(new.command))
 app.command(name="compile")(guarded(compile.command))
 app.command(name="config")(guarded(config.command))

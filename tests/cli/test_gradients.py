@@ -1,0 +1,93 @@
+"""`tilec grad` and `tilec check-grad`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec.cli.main import call
+
+LOSS = "function loss(X[M, N], W[N]) -> (L) { P[m] += X[m, n] * W[n]; L[] += P[m] * P[m]; }\n"
+SHAPES = ("--shape", "X=f64[3,2]", "--shape", "W=f64[2]")
+X, W = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]), np.array([0.5, -1.0])
+
+
+@pytest.fixture
+def loss(tmp_path: Path) -> str:
+    path = tmp_path / "loss.tile"
+    path.write_text(LOSS, encoding="utf-8")
+    return str(path)
+
+
+def test_a_gradient_is_a_program(loss: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["grad", loss, "--wrt", "W", *SHAPES]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("/// The gradient of the sum of L of loss with respect to W.\n")
+    assert "function loss_grad(X[3, 2]: f64, W[2]: f64) -> (W_grad) {" in text
+    found = tilec.run(text, {"X": X, "W": W})
+    assert np.allclose(found["W_grad"], 2 * X.T @ (X @ W))
+
+
+def test_values_and_forward_mode(loss: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "jvp.tile"
+    assert call(["grad", loss, "--wrt", "W", "--value", "--forward", "-o", str(out), *SHAPES]) == 0
+    assert capsys.readouterr().out == ""
+    found = tilec.run(out, {"X": X, "W": W, "W_dot": np.array([1.0, 0.0])})
+    assert np.allclose(found["L"], np.sum((X @ W) ** 2))
+    assert np.allclose(found["L_dot"], (2 * X.T @ (X @ W))[0])
+    assert call(["grad", loss, "--forward", "--json", *SHAPES]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["results"] == ["L_dot"] and told["wrt"] == ["X", "W"] and "X_dot" in told["program"]
+
+
+@pytest.mark.parametrize(
+    "options, code",
+    [
+        (["--wrt", "V", *SHAPES], "TILE0101"),
+        (["--of", "V", *SHAPES], "TILE0101"),
+        (["-f", "other", *SHAPES], "TILE0110"),
+        (["--shape", "X"], "TILE0704"),
+        (["--shape", "Z=2,"], "TILE0502"),
+    ],
+)
+def test_errors(loss: str, options: list[str], code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["grad", loss, *options]) == 1
+    assert f"error[{code}]" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scale.tile"
+    path.write_text("function scale(X[N, 2]: f64, S) -> (Y) { Y = X * S; }", encoding="utf-8")
+    assert call(["grad", str(path), "--shape", "X=f64[4,2]"]) == 1
+    assert "--shape X=f64[8,2] --shape S=0.5" in capsys.readouterr().err
+
+
+def test_gradients_are_checked(loss: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["check-grad", loss]) == 0
+    told = capsys.readouterr().out
+    assert "X[3, 4], W[4]" in told and "dL/dW" in told and "right" in told
+    assert call(["check-grad", loss, "--json", "--wrt", "W", "--random", "X:f64[5,2]", "--seed", "3"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] and told["shapes"] == {"X": [5, 2], "W": [2]}
+    assert [(g["input"], g["verdict"], g["compared"]) for g in told["gradients"]] == [("W", "right", 2)]
+
+
+def test_a_point_without_a_derivative_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "corner.tile"
+    path.write_text("function corner(X) -> (Y) { Y = abs(X); }", encoding="utf-8")
+    assert call(["check-grad", str(path), "-i", "X=0.0"]) == 1
+    assert "unknown: the function has no derivative" in capsys.readouterr().out
+    assert call(["check-grad", str(path), "-i", "X=-2.0"]) == 0
+
+
+def test_check_grad_errors(loss: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scale.tile"
+    path.write_text("function scale(X[N], S) -> (Y) { Y = X * S; }", encoding="utf-8")
+    assert call(["check-grad", str(path)]) == 1
+    assert "error[TILE0501]: input 'S' is not given" in capsys.readouterr().err
+    assert call(["check-grad", loss, "--wrt", "V"]) == 1
+    assert "error[TILE0101]" in capsys.readouterr().err
