@@ -8,14 +8,14 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 
 from tests.language.mutate import SEEDS
-from tilec.errors import Diagnostic, Note, TileError
+from tilec.errors import Diagnostic, TileError
 from tilec.frontends.tile.elaborate import check
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import prepare
@@ -57,14 +57,25 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def typo(text: str, random: Random) -> Typo:
-    """`text` with one token misspelt, missing, doubled or replaced: a word as often as a sign or number."""
+    """`text` with one token misspelt, missing, doubled, replaced, swapped with the next one, or a sign too many.
+
+    A word as often as a sign or number.
+    """
     word = random.random() < 0.5
-    start, end = random.choice([s for s in spans(text) if word == bool(_WORD.match(text, s[0]))])
+    tokens = spans(text)
+    start, end = random.choice([s for s in tokens if word == bool(_WORD.match(text, s[0]))])
+    kind, edit = random.choice(_OF_WORDS if word else _OF_SIGNS)
+    if kind in _SWAPPED:
+        following = [s for s in tokens if s[0] >= end][:1]
+        end = following[0][1] if following else end
     token = text[start:end]
-    kinds = _OF_WORDS if word else _OF_SIGNS
-    kind, edit = random.choice(kinds)
-    written = edit(token, random)
+    written = edit(token, random) if kind != "word replaced" else random.choice(_words(text))
     return Typo(kind, text, text[:start] + written + text[end:], start, start + len(written), token)
+
+
+def _words(text: str) -> list[str]:
+    """The different words of a program."""
+    return sorted({text[a:b] for a, b in spans(text) if _WORD.match(text, a)})
 
 
 def _swapped(token: str, random: Random) -> str:
@@ -95,6 +106,15 @@ def _other_case(token: str, random: Random) -> str:
     return token if at is None else token[: at.start()] + at[0].swapcase() + token[at.end() :]
 
 
+def _exchanged(tokens: str, random: Random) -> str:
+    """Two tokens and what is between them, in the other order."""
+    places = spans(tokens)
+    if len(places) != 2:
+        return tokens
+    (_, first), (second, _) = places
+    return tokens[second:] + tokens[first:second] + tokens[:first]
+
+
 Edit = Callable[[str, Random], str]
 _OF_WORDS: Sequence[tuple[str, Edit]] = (
     ("letters swapped", _swapped),
@@ -104,12 +124,18 @@ _OF_WORDS: Sequence[tuple[str, Edit]] = (
     ("wrong case", _other_case),
     ("word missing", lambda token, random: ""),
     ("word doubled", lambda token, random: f"{token} {token}"),
+    ("word replaced", lambda token, random: token),  # by another word of the program
+    ("word swapped", _exchanged),
 )
 _OF_SIGNS: Sequence[tuple[str, Edit]] = (
     ("sign missing", lambda token, random: ""),
     ("sign doubled", lambda token, random: f"{token} {token}"),
     ("sign replaced", lambda token, random: random.choice(_PUNCTUATION)),
+    ("sign inserted", lambda token, random: f"{random.choice(_PUNCTUATION)} {token}"),
+    ("sign swapped", _exchanged),
 )
+KINDS = {kind for kind, _ in (*_OF_WORDS, *_OF_SIGNS)}
+_SWAPPED = ("word swapped", "sign swapped")  # with the token behind it
 
 
 def diagnostics(text: str) -> tuple[Diagnostic, ...]:
@@ -122,13 +148,6 @@ def diagnostics(text: str) -> tuple[Diagnostic, ...]:
     except TileError as problem:
         return problem.diagnostics
     return ()
-
-
-def places(found: Diagnostic) -> Iterator[int]:
-    """What a diagnostic underlines: its own place, and those that its notes are about."""
-    if found.span is not None:
-        yield found.span.start
-    yield from (note.span.start for note in found.notes if isinstance(note, Note))
 
 
 def distance(made: Typo, place: int) -> int:
@@ -151,8 +170,9 @@ def campaign(count: int, seed: int) -> list[tuple[Typo, tuple[Diagnostic, ...]]]
 
 
 def is_located(made: Typo, said: Sequence[Diagnostic]) -> bool:
-    """Whether the first diagnostic underlines something within one token of the typo."""
-    return any(distance(made, place) <= 1 for place in places(said[0]))
+    """Whether the caret of the first diagnostic stands within one token of the typo; places of notes do not count."""
+    span = said[0].span
+    return span is not None and distance(made, span.start) <= 1
 
 
 def main() -> int:

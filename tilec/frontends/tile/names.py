@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tilec.errors import Diagnostic, Note, Report, Span, TileError, error
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.complaints import bound_at, did_you_mean, nearest, never_used, type_named, wrong_case
+from tilec.frontends.tile.misspelt import sharpen
 from tilec.frontends.tile.static import Checker
 from tilec.frontends.tile.syntax import (
     Assign,
@@ -33,6 +34,13 @@ CATEGORIES = frozenset({"float", "int", "uint", "integer", "bool", "number", "an
 
 def check(program: Program) -> Report:
     """Diagnostics of the whole program, in the order of its text: errors and warnings."""
+    report = _check(program)
+    sharpen(program, report, _check)
+    report.diagnostics.sort(key=_position)
+    return report
+
+
+def _check(program: Program) -> Report:
     report = Report()
     functions = _function_table(program, report)
     for function in program.functions:
@@ -41,7 +49,6 @@ def check(program: Program) -> Report:
     for test in program.tests:
         body = _Body({}, functions, report, testing=True)
         body.statements(test.body)
-    report.diagnostics.sort(key=_position)
     return report
 
 

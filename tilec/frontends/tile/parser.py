@@ -6,13 +6,15 @@ told from a name by what the parser can accept, and parsing can go on after an e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tilec.errors import Report, Source, Span, TileError, error
+from tilec.errors import Diagnostic, Report, Source, Span, TileError, error
 from tilec.frontends.tile import syntax
+from tilec.frontends.tile.automaton import Automaton
 from tilec.frontends.tile.forms import check_forms
 from tilec.frontends.tile.limits import MAX_DIAGNOSTICS, MAX_SOURCE_BYTES
 from tilec.frontends.tile.scanner import END, ERROR, Lexicon, Token, lexicon, scan
@@ -30,19 +32,47 @@ def parse(text: str, name: str = "<string>") -> syntax.Program:
     source = Source(name, text)
     _check_length(source)
     report = Report()
-    lark, words = _grammar()
+    _, words = _grammar()
     tokens = scan(source, words, report)
-    items = _Parse(lark, words, tokens, report).run()
-    if items is not None and not report.diagnostics:
-        program = syntax.Program(
-            source,
-            tuple(item for item in items if isinstance(item, syntax.Function)),
-            tuple(item for item in items if isinstance(item, syntax.Test)),
-        )
+    scanned = not report.diagnostics
+    program = _read(source, tokens, report)
+    if program is not None:
         check_forms(program, report)
         if not report.diagnostics:
             return program
-    raise TileError(_in_order(report))
+    found = _in_order(report)
+    raise TileError(_sharpened(source, tokens, found) if scanned and program is None else found)
+
+
+def _read(source: Source, tokens: Sequence[Token], report: Report) -> syntax.Program | None:
+    """The tree of the tokens; None where they are no program."""
+    lark, words = _grammar()
+    items = _Parse(lark, words, tokens, report).run()
+    if items is None or report.diagnostics:
+        return None
+    functions = tuple(item for item in items if isinstance(item, syntax.Function))
+    return syntax.Program(source, functions, tuple(item for item in items if isinstance(item, syntax.Test)))
+
+
+def _sharpened(source: Source, tokens: Sequence[Token], found: list[Diagnostic]) -> list[Diagnostic]:
+    """The one typo that explains all that was found, or what was found."""
+    from tilec.frontends.tile.repair import sharpen
+
+    def read(part: Sequence[Token]) -> syntax.Program | None:
+        report = Report()
+        program = _read(source, part, report)
+        if program is not None and (program.functions or program.tests):
+            check_forms(program, report)
+        return None if report.diagnostics else program
+
+    lark, words = _grammar()
+    better = sharpen(found[0], tokens, _automaton(lark, words), words, read)
+    return found if better is None else [better]
+
+
+def _automaton(lark: Lark, words: Lexicon) -> Automaton:
+    state: Any = lark.parse_interactive().parser_state
+    return Automaton(state.parse_conf.parse_table.states, state.position, words.words)
 
 
 def decode(data: bytes, name: str) -> str:
@@ -117,7 +147,7 @@ class _Parse:
 
     lark: Lark
     lexicon: Lexicon
-    tokens: list[Token]
+    tokens: Sequence[Token]
     report: Report
     at: int = 0
     depth: int = 0  # open braces
@@ -126,7 +156,7 @@ class _Parse:
     def __post_init__(self) -> None:
         # Any: Lark is typed for its own tokens only, but asks no more of one than its `type`.
         self.state: Any = self.lark.parse_interactive().parser_state
-        self.table = self.state.parse_conf.parse_table
+        self.automaton = _automaton(self.lark, self.lexicon)
 
     def run(self) -> tuple[Any, ...] | None:
         """The items of the program; None if the end was not reached."""
@@ -152,33 +182,14 @@ class _Parse:
 
     def _feed(self, token: Token) -> Any:
         word = self.lexicon.words.get(token.text) if token.type == "NAME" else None
-        if word is not None and word in self.table.states[self.state.state_stack[-1]]:
+        if word is not None and word in self.automaton.states[self.state.state_stack[-1]]:
             token = Token(word, token.text, token.span)
         return self.state.feed_token(token, token.type == END)
 
-    def _accepted(self) -> frozenset[str]:
-        """Terminals that could stand at the place of the error (an LALR state alone may promise too much)."""
-        candidates = [t for t in self.table.states[self.state.state_stack[-1]] if t.isupper()]
-        return frozenset(t for t in candidates if self._accepts(t))
-
-    def _accepts(self, terminal: str) -> bool:
-        from lark.parsers.lalr_analysis import Shift
-
-        stack, states = list(self.state.state_stack), self.table.states
-        while (action := states[stack[-1]].get(terminal)) is not None:
-            kind, rule = action
-            if kind is Shift:
-                return True
-            if rule.expansion:
-                del stack[-len(rule.expansion) :]
-            if rule.origin.name not in states[stack[-1]]:  # the start symbol: the end was accepted
-                return terminal == END
-            stack.append(states[stack[-1]][rule.origin.name][1])
-        return False
-
     def _recover(self) -> bool:
         """Reports the error at the present token and finds a place to go on; False at the end of the text."""
-        situation = Situation(self.tokens, self.at, self._accepted(), self.state.value_stack, self.lexicon)
+        accepted = self.automaton.accepted(self.state.state_stack)
+        situation = Situation(self.tokens, self.at, accepted, self.state.value_stack, self.lexicon)
         token = situation.token
         if token.type != ERROR:  # the scanner has reported it
             self.report.diagnostics.append(diagnose(situation))

@@ -20,6 +20,7 @@ from tilec.frontends.tile.complaints import (
     wrong_case,
 )
 from tilec.frontends.tile.functions import MANY
+from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
 from tilec.frontends.tile.static_control import check_control, function_named
 from tilec.frontends.tile.syntax import (
     Assign,
@@ -264,8 +265,12 @@ class Checker:
             self._add(not_affine(expression.span, "a division by an index variable"))
         return left or right
 
+    def _known(self, names: Mapping[str, Span]) -> Mapping[str, Span]:
+        """Names that may have been meant; none once there are errors enough: the search takes time."""
+        return names if len(self.report.diagnostics) < MAX_DIAGNOSTICS else {}
+
     def _size_in_index(self, name: Ident) -> None:
-        if name.text in self.names or name.text in self.later or nearest(name.text, self.names) is not None:
+        if name.text in self.names or name.text in self.later or nearest(name.text, self._known(self.names)):
             self._name(name)
         else:
             self._add(wrong_case(name, "an index, but no size of that name is bound"))
@@ -278,7 +283,7 @@ class Checker:
         if name.kind != "tensor":
             self._add(wrong_case(name, "a tensor"))
         elif name.text not in self.names:
-            self._add(undefined(name, self.names, self.later.get(name.text), self.unused))
+            self._add(undefined(name, self._known(self.names), self.later.get(name.text), self.unused))
 
     # calls
 
@@ -313,7 +318,8 @@ class Checker:
         arity = table.TEST_DATA.get(name.text) if self.testing else None
         arity = arity or table.arity(name.text)
         if arity is None:
-            self._add(unknown_function(name, table.known(), self.functions))
+            many = len(self.report.diagnostics) >= MAX_DIAGNOSTICS
+            self._add(unknown_function(name, table.known(), {} if many else self.functions))
             return None
         self._count(name, count, arity, call.span)
         return 1

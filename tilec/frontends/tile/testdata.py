@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import prod
 
@@ -10,7 +11,7 @@ import numpy as np
 from tilec.dtypes import F32, I32, I64
 from tilec.errors import Span, error
 from tilec.frontends.tile.builder import Builder, check_type
-from tilec.frontends.tile.syntax import Expression, List, Number, Unary
+from tilec.frontends.tile.syntax import Binary, Expression, List, Number, Unary
 from tilec.frontends.tile.values import Tensor
 from tilec.graph import Literal, Param, TensorType
 
@@ -31,13 +32,17 @@ def list_data(b: Builder, expression: List, name: str | None = None) -> Tensor:
     return b.emit(Literal(type, numbers), type, expression.span, name)
 
 
-def _shape(expression: Expression) -> tuple[int, ...]:
+def _shape(expression: List) -> tuple[int, ...]:
+    """The shape that most rows have, so that the odd one is the one complained of; of equally many, the longest."""
     shape: list[int] = []
-    while isinstance(expression, List):
-        shape.append(len(expression.items))
-        if not expression.items:
+    level: list[List] = [expression]
+    while level:
+        lengths = Counter(len(row.items) for row in level)
+        shape.append(max(lengths, key=lambda n: (lengths[n], n)))
+        items = [item for row in level for item in row.items]
+        level = [item for item in items if isinstance(item, List)]
+        if 2 * len(level) < len(items):
             break
-        expression = expression.items[0]
     return tuple(shape)
 
 
@@ -50,9 +55,14 @@ def _numbers(expression: Expression, shape: tuple[int, ...], axis: int) -> Itera
             yield expression.value
         case Unary(op="-" | "+", operand=Number() as number) if axis == len(shape):
             yield -number.value if expression.op == "-" else number.value
+        case Binary(_, _, _, _, sign):
+            help = f"did you mean ',' instead of '{expression.op}'?"
+            raise error("TILE0016", _ROWS, sign, notes=[f"most rows give the shape {list(shape)}"], help=help)
         case _:
-            text = "a nested list holds numbers, in rows of one length"
-            raise error("TILE0016", text, expression.span, notes=[f"the first row gives the shape {list(shape)}"])
+            raise error("TILE0016", _ROWS, expression.span, notes=[f"most rows give the shape {list(shape)}"])
+
+
+_ROWS = "a nested list holds numbers, in rows of one length"
 
 
 def random_data(b: Builder, shape: Sequence[int], span: Span, name: str | None = None) -> Tensor:
