@@ -78,3 +78,9 @@ def test_long_programs_are_not_searched(fault: str) -> None:
     lines = "".join(f"X{i} = exp(A) + {i};\n" for i in range(3000))
     (found,) = diagnostics(f"function (A) -> (B) {{ {lines} B = A + {fault} }}")
     assert found.code in ("TILE0002", "TILE0019", "TILE0101")
+
+
+def test_a_gradient_belongs_to_its_function() -> None:
+    start, found = caret("function f(X) -> (Y) { Y = exp(X); } gradient { @Yy = Y + Y; X_grad = Y_grad * Ym * Ym; }")
+    assert (start, found.code) == (48, "TILE0101")
+    assert found.message == "'Ym' is not defined; 'Yy' is bound here"

@@ -81,7 +81,7 @@ _WORD = re.compile(r"[A-Za-z_]\w*'?")
 def _misspelt(trial: _Trial, name: str, use: Span, known: Iterable[str]) -> bool:
     """Whether, of a name used once and the name bound, the text knows the first better, or the other looks mistyped."""
     if not trial.bound:
-        return not any(alike(name, other) for other in known if len(name) > 1)
+        return not any(alike(name, other, least=0.75) for other in known if len(name) > 1)
     text = use.source.text
     rest = text[: use.start] + text[use.end :]
     times = familiarity(name, rest), familiarity(trial.bound, rest) - 1
@@ -92,15 +92,15 @@ def _known(program: Program, missing: Diagnostic) -> list[str]:
     """Names that may have been meant where one is missing."""
     if missing.code == "TILE0105":
         return [*functions.known(), *(f.name.text for f in program.functions if f.name is not None)]
-    assert missing.span is not None
-    return [bound.text for bound in _bindings(_item(program, missing.span), results=False)]
+    item = _item(program, missing.span) if missing.span is not None else None
+    return [] if item is None else [bound.text for bound in _bindings(item, results=False)]
 
 
 def _singles(program: Program, trial: _Trial, name: str) -> int:
     """How many names would stand only once in the text of the function or test: the change should leave few."""
     item = _item(program, trial.span)
-    text = trial.span.source.text
-    changed = f"{text[item.span.start : trial.span.start]}{name}{text[trial.span.end : item.span.end]}"
+    whole, text = _whole(item) if item is not None else trial.span, trial.span.source.text
+    changed = f"{text[whole.start : trial.span.start]}{name}{text[trial.span.end : whole.end]}"
     return sum(n == 1 for n in Counter(_WORD.findall(changed)).values())
 
 
@@ -108,9 +108,15 @@ def _items(program: Program) -> tuple[Item, ...]:
     return (*program.functions, *program.tests)
 
 
-def _item(program: Program, span: Span) -> Item:
+def _item(program: Program, span: Span) -> Item | None:
     """The function or test that a place is in."""
-    return next(i for i in _items(program) if i.span.start <= span.start < i.span.end)
+    return next((i for i in _items(program) if i.span.start <= span.start < _whole(i).end), None)
+
+
+def _whole(item: Item) -> Span:
+    """All of a function or test, with the gradient of its own."""
+    gradient = item.gradient if isinstance(item, Function) else None
+    return item.span if gradient is None else item.span.to(gradient.span)
 
 
 # what may be misspelt
@@ -121,7 +127,8 @@ def _trials(program: Program, code: str, span: Span) -> Iterator[_Trial]:
     if code == "TILE0105":
         yield from _functions(program, name)
         return
-    item = _item(program, span)
+    if (item := _item(program, span)) is None:
+        return
     for bound in _bindings(item, results=code == "TILE0103"):
         if bound.text != name and alike(bound.text, name):
             changed = _with(program, item, _renamed(item, bound, name))
@@ -159,7 +166,8 @@ def _bindings(item: Item, results: bool) -> Iterator[Ident]:
         for given in item.inputs:
             yield given.name
             yield from (dim for dim in given.dims or () if isinstance(dim, Ident))
-    for statement in item.body:
+    gradient = item.gradient if isinstance(item, Function) else None
+    for statement in (*item.body, *(gradient.body if gradient is not None else ())):
         match statement:
             case Assign(targets):
                 yield from targets
@@ -175,10 +183,13 @@ def _with(program: Program, old: Item, new: Item) -> Program:
 
 def _renamed(item: Item, bound: Ident, name: str) -> Item:
     new = replace(bound, text=name)
-    body = tuple(_target(s, bound, new) for s in item.body)
+    item = replace(item, body=tuple(_target(s, bound, new) for s in item.body))
     if isinstance(item, Test):
-        return replace(item, body=body)
-    return replace(item, inputs=tuple(_input(i, bound, new) for i in item.inputs), body=body)
+        return item
+    if item.gradient is not None:
+        body = tuple(_target(s, bound, new) for s in item.gradient.body)
+        item = replace(item, gradient=replace(item.gradient, body=body))
+    return replace(item, inputs=tuple(_input(i, bound, new) for i in item.inputs))
 
 
 def _input(given: Input, old: Ident, new: Ident) -> Input:

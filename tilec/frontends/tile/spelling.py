@@ -11,13 +11,13 @@ _WORD = re.compile(r"[A-Za-z_]\w*'?")
 _SHORT = 3  # letters of a name that is looked for as a whole word only
 
 
-def alike(name: str, other: str) -> bool:
-    """Whether one name may be the other one mistyped."""
+def alike(name: str, other: str, least: float = 0.6) -> bool:
+    """Whether one name may be the other one mistyped: `least` is the part of longer names that is the same."""
     if abs(len(name) - len(other)) > 2:
         return False
     if max(len(name), len(other)) <= 2:
         return len(name) == len(other) == 1 or bool(set(name.lower()) & set(other.lower()))
-    return SequenceMatcher(None, name.lower(), other.lower()).ratio() >= 0.6
+    return SequenceMatcher(None, name.lower(), other.lower()).ratio() >= least
 
 
 def doubled(name: str, other: str) -> bool:
