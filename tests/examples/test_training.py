@@ -1,0 +1,39 @@
+"""The programs of examples/training, as they are run by a reader, or for fewer rounds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
+
+
+def example(name: str) -> ModuleType:
+    """The module of one example, which is a script beside no package."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+@pytest.mark.parametrize("model", ["logistic", "convnet"])
+def test_digits_are_learnt(model: str, optimiser: str) -> None:
+    lines: list[str] = []
+    accuracy = example("digits").train(model, optimiser, epochs=20, report=lines.append)
+    assert accuracy > 0.97
+    assert len(lines) == 20
+
+
+def test_digits_of_test_are_not_trained_on() -> None:
+    x, y, x_test, y_test = example("digits").digits()
+    assert x.shape == (1438, 8, 8) and x_test.shape == (359, 8, 8)
+    assert x.dtype == np.float32 and y.dtype == y_test.dtype == np.int32
+    seen = {image.tobytes() for image in x}
+    assert not any(image.tobytes() in seen for image in x_test)
