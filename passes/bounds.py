@@ -3,11 +3,12 @@
 Index variables are substituted so that all forms are integer and index i runs over 0 <= i < extent, the tightest box
 that holds all points (exact up to the limits of `exact.polyhedron`). Lexicographic order, hence the order of a float
 sum, is kept. A contraction that scatters is made to gather where that is possible (see `exact.gather_form`). A variable
-that keeps its meaning keeps its name. Accesses and sinks stay: the points of the box at which
+that keeps its meaning keeps its name. An index over an open size is independent of all others and keeps that size as
+its extent. Accesses and sinks stay: the points of the box at which
 they are in range are the points of the contraction. A contraction without points gets a box of extents 0.
 
-Errors: TILE0401 an index that nothing bounds; TILE0402 an assignment with several writers of one cell; TILE0210 a
-symbolic size. Warning TILE0403, collected in `report`: no valid point.
+Errors: TILE0401 an index that nothing bounds; TILE0402 an assignment with several writers of one cell; TILE0210 an open
+size that is not ranged by one variable alone. Warning TILE0403, collected in `report`: no valid point.
 
 Before:
     graph f(A: f32[10]) -> (O) {
@@ -25,11 +26,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import floor
 
-from tilec.affine import Affine, Size
-from tilec.errors import Report, Span, error
+from tilec.affine import Affine, Poly, Size
+from tilec.errors import Report, Span, TileError, error
 from tilec.exact.boxes import Box, Unbounded, implied, number
 from tilec.exact.cells import several_writers
-from tilec.exact.domain import box_of, conditions, guards, normalise
+from tilec.exact.domain import box_of, conditions, guards, normalise_open
 from tilec.exact.gather_form import gather_form
 from tilec.exact.polyhedron import Undecided
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
@@ -68,7 +69,9 @@ def contraction(
     """One contraction, normalised; the same value where it already was. Raises TileError, see the module's text."""
     given = conditions(node, shapes)
     try:
-        normal = normalise(node.indices, given)
+        normal = normalise_open(node.indices, given)
+    except TileError as e:
+        raise TileError(replace(d, span=d.span or span) for d in e.diagnostics) from None
     except Unbounded as e:
         raise error(
             "TILE0401",
@@ -96,7 +99,12 @@ def contraction(
 def _needed(node: Contraction, shapes: Shapes, box: Box) -> tuple[Constraint, ...]:
     """Constraints that neither the box nor an access or sink implies."""
     accesses = frozenset(conditions(replace(node, constraints=()), shapes))
-    return tuple(c for c in dict.fromkeys(node.constraints) if c not in accesses and not implied(c, box))
+    return tuple(c for c in dict.fromkeys(node.constraints) if c not in accesses and not _holds(c, box))
+
+
+def _holds(c: Constraint, box: Box) -> bool:
+    """Whether a constraint says nothing new; one of an open size never does."""
+    return isinstance(c.bound, Poly) or implied(c, box)
 
 
 def _substitute(node: Contraction, values: Mapping[str, Affine]) -> Contraction:

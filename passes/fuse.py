@@ -5,8 +5,8 @@ tensors cell by cell. First each of them is inlined where that repeats no work w
 element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
 of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
 or before, so no order can be circular, and the whole is linear in the size of the Graph. Sub-Graphs are fused by
-themselves: nothing joins or is inlined across their borders. What constants alone decide shares no kernel with what each
-call computes anew, so that it is computed once, before the first call.
+themselves: nothing joins or is inlined across their borders. What constants alone decide shares no kernel with what
+each call computes anew, so that it is computed once, before the first call.
 
 Before:
     graph f(A: f32[2, 3], b: f32[2]) -> (R) {
@@ -21,13 +21,13 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from tilec.exact.boxes import integer
+from tilec.affine import Poly, Size
 from tilec.exact.domain import box_of, conditions, guards
-from tilec.expr import Call, Expr, Read, walk
+from tilec.expr import Call, Expr, IndexValue, Read, walk
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
 from tilec.partition import Partition, labelled
 from tilec.specials import SPECIALS
@@ -80,7 +80,7 @@ def _is_scalar(let: Let) -> bool:
 class _Group:
     """A kernel in the making. `shape` None: nothing can join."""
 
-    shape: tuple[int, ...] | None
+    shape: tuple[Size, ...] | None
     lets: list[str] = field(default_factory=list)
     cost: int = 0
     reads: set[str] = field(default_factory=set)
@@ -102,7 +102,7 @@ class _Fuser:
         self._options = options
         self._results = frozenset(graph.results)
         self._settled = settled(graph)
-        self._shapes = {n: tuple(map(integer, t.shape)) for n, t in graph.types().items()}
+        self._shapes = {n: t.shape for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
         for let in graph.lets:
             for name, points in self._reads(let):
@@ -132,12 +132,12 @@ class _Fuser:
         match let.node:
             case Apply(args=args):
                 for a in args:
-                    yield a, prod(self._shapes[let.names[0]])
+                    yield a, _count(self._shapes[let.names[0]])
             case Contraction():
-                points = prod(map(integer, let.node.extents))
+                points = _count(let.node.extents)
                 for body in let.node.body:
                     yield from ((e.access.tensor, points) for e in walk(body) if isinstance(e, Read))
-                yield from ((d, prod(self._shapes[d])) for d in let.node.defaults if d is not None)
+                yield from ((d, _count(self._shapes[d])) for d in let.node.defaults if d is not None)
             case Literal():
                 return
             case node:
@@ -195,7 +195,7 @@ class _Fuser:
             return False
         if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
             return True
-        return sum(evaluations) <= prod(self._shapes[name])
+        return sum(evaluations) <= _count(self._shapes[name])
 
     def _pays_once(self, name: str, how: _Pointwise) -> bool:
         """Whether to compute a value of constants apart, before the first call, from what each call computes anew.
@@ -206,8 +206,8 @@ class _Fuser:
             return False
         if all(n in self._settled for let, _ in self._readers.get(name, ()) for n in let.names):
             return False
-        largest = max((prod(self._shapes[n]) for n in how.reads), default=0)
-        return how.cost > CHEAP or prod(self._shapes[name]) <= largest
+        largest = max((_count(self._shapes[n]) for n in how.reads), default=0)
+        return how.cost > CHEAP or _count(self._shapes[name]) <= largest
 
     def _joinable(self, name: str, how: _Pointwise) -> int | None:
         """The group of the latest operand, if this Let fits into it."""
@@ -242,12 +242,27 @@ def settled(graph: Graph) -> frozenset[str]:
     found = {p.name for p in graph.params if p.digest is not None}
     literal: set[str] = set()
     for let in graph.lets:
-        if isinstance(let.node, Special) and SPECIALS[let.node.op].effect:
+        if (isinstance(let.node, Special) and SPECIALS[let.node.op].effect) or _is_open(let):
             continue
         used = set(operands(let.node))
         if used <= found | literal:
             (found if used & found else literal).update(let.names)
     return frozenset(found)
+
+
+def _is_open(let: Let) -> bool:
+    """Whether a value differs from call to call by a size alone."""
+    bodies = let.node.body if isinstance(let.node, Contraction) else ()
+    values = [e.form for b in bodies for e in walk(b) if isinstance(e, IndexValue)]
+    return any(f.sizes() for f in values) or any(isinstance(s, Poly) for t in let.types for s in t.shape)
+
+
+_MANY = 1024  # what an open size is taken for where work is weighed
+
+
+def _count(sizes: Sequence[Size]) -> int:
+    """Elements, or about as many."""
+    return prod(int(s.evaluate(dict.fromkeys(s.names(), _MANY))) if isinstance(s, Poly) else s for s in sizes)
 
 
 def _cost(op: str) -> int:
@@ -258,7 +273,7 @@ def body_cost(body: Expr) -> int:
     return sum(_cost(e.op) for e in walk(body) if isinstance(e, Call))
 
 
-def is_rearrangement(node: Contraction, shapes: dict[str, tuple[int, ...]]) -> bool:
+def is_rearrangement(node: Contraction, shapes: dict[str, tuple[Size, ...]]) -> bool:
     """Whether every cell is computed from one point: each axis of the output runs over a variable of its own, whole,
     and there are no other variables, aggregation, default or guard."""
     if node.monoid.name != "assign" or len(node.sinks) != 1:

@@ -4,7 +4,7 @@ First, heap memory that a kernel allocates for itself, at the top of its body, b
 buffer of the program. Then each buffer is placed at the lowest 64-byte aligned offset at which it overlaps no buffer
 alive at the same time, largest first (greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep
 Neural Net Inference, 2020). A buffer lives from the first step that touches it, or a view of it, to the last; one that
-`init` writes and a step reads lives for ever.
+`init` writes and a step reads lives for ever. A program with open sizes gets its places at run time.
 
 Error: TILE0414 where an offset or a size is 2^63 bytes or more.
 
@@ -45,9 +45,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-import numpy as np
-
-from tilec.errors import error
+from tilec.arena import Life, assign
 from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.loops import (
@@ -70,19 +68,11 @@ class Options:
     alignment: int = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
-    """A buffer's size in bytes and the first and last moment at which it is needed."""
-
-    name: str
-    size: int
-    first: int
-    last: int
-
-
 def run(program: Program, options: Options = Options()) -> Program:
     """The Program with `places` and `arena`; all of its heap memory is program buffers."""
     program = hoist(program)
+    if program.sizes:
+        return program
     lives = lifetimes(program)
     places, arena = assign(lives, options.alignment)
     ordered = tuple((b.name, places[b.name]) for b in program.buffers if b.name in places)
@@ -159,42 +149,3 @@ def _moments(program: Program) -> Iterator[tuple[int, list[str]]]:
 def size_of(buffer: Buffer) -> int:
     """Bytes of a dense buffer."""
     return prod(map(integer, buffer.shape)) * buffer.dtype.bytes
-
-
-# --- offsets ----------------------------------------------------------------------------------------------------------
-
-
-def assign(lives: list[Life], alignment: int) -> tuple[dict[str, int], int]:
-    """Byte offset of every buffer, and the size of the arena. Raises TileError TILE0414."""
-    places: dict[str, int] = {}
-    placed = _Placed()
-    arena = 0
-    for life in sorted(lives, key=lambda b: (-b.size, b.first, b.name)):
-        offset = placed.gap(life)
-        end = offset + life.size
-        after = -(-end // alignment) * alignment
-        if after >= 1 << 63:
-            raise error("TILE0414", f"the program needs {end} bytes of memory", help="make the tensors smaller")
-        placed.add(offset, after, life)
-        places[life.name] = offset
-        arena = max(arena, end)
-    return places, arena
-
-
-class _Placed:
-    """Buffers that have their places, by offset: rows of an int64 array, so that a search is a few array operations."""
-
-    def __init__(self) -> None:
-        self._rows = np.zeros((4, 0), np.int64)  # start, aligned end, first and last moment
-
-    def gap(self, life: Life) -> int:
-        """The lowest offset at which `life` overlaps no buffer that is alive at the same time."""
-        starts, ends, first, last = self._rows
-        meets = (first <= life.last) & (last >= life.first)
-        free = np.maximum.accumulate(np.append(0, ends[meets]))  # from where on the memory up to each start is free
-        fits = starts[meets] - free[:-1] >= life.size
-        return int(free[np.argmax(fits)] if fits.any() else free[-1])
-
-    def add(self, start: int, end: int, life: Life) -> None:
-        at = int(np.searchsorted(self._rows[0], start, "right"))
-        self._rows = np.insert(self._rows, at, (start, end, life.first, life.last), axis=1)

@@ -72,6 +72,11 @@ def named_size(name: str) -> Poly:
     return Poly((((name,), 1),))
 
 
+def size_text(size: Size) -> str:
+    """A size as part of a shape in a message: `N`, `2*N + 1`, `64`."""
+    return str(size)[1:-1] if isinstance(size, Poly) else str(size)
+
+
 def _terms(value: Coef) -> Iterable[tuple[Monomial, int | Fraction]]:
     if isinstance(value, Poly):
         return value.terms

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tilec.affine import Poly, Size, named_size
 from tilec.artifacts.cached import Request, cached
 from tilec.backend import Array
 from tilec.devices import resolve_target
@@ -26,6 +27,7 @@ from tilec.runtime import argument, as_array, dense, describe, type_of
 from tilec.target import Target
 
 _SIZE = re.compile(r"[0-9]{1,19}\Z")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*\Z")
 
 ProgramLike: TypeAlias = str | Path | Source | TileProgram | Graph
 
@@ -234,7 +236,11 @@ def signature_entry(name: str, value: Any) -> TensorType | int | float:
     return found
 
 
-def _size(name: str, value: Any) -> int:
+def _size(name: str, value: Any) -> Size:
+    if isinstance(value, Poly):
+        return value
+    if isinstance(value, str) and _NAME.match(value):
+        return named_size(value)
     if not isinstance(value, int | np.integer):
         help = "a tuple is a shape; pass data as a NumPy array, and a type as text such as 'f32[64, 64]'"
         raise error("TILE0505", f"argument {name!r} is a shape, but {value!r} is no size", help=help)
@@ -242,7 +248,7 @@ def _size(name: str, value: Any) -> int:
 
 
 def parse_type(name: str, text: str) -> TensorType:
-    """`f32[64, 64]` as a TensorType; raises TileError TILE0303 or TILE0704."""
+    """`f32[64, 64]` as a TensorType, `f32[N, 64]` as one with an open size; raises TileError TILE0303 or TILE0704."""
     head, bracket, tail = text.partition("[")
     dtype = BY_NAME.get(head.strip())
     if dtype is None:
@@ -250,9 +256,9 @@ def parse_type(name: str, text: str) -> TensorType:
         raise error("TILE0303", f"unknown type name {head.strip()!r} for {name!r}", help=help)
     body = tail.strip().removesuffix("]").strip()
     sizes = [s.strip() for s in body.split(",")] if body else []
-    if (bracket and not tail.strip().endswith("]")) or not all(_SIZE.match(s) for s in sizes):
-        raise error("TILE0704", f"bad type {text!r} for {name!r}", help="write it like f32[64, 64]")
-    return TensorType(dtype, tuple(map(int, sizes)))
+    if (bracket and not tail.strip().endswith("]")) or not all(_SIZE.match(s) or _NAME.match(s) for s in sizes):
+        raise error("TILE0704", f"bad type {text!r} for {name!r}", help="write it like f32[64, 64] or f32[N, 64]")
+    return TensorType(dtype, tuple(int(s) if _SIZE.match(s) else named_size(s) for s in sizes))
 
 
 def _constant(name: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tilec.affine import size_text
 from tilec.graph import TensorType
 from tilec.loops import Kernel, KernelParam, Program
 from tilec.runtime import describe
@@ -101,4 +102,4 @@ def _writes(kernel: Kernel) -> str:
 
 
 def _buffer(param: KernelParam) -> str:
-    return f"{param.buffer.name}: {param.buffer.dtype}[{', '.join(map(str, param.buffer.shape))}]"
+    return f"{param.buffer.name}: {param.buffer.dtype}[{', '.join(map(size_text, param.buffer.shape))}]"

@@ -9,12 +9,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilec.backend import Array, Built
-from tilec.donation import Donation
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
+from tilec.open_sizes import OpenSlots, Slots, names_of
 from tilec.options import Options
-from tilec.runtime import Slot, bind, result_arrays
+from tilec.runtime import bind, result_arrays
 from tilec.target import Target
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class Interface:
 
 
 class Executable:
-    """A compiled function for one set of shapes and dtypes; call it like a function, from any thread.
+    """A compiled function for one set of dtypes and shapes; call it like a function, from any thread.
 
-    Attributes: name; params and results, ordered maps from name to TensorType; target; options; warnings, the
-    compiler's remarks; fixed, the numbers among the arguments that reached a size or an index: the code is right for
-    these values only; donated, from arguments to the results that overwrite them; constants, arrays that are compiled
-    in; built, what the backend made.
+    Attributes: name; params and results, ordered maps from name to TensorType; sizes, the names of sizes in them that
+    are open, bound anew by the arguments of each call; target; options; warnings, the compiler's remarks; fixed, the
+    numbers among the arguments that reached a size or an index: the code is right for these values only; donated, from
+    arguments to the results that overwrite them; constants, arrays that are compiled in; built, what the backend made.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class Executable:
         self.fixed, self.warnings, self.donated = interface.fixed, interface.warnings, interface.donated
         self.target, self.options, self.constants = target, options, constants
         self.built, self.ir = built, ir
+        self.sizes = names_of(self.params.values())
         self._names = tuple(self.params)
-        self._slots = [Slot(n, t) for n, t in self.params.items()]
-        self._fresh = [Slot(n, t) for n, t in self.results.items()]
-        self._donation = Donation.of(self.donated, self.params, self.results)
+        self._slots = Slots.of(self.params, self.results, self.donated)
+        self._open = OpenSlots(self.params, self.results, self.donated) if self.sizes else None
 
     @cached_property
     def graph(self) -> Graph:
@@ -99,21 +99,23 @@ class Executable:
             for name, value in zip(self._names, values):
                 if name in self.fixed:
                     _check_fixed(name, value, self.fixed[name])
-        inputs = [p.taken(v) for p, v in zip(self._slots, values)]
-        if self._donation is not None:
-            call = self._donation.prepare(values, inputs, out)
+        slots = self._slots if self._open is None else self._open.of(values)
+        fresh, types = slots.results, slots.result_types
+        inputs = [p.taken(v) for p, v in zip(slots.params, values)]
+        if slots.donation is not None:
+            call = slots.donation.prepare(values, inputs, out)
             self._launch(call.inputs, call.results)
             for source, destination in call.copies:
                 destination[...] = source
             return call.returned
         if out is None:
-            arrays = [r.fresh() for r in self._fresh]
+            arrays = [r.fresh() for r in fresh]
             self._launch(inputs, arrays)
             return arrays
-        if len(self._fresh) == 1 and self._fresh[0].writable(out, inputs):
+        if len(fresh) == 1 and fresh[0].writable(out, inputs):
             self._launch(inputs, [out])
             return [out]
-        found = result_arrays(tuple(self.results), tuple(self.results.values()), out, inputs)
+        found = result_arrays(tuple(self.results), types, out, inputs)
         self._launch(inputs, found.arrays)
         for source, destination in found.copies:
             destination[...] = source

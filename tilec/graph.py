@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Poly, Size
 from tilec.dtypes import DType
 from tilec.errors import Span
 from tilec.expr import Expr
 from tilec.monoid import Monoid
 
-AttributeValue: TypeAlias = int | float | str | DType | tuple["AttributeValue", ...]
+AttributeValue: TypeAlias = int | float | str | DType | Poly | tuple["AttributeValue", ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Floor 2: the Loops IR: scheduled loop nests over buffers, and programs made of them.
 
     Program ::= name, buffers, kernels, init steps, steps
-    Step    ::= Launch(kernel, args) | Copy | HostCall | Check(condition)
+    Step    ::= Launch(kernel, args) | Copy | Assign(target, value) | HostCall | Check(condition)
               | Iterate(index, extent, steps) | Repeat(condition, steps) | Branch(condition, steps, steps)
     Kernel  ::= name, params, body                      params are buffers, each read, written or both
     Stmt    ::= For(index, extent, kind, body)          index runs over 0 .. extent-1
@@ -27,14 +27,15 @@ Kernel parameters do not alias one another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Poly, Size, resolve
 from tilec.dtypes import DType
 from tilec.errors import Span
-from tilec.expr import Access, Expr, reads
+from tilec.expr import Access, Expr, IndexValue, reads
+from tilec.expr import walk as walk_expr
 from tilec.monoid import Monoid
 
 LoopKind = Literal["serial", "parallel", "vector", "unroll", "group", "item", "pipelined"]
@@ -170,6 +171,14 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Assign:
+    """Stores the value of a form in indices of enclosing Iterates, its coefficients sizes, in a rank-0 i64 buffer."""
+
+    target: str
+    value: Affine
+
+
+@dataclass(frozen=True, slots=True)
 class HostCall:
     """A call of a named host function: `inputs` are read, `outputs` written."""
 
@@ -217,7 +226,7 @@ class Branch:
     orelse: tuple[Step, ...] = ()
 
 
-Step: TypeAlias = Launch | Copy | HostCall | Check | Iterate | Repeat | Branch
+Step: TypeAlias = Launch | Copy | Assign | HostCall | Check | Iterate | Repeat | Branch
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +235,9 @@ class Program:
 
     `params` and `results` name buffers of space `param`; all others live in one arena of `arena` bytes at the byte
     offsets of `places` (filled by the pass `place`). `constants` are parameters bound at compile time, by digest.
-    `sizes` are named sizes given at run time. A result that is a parameter is donated state: the parameter's memory
-    holds the result after the call.
+    `sizes` are named sizes given at run time, `derived` others: (name, size, divisor), the quotient rounded down. With
+    named sizes there are no `places`: they are found at run time. A result that is a parameter is donated state: the
+    parameter's memory holds the result after the call.
     """
 
     name: str
@@ -241,6 +251,14 @@ class Program:
     sizes: tuple[str, ...] = ()
     arena: int = 0
     places: tuple[tuple[str, int], ...] = ()
+    derived: tuple[tuple[str, Size, int], ...] = ()
+
+    def all_sizes(self, given: Mapping[str, int]) -> dict[str, int]:
+        """The given sizes and those derived from them."""
+        known = dict(given)
+        for name, size, divisor in self.derived:
+            known[name] = int(resolve(size, known)) // divisor
+        return known
 
     def buffer(self, name: str) -> Buffer:
         return next(b for b in self.buffers if b.name == name)
@@ -315,6 +333,8 @@ def touched(step: Step) -> Iterator[str]:
             yield from args
         case Copy(source, target):
             yield from (source, target)
+        case Assign(target, _):
+            yield target
         case HostCall(_, inputs, outputs):
             yield from (*inputs, *outputs)
         case Iterate(count=str(name)) | Check(condition=name) | Repeat(condition=name) | Branch(condition=name):
@@ -403,3 +423,34 @@ def accesses(stmt: Stmt) -> list[Access]:
             return [r.access for r in reads(stmt.condition)]
         case _:
             return []
+
+
+def is_open(kernel: Kernel) -> bool:
+    """Whether a size that is not a number occurs in the kernel."""
+    shapes = [p.buffer.shape for p in kernel.params]
+    shapes += [s.buffer.shape for s in walk(kernel.body) if isinstance(s, Alloc)]
+    if any(isinstance(size, Poly) for shape in shapes for size in shape):
+        return True
+    return any(_is_open_statement(s) for s in walk(kernel.body)) or _has_open_value(kernel.body)
+
+
+def _is_open_statement(stmt: Stmt) -> bool:
+    match stmt:
+        case For(extent=extent):
+            return isinstance(extent, Poly)
+        case If(conditions=conditions):
+            return any(c.sizes() for c in conditions)
+        case _:
+            return False
+
+
+def _has_open_value(body: Block) -> bool:
+    found = False
+
+    def look(e: Expr) -> Expr:
+        nonlocal found
+        found = found or any(isinstance(x, IndexValue) and bool(x.form.sizes()) for x in walk_expr(e))
+        return e
+
+    map_exprs(body, look)
+    return found

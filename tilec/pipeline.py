@@ -16,7 +16,7 @@ from tilec.errors import Report
 from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.options import Options, Watcher, ignore
-from tilec.passes import bounds, cse, dce, fold, fuse, in_place, infer, inline, lower, place, share, simplify
+from tilec.passes import bounds, cse, dce, fold, fuse, in_place, infer, inline, lower, place, share, simplify, slices
 from tilec.passes.schedule.default import scheduled
 from tilec.target import Target
 
@@ -48,8 +48,12 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     watch("fuse", partition)
     program = lower.run(graph, partition)
     watch("lower", program)
-    program = in_place.run(program)  # before share: kernels that store in place differ from those that do not
-    watch("in_place", program)
+    if graph.sizes:
+        program = slices.run(program)  # first: below it every kernel has fixed extents
+        watch("slices", program)
+    else:
+        program = in_place.run(program)  # before share: kernels that store in place differ from those that do not
+        watch("in_place", program)
     program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
     watch("share", program)
     if options.schedule:

@@ -19,7 +19,7 @@ from functools import reduce
 
 import numpy as np
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Size, size_text
 from tilec.builtins import ALIASES, BUILTINS, Builtin
 from tilec.dtypes import BOOL, F32, I32, I64, DType, promote
 from tilec.errors import Span, error
@@ -177,7 +177,7 @@ def _join(sizes: Sequence[Size], shapes: Sequence[tuple[Size, ...]], span: Span 
 
 
 def shape_text(shape: tuple[Size, ...]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
+    return f"[{', '.join(map(size_text, shape))}]"
 
 
 def cast(expr: Expr, dtype: DType) -> Expr:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tilec.affine import size_text
 from tilec.backend import Array
 from tilec.dtypes import from_numpy
 from tilec.errors import TileError, error
@@ -22,7 +23,7 @@ from tilec.graph import TensorType
 
 def describe(type: TensorType) -> str:
     """`f32[64, 64]`, the short form used in messages and on the command line."""
-    return f"{type.dtype}[{', '.join(map(str, type.shape))}]"
+    return f"{type.dtype}[{', '.join(map(size_text, type.shape))}]"
 
 
 def type_of(array: Array) -> TensorType | None:

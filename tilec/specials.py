@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
-from tilec.affine import Size
+from tilec.affine import Poly, Size, size_text
 from tilec.dtypes import BOOL, F32, I32, U32, U64, DType
 from tilec.errors import Span, error
 from tilec.graph import Special, TensorType
@@ -53,7 +53,7 @@ def special_type(node: Special, types: Sequence[TensorType], span: Span | None =
     return entry.rule(node, tuple(types), span)
 
 
-def sizes_of(node: Special, name: str = "shape") -> tuple[int, ...]:
+def sizes_of(node: Special, name: str = "shape") -> tuple[Size, ...]:
     """A tuple-of-sizes attribute; raises TILE0602, TILE0211."""
     value = node.attribute(name)
     if not isinstance(value, tuple):
@@ -61,12 +61,21 @@ def sizes_of(node: Special, name: str = "shape") -> tuple[int, ...]:
     return _sizes(node, value)
 
 
-def _sizes(node: Special, values: Sequence[object]) -> tuple[int, ...]:
-    sizes = []
+def fixed_sizes_of(node: Special, name: str = "shape") -> tuple[int, ...]:
+    """The same where they must be numbers; raises TILE0210, too."""
+    sizes = sizes_of(node, name)
+    if open_ := [s for s in sizes if isinstance(s, Poly)]:
+        text = f"the size {size_text(open_[0])} must be fixed: '{node.op}' makes numbers in their order"
+        raise error("TILE0210", text)
+    return tuple(s for s in sizes if isinstance(s, int))
+
+
+def _sizes(node: Special, values: Sequence[object]) -> tuple[Size, ...]:
+    sizes: list[Size] = []
     for size in values:
-        if not isinstance(size, int):
+        if not isinstance(size, int | Poly):
             raise error("TILE0602", f"a size of '{node.op}' is not an integer: {size}")
-        if size < 0:
+        if isinstance(size, int) and size < 0:
             raise error("TILE0211", f"'{node.op}' is given the negative size {size}")
         sizes.append(size)
     return tuple(sizes)
@@ -80,15 +89,16 @@ def axis_of(node: Special, rank: int, span: Span | None = None) -> int:
 
 
 def _text(shape: tuple[Size, ...]) -> str:
-    return f"[{', '.join(map(str, shape))}]"
+    return f"[{', '.join(map(size_text, shape))}]"
 
 
 def _reshape(node: Special, types: Types, span: Span | None) -> Types:
     (x,), shape = types, sizes_of(node)
-    known = [s for s in x.shape if isinstance(s, int)]
-    if len(known) == x.rank and prod(known) != prod(shape):
-        message = f"reshape of {_text(x.shape)} to {_text(shape)}: {prod(known)} elements are not {prod(shape)}"
-        raise error("TILE0209", message, span)
+    had, wanted = prod(x.shape), prod(shape)
+    if had != wanted:
+        open_ = isinstance(had, Poly) or isinstance(wanted, Poly)
+        how = "are not for every size" if open_ else "are not"
+        raise error("TILE0209", f"reshape of {_text(x.shape)} to {_text(shape)}: {had} elements {how} {wanted}", span)
     return (TensorType(x.dtype, shape),)
 
 

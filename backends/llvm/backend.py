@@ -35,17 +35,19 @@ class LLVMBackend:
         return BuiltProgram(self.compile(program, target), constants)
 
     def compile(self, program: Program, target: Target) -> Code:
-        """Machine code of a program; raises TileError TILE0210 for named sizes."""
+        """Machine code of a program; raises TileError TILE0210 where a call could not say what a size is."""
         from tilec.backends.llvm.module import checks_of, emit_modules
+        from tilec.backends.llvm.sizes import open_of
         from tilec.backends.llvm.workers import Compilation
 
         with Compilation(target) as compilation:
             layout = emit_modules(program, target, compilation.add)
             objects = compilation.objects()
         constants = dict(program.constants)
+        arguments = tuple(n for n in (*program.params, *program.results) if n not in constants)
         return Code(
             objects,
-            tuple(n for n in (*program.params, *program.results) if n not in constants),
+            arguments,
             layout.table,
             layout.arena_bytes,
             layout.fixed_bytes,
@@ -53,6 +55,7 @@ class LLVMBackend:
             target.threads,
             tuple((check.message, check.span) for check in checks_of(program)),
             layout.status or 0,
+            open_of(program, layout, arguments) if program.sizes else None,
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:

@@ -13,6 +13,7 @@ import numpy as np
 from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.layout import Code
+from tilec.backends.llvm.plans import Plan, Plans
 from tilec.backends.llvm.pointers import Table
 from tilec.backends.llvm.pool import Pool, pool_address
 from tilec.errors import error
@@ -36,7 +37,9 @@ class BuiltProgram:
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in code.table if n in constants}
         self._fixed = _Memory(code.fixed_bytes)
         pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
+        pointers += [None] * (len(code.open.slots) if code.open is not None else 0)
         self._table = Table(pointers, [code.table.index(n) for n in code.arguments])
+        self._plans = Plans(code.open) if code.open is not None else None
         self._arenas: deque[_Memory] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
@@ -46,6 +49,9 @@ class BuiltProgram:
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out. Raises TILE0405: a Check failed."""
         table = self._table.filled((*params, *results))
+        if self._plans is not None:
+            self._run_open(self._plans.of((*params, *results)), table)
+            return
         arena = self._take()
         try:
             self._run(table, arena.address, self._fixed.address, self._pool())
@@ -61,12 +67,28 @@ class BuiltProgram:
             message, span = self.code.checks[failed - 1]
             raise error("TILE0405", message, span)
 
+    def _run_open(self, plan: Plan, table: Any) -> None:
+        """A call for one vector of sizes, in an arena that has room for them."""
+        arena = self._take()
+        if arena.size < self.code.arena_bytes + plan.bytes:
+            arena = _Memory(self.code.arena_bytes + plan.bytes)
+        try:
+            plan.fill(table, arena.address + self.code.arena_bytes)
+            self._run(table, arena.address, self._fixed.address, self._pool())
+            if self.code.checks:
+                self._raise(arena)
+        finally:
+            self._arenas.append(arena)
+
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once.
 
         It does not look whether a Check failed.
         """
-        table, arena = self._table.filled((*params, *results)), _Memory(self.code.arena_bytes)
+        table = self._table.filled((*params, *results))
+        plan = self._plans.of((*params, *results)) if self._plans is not None else Plan()
+        arena = _Memory(self.code.arena_bytes + plan.bytes)
+        plan.fill(table, arena.address + self.code.arena_bytes)
         kept = (self, arena, *params, *results)
         return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._pool)
 
@@ -97,5 +119,6 @@ class _Memory:
     """Bytes aligned to a cache line."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self._bytes = np.empty(size + 64, np.uint8)
         self.address = -(-self._bytes.ctypes.data // 64) * 64

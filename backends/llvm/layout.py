@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilec.errors import Span
 
-INTERFACE = 3  # grows with every change of what `run` and `init` take or expect
+INTERFACE = 4  # grows with every change of what `run` and `init` take or expect
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What a call of a program with open sizes must find out. Sizes are texts (`tilec.text.affine_text`).
+
+    sizes: each with the argument and the axis that say what it is. derived: (name, size, divisor), the quotient rounded
+    down. slots: all of these by name, each with the place of its value in the table. lives: per buffer of the arena its
+    place in the table, its size in bytes, the first and last moment at which it is needed. axes: sizes of buffers'
+    axes, which must not be negative.
+    """
+
+    sizes: tuple[tuple[str, int, int], ...]
+    derived: tuple[tuple[str, str, int], ...]
+    slots: tuple[tuple[str, int], ...]
+    lives: tuple[tuple[int, str, int, int], ...]
+    axes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a program's buffers are, and how much memory a call needs.
 
-    table: names of the caller's buffers and constants, in the order of the pointers. arena, fixed: byte offsets.
-    status: offset in the arena of an i64 that says after a call which Check failed (from 1 on; 0: none); None where
-    the program has no Check.
+    table: names of the caller's buffers and constants, in the order of the pointers; with open sizes also of those in
+    the arena, whose places are not known yet. arena, fixed: byte offsets. sizes: where in the table, behind the
+    pointers, the values of open sizes are. status: offset in the arena of an i64 that says after a call which Check
+    failed (from 1 on; 0: none); None where the program has no Check.
     """
 
     table: tuple[str, ...]
@@ -24,6 +42,7 @@ class Layout:
     arena_bytes: int
     fixed_bytes: int
     status: int | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,7 @@ class Code:
     names of a call's arrays in their order, parameters that are no constants and then results. table: names in the
     order of the entry's pointers, constants among them. threads: what the arena has room for. checks: message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
+    open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
     """
 
     objects: tuple[bytes, ...]
@@ -45,3 +65,4 @@ class Code:
     threads: int
     checks: tuple[tuple[str, Span | None], ...] = ()
     status: int = 0
+    open: Open | None = None

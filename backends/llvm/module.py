@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Coef, Poly
 from tilec.backends.llvm.address import elements, number
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.helpers import HELPERS
@@ -24,6 +24,7 @@ from tilec.dtypes import BOOL, BY_NAME, DType
 from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
+    Assign,
     Branch,
     Buffer,
     Check,
@@ -56,7 +57,7 @@ class ModuleText:
 
 
 def emit_module(program: Program, target: Target) -> ModuleText:
-    """The module's text and memory layout; raises TileError TILE0210 for named sizes, TILE0602 for unknown steps."""
+    """The module's text and memory layout; raises TileError TILE0602 for unknown steps."""
     texts: list[str] = []
     layout = emit_modules(program, target, texts.append, sys.maxsize)
     return ModuleText(texts[0], layout)
@@ -68,8 +69,6 @@ def emit_modules(program: Program, target: Target, take: Callable[[str], None], 
     How it is divided depends on nothing but the program and the size (`ENOUGH`). Each text goes to `take` as soon as
     it is known; the module of the entries is the last. Raises what `emit_module` raises.
     """
-    if program.sizes:
-        raise error("TILE0210", f"the LLVM backend needs every size; {', '.join(program.sizes)} is not known")
     parts = _Parts(_header(program, target), target, take, ENOUGH if size is None else size)
     kernels = _Kernels(program, target, parts)
     layout = _layout(program)
@@ -189,6 +188,10 @@ def _layout(program: Program) -> Layout:
     fixed, fixed_bytes = _row(b for b in own if b.name in kept)
     placed = dict(program.places)
     rest = [b for b in own if b.name not in kept]
+    if program.sizes:
+        table.update(dict.fromkeys(b.name for b in rest))
+        names = [*program.sizes, *(name for name, _, _ in program.derived)]
+        return Layout(tuple(table), {}, fixed, 0, fixed_bytes, None, {n: len(table) + k for k, n in enumerate(names)})
     if all(b.name in placed for b in rest):
         return Layout(tuple(table), placed, fixed, _up(program.arena), fixed_bytes)
     arena, arena_bytes = _row(rest)
@@ -310,6 +313,8 @@ class _Entry:
                 self.copy(step)
             case Iterate():
                 self.iterate(step)
+            case Assign(target, value):
+                self.emitter.line(f"store i64 {self.form(value)}, ptr {self.pointer(target)}, align 8")
             case Repeat():
                 self.repeat(step)
             case Branch():
@@ -332,6 +337,8 @@ class _Entry:
         buffer = self.program.buffer(name)
         if buffer.moves:
             return self.moving(buffer)
+        if buffer.base is not None and isinstance(buffer.offset, Poly):
+            return self.moving(buffer)
         if buffer.base is not None:
             offset = number(buffer.offset) * buffer.dtype.bytes
             return self.emitter.hoist(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {offset}", 0)
@@ -346,12 +353,33 @@ class _Entry:
         """Address of a view, at this step of the enclosing loops."""
         assert buffer.base is not None
         size = buffer.dtype.bytes
-        start = number(buffer.offset) * size
+        start = self.value(buffer.offset * size)
         place = self.emitter.pure(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {start}")
         for index, stride in buffer.moves:
-            step = self.emitter.pure(f"mul i64 {self.indices[index]}, {number(stride) * size}")
+            step = self.emitter.pure(f"mul i64 {self.indices[index]}, {self.value(stride * size)}")
             place = self.emitter.pure(f"getelementptr i8, ptr {place}, i64 {step}")
         return place
+
+    def value(self, size: Coef) -> str:
+        """A size, known now or read from the table once at the entry."""
+        if not isinstance(size, Poly):
+            return str(number(size))
+        total = ""
+        for names, factor in size.terms:
+            term = str(number(factor))
+            for name in names:
+                at = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.layout.sizes[name]}", 0)
+                term = self.emitter.hoist(f"mul i64 {term}, {self.emitter.hoist(f'load i64, ptr {at}, align 8', 0)}", 0)
+            total = self.emitter.hoist(f"add i64 {total}, {term}", 0) if total else term
+        return total
+
+    def form(self, form: Affine) -> str:
+        """A form in the indices of the enclosing loops, as it is now."""
+        total = self.value(form.const)
+        for index, factor in form.terms:
+            term = self.emitter.pure(f"mul i64 {self.indices[index]}, {self.value(factor)}")
+            total = self.emitter.pure(f"add i64 {total}, {term}")
+        return total
 
     def copy(self, step: Copy) -> None:
         source, target = self.program.buffer(step.source), self.program.buffer(step.target)
@@ -397,11 +425,11 @@ class _Entry:
 
     def extent(self, step: Iterate) -> str:
         """How often an Iterate runs; a number that is read is kept within its bounds."""
-        most = number(step.extent)
+        most = self.value(step.extent)
         if step.count is None:
-            return str(most)
+            return most
         count = self.emitter.emit(f"load i64, ptr {self.pointer(step.count)}, align 8")
-        for op, bound in (("sgt", 0), ("slt", most)):
+        for op, bound in (("sgt", "0"), ("slt", most)):
             inside = self.emitter.emit(f"icmp {op} i64 {count}, {bound}")
             count = self.emitter.emit(f"select i1 {inside}, i64 {count}, i64 {bound}")
         return count

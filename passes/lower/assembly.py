@@ -7,10 +7,23 @@ from dataclasses import replace
 from math import prod
 
 from tilec.affine import Size
-from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.graph import TensorType
-from tilec.loops import Branch, Buffer, Check, Copy, HostCall, Iterate, Kernel, Launch, Repeat, Step, parts, with_parts
+from tilec.loops import (
+    Assign,
+    Branch,
+    Buffer,
+    Check,
+    Copy,
+    HostCall,
+    Iterate,
+    Kernel,
+    Launch,
+    Repeat,
+    Step,
+    parts,
+    with_parts,
+)
 
 
 class Assembly:
@@ -26,8 +39,7 @@ class Assembly:
 
     def declare(self, name: str, type: TensorType, param: bool = False) -> str:
         """A dense buffer of this very name."""
-        shape = tuple(map(integer, type.shape))
-        self.buffers[name] = Buffer(name, type.dtype, shape, "param" if param else "heap")
+        self.buffers[name] = Buffer(name, type.dtype, type.shape, "param" if param else "heap")
         return name
 
     def view(self, name: str, source: str, shape: Sequence[Size]) -> str:
@@ -43,7 +55,7 @@ class Assembly:
         whole = self.buffers[source]
         shape = whole.shape[1:]
         name = self.view(self.names.numbered(source), source, shape)
-        moves = (*whole.moves, (index, prod(map(integer, shape))))
+        moves = (*whole.moves, (index, prod(shape)))
         self.buffers[name] = replace(self.buffers[name], moves=moves)
         return name
 
@@ -70,6 +82,8 @@ def renamed(step: Step, new: Mapping[str, str]) -> Step:
             return replace(inner, args=each(args))
         case Copy(source, target):
             return Copy(*each((source, target)))
+        case Assign(target):
+            return replace(inner, target=new.get(target, target))
         case HostCall(function, inputs, outputs):
             return HostCall(function, each(inputs), each(outputs))
         case Iterate(count=count):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tilec.dtypes import BOOL
-from tilec.exact.boxes import integer
 from tilec.expr import read
 from tilec.loops import Buffer, Kernel, KernelParam, Store
 from tilec.monoid import standard
@@ -15,7 +14,7 @@ from .nests import Names, nest, over
 def every(name: str, source: Buffer, kernel: str) -> Kernel:
     """(source) -> a bool: no element is 0."""
     holds = Buffer(name, BOOL, (), "param")
-    loops, cell = over(tuple(map(integer, source.shape)), Names((name, source.name)))
+    loops, cell = over(source.shape, Names((name, source.name)))
     element = read(source.name, cell, source.dtype)
     value = element if source.dtype == BOOL else call("cmp_ne", element, constant(0, source.dtype))
     body = nest(loops, (), (Store(name, (), value, standard("min", BOOL)),))
@@ -26,6 +25,6 @@ def every(name: str, source: Buffer, kernel: str) -> Kernel:
 def zeros(target: Buffer, kernel: str) -> Kernel:
     """() -> zeros of the buffer's type and shape."""
     buffer = Buffer("zeros", target.dtype, target.shape, "param")
-    loops, cell = over(tuple(map(integer, buffer.shape)), Names(("zeros",)))
+    loops, cell = over(buffer.shape, Names(("zeros",)))
     body = nest(loops, (), (Store("zeros", cell, constant(0, buffer.dtype)),))
     return Kernel(kernel, (KernelParam(buffer, "out"),), body)

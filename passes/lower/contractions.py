@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tilec.affine import Affine, Coef
+from tilec.affine import Affine, Coef, Poly, Size
 from tilec.dtypes import DType
-from tilec.exact.boxes import injective, integer
+from tilec.exact.boxes import Box, injective
 from tilec.exact.cells import Reached, reached
-from tilec.exact.domain import box_of, conditions, guards
+from tilec.exact.domain import box_of, conditions, extent_in_box, guards
 from tilec.expr import Call, Expr, Read, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let
 from tilec.loops import Alloc, Block, Buffer, Store
@@ -39,7 +39,7 @@ class Component:
     result: str
     dtype: DType  # of the result
     accumulator: str  # buffer; the result itself where the types agree
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
     sink: tuple[Affine, ...]
     default: str | None
     visit: Reached
@@ -53,7 +53,7 @@ class Component:
 class Space:
     """The iteration space without indices of extent 1: loops in order, and guards; None of them where it is empty."""
 
-    extents: dict[str, int]
+    extents: dict[str, Size]
     needed: tuple[Affine, ...]
     body: tuple[Expr, ...]
     sinks: tuple[tuple[Affine, ...], ...]
@@ -61,6 +61,10 @@ class Space:
     @property
     def empty(self) -> bool:
         return 0 in self.extents.values() or any(g.is_constant for g in self.needed)
+
+    @property
+    def box(self) -> Box:
+        return {i: (0, extent_in_box(e) - 1) for i, e in self.extents.items()}
 
 
 def contraction(let: Let, values: Values, names: Names) -> Block:
@@ -94,7 +98,7 @@ def _space(node: Contraction, values: Values) -> Space:
     needed = () if any(high < 0 for _, high in box.values()) else guards(given, box)
     zero: dict[str, Affine | Coef] = {i: 0 for i, (_, high) in box.items() if high == 0}
     return Space(
-        {i: high + 1 for i, (_, high) in box.items() if high != 0},
+        {i: e for i, e in zip(node.indices, node.extents) if e != 1},
         tuple(g.substitute(zero) for g in needed),
         tuple(substitute_indices(b, zero) for b in node.body),
         tuple(tuple(f.substitute(zero) for f in s.indices) for s in node.sinks),
@@ -104,21 +108,28 @@ def _space(node: Contraction, values: Values) -> Space:
 def _components(
     let: Let, node: Contraction, space: Space, values: Values, names: Names
 ) -> tuple[Component, ...]:
-    box = {i: (0, e - 1) for i, e in space.extents.items()}
     found = []
     for name, type, acc, sink, default in zip(let.names, let.types, node.accumulator, space.sinks, node.defaults):
-        shape = tuple(map(integer, type.shape))
-        visit = Reached((), (), False) if space.empty else reached(sink, shape, box, space.needed)
+        visit = Reached((), (), False) if space.empty else _visited(sink, type.shape, space)
         separate = acc != type.dtype and node.monoid.name != "assign"
         accumulator = names.fresh(f"{name}.acc") if separate else name
-        found.append(Component(name, type.dtype, accumulator, shape, sink, default, visit))
+        found.append(Component(name, type.dtype, accumulator, type.shape, sink, default, visit))
     return tuple(found)
+
+
+def _visited(sink: tuple[Affine, ...], shape: tuple[Size, ...], space: Space) -> Reached:
+    """Which cells are reached: none where an open size that is aggregated over is 0."""
+    visit = reached(sink, shape, space.box, space.needed)
+    sizes = {e for i, e in space.extents.items() if isinstance(e, Poly) and i not in visit.indices}
+    if not sizes:
+        return visit
+    some = tuple(Affine.constant(e - 1) for e in sorted(sizes, key=str))
+    return Reached(visit.indices, (*some, *visit.needed), False)
 
 
 def _order(space: Space) -> Loops:
     """Variables that an output index determines first, in the order of the output's axes; then the others."""
-    box = {i: (0, e - 1) for i, e in space.extents.items()}
-    known = [f for f in space.sinks[0] if injective(f, box)] if len(space.sinks) == 1 else []
+    known = [f for f in space.sinks[0] if injective(f, space.box)] if len(space.sinks) == 1 else []
     own = [i for f in known for i in sorted(f.variables(), key=_descending(f))]
     ordered = dict.fromkeys([*own, *space.extents])
     return [(i, space.extents[i]) for i in ordered]

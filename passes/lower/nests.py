@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.fresh import FreshNames
 from tilec.loops import Block, For, If
 
-Loops = Sequence[tuple[str, int]]  # (index, extent), outermost first
+Loops = Sequence[tuple[str, Size]]  # (index, extent), outermost first
 
 
 class Names:
@@ -25,7 +25,7 @@ def nest(loops: Loops, conditions: Sequence[Affine], body: Block) -> Block:
     """
     if any(extent == 0 for _, extent in loops) or any(_never(c) for c in conditions):
         return ()
-    left = [c for c in dict.fromkeys(conditions) if not c.is_constant]
+    left = [c for c in dict.fromkeys(conditions) if not (c.is_constant and isinstance(c.const, int))]
     known = [{index for index, _ in loops[:depth]} for depth in range(len(loops) + 1)]
     placed: list[list[Affine]] = [[] for _ in known]
     for c in left:
@@ -36,16 +36,16 @@ def nest(loops: Loops, conditions: Sequence[Affine], body: Block) -> Block:
             body = (If(tuple(placed[depth]), body),)
         index, extent = loops[depth - 1]
         body = (For(index, extent, "serial", body),)
-    return body
+    return (If(tuple(placed[0]), body),) if placed[0] else body
 
 
 def _never(condition: Affine) -> bool:
     return condition.is_constant and isinstance(condition.const, int) and condition.const < 0
 
 
-def over(shape: Sequence[int], names: Names) -> tuple[Loops, tuple[Affine, ...]]:
+def over(shape: Sequence[Size], names: Names) -> tuple[Loops, tuple[Affine, ...]]:
     """Loops over all cells of a shape and the cell's indices; an axis of size 1 needs no loop."""
-    loops: list[tuple[str, int]] = []
+    loops: list[tuple[str, Size]] = []
     cell: list[Affine] = []
     for axis, size in enumerate(shape):
         if size == 1:

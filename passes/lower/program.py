@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 
+from tilec.affine import Size
 from tilec.dtypes import BOOL
 from tilec.errors import Span
-from tilec.exact.boxes import integer
 from tilec.expr import reads
 from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Scan, Special, TensorType, While, operands
 from tilec.loops import (
@@ -26,6 +26,7 @@ from tilec.loops import (
     Step,
     Store,
     accesses,
+    is_open,
     walk,
 )
 from tilec.partition import Partition, labelled
@@ -143,12 +144,12 @@ class Builder:
         if name not in self._memory:
             self._declare(name)
         flat = self._fresh(name)
-        self._memory[flat] = self._view(flat, self._memory[name], (prod(self._values.shape(name)),))
+        self._memory[flat] = self._view(flat, self._memory[name], (prod(self._values.fixed_shape(name)),))
         return flat
 
     def _local(self, name: str) -> Buffer:
         type = self._values.types[name]
-        return Buffer(name, type.dtype, tuple(map(integer, type.shape)), "heap")
+        return Buffer(name, type.dtype, type.shape, "heap")
 
     def _launch(self, kernel: Kernel, produced: list[str]) -> None:
         """A step, or an initial one where nothing but constants is read and nothing given is written."""
@@ -158,7 +159,7 @@ class Builder:
         assembly = self._assembly
         assembly.kernels.append(kernel)
         own = self._outputs.isdisjoint(produced)
-        if own and assembly.constant.issuperset(inputs):
+        if own and assembly.constant.issuperset(inputs) and not is_open(kernel):
             assembly.constant.update(self._places(produced))
             assembly.init.append(step)
         else:
@@ -186,7 +187,7 @@ class Builder:
             condition = holds
         self._steps.append(Check(condition, message, span))
 
-    def _view(self, name: str, source: str, shape: tuple[int, ...]) -> str:
+    def _view(self, name: str, source: str, shape: tuple[Size, ...]) -> str:
         """Declares a buffer that shows the elements of `source` in another shape."""
         if self._targets is not None:
             name = self._assembly.names.like(name)
@@ -251,6 +252,7 @@ class Builder:
             kernels=tuple(assembly.kernels),
             steps=tuple(self._steps),
             init=tuple(assembly.init),
+            sizes=graph.sizes,
             constants=tuple((p.name, p.digest) for p in graph.params if p.digest is not None),
         )
 

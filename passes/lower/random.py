@@ -21,7 +21,7 @@ _TAUS = ((0xFFFFFFFE, 12, 13, 19), (0xFFFFFFF8, 4, 2, 25), (0xFFFFFFF0, 17, 3, 1
 
 def prng_step(state: str, after: str, flat: str, shape: tuple[int, ...], values: Values, names: Names) -> Block:
     """after = state; then value number t * n + i comes from step t of generator i, one of n."""
-    rows, n = values.shape(state)
+    rows, n = values.fixed_shape(state)
     i, t, row = names.fresh("i"), names.fresh("t"), names.fresh("row")
     count = prod(shape)
     cell = (Affine.var(row), Affine.var(i))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.dtypes import I64
 from tilec.errors import error
 from tilec.exact.boxes import integer
@@ -32,7 +32,7 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) 
     match let.node:
         case Special(op="prng_step", args=(state,)):
             after, result = let.names
-            return prng_step(state, after, flat(result), values.shape(result), values, names)
+            return prng_step(state, after, flat(result), values.fixed_shape(result), values, names)
         case Special(op="sort", args=(data,)):
             first, second = let.names
             return sort(data, (first, second), axis_of(let.node, len(values.shape(data))), values, names)
@@ -52,7 +52,7 @@ def _gather(result: str, data: str, where: str, values: Values, names: Names) ->
     rank = len(values.shape(where))
     scope = Scope(values, names)
     dtype = values.types[data].dtype
-    rows = values.shape(data)[0]
+    rows = integer(values.shape(data)[0])
     if rows == 0:
         return nest(loops, (), (Store(result, cell, constant(0, dtype)),))
     row = _clamped(scope.element(where, cell[:rank]), rows)
@@ -75,7 +75,7 @@ def _scatter(result: str, updates: str, where: str, values: Values, names: Names
     rank = len(values.shape(where))
     scope = Scope(values, names)
     raw = scope.element(where, cell[:rank])
-    row = _clamped(raw, shape[0])
+    row = _clamped(raw, integer(shape[0]))
     update = scope.element(updates, cell)
     inside = call("cmp_eq", _wide(raw), row)
     value = call("select", inside, update, constant(0, dtype))
@@ -97,7 +97,7 @@ def _wide(index: Expr) -> Expr:
     return cast(index, I64)
 
 
-def _tail(indices: tuple[Affine, ...], shape: tuple[int, ...]) -> tuple[Affine, ...]:
+def _tail(indices: tuple[Affine, ...], shape: tuple[Size, ...]) -> tuple[Affine, ...]:
     return tuple(Affine.constant(0) if size == 1 else i for i, size in zip(indices, shape, strict=True))
 
 
@@ -105,12 +105,13 @@ def literal(let: Let, names: Names) -> Block:
     """Stores of a constant tensor's elements; a single value fills all of it. Raises TileError TILE0417 if too many."""
     node, name = let.node, let.names[0]
     assert isinstance(node, Literal)
-    shape, dtype = tuple(map(integer, let.types[0].shape)), let.types[0].dtype
+    dtype = let.types[0].dtype
     if len(node.values) == 1:
-        loops, cell = over(shape, names)
+        loops, cell = over(let.types[0].shape, names)
         return nest(loops, (), (Store(name, cell, constant(node.values[0], dtype)),))
     if len(node.values) > MAX_LITERAL:
         raise error("TILE0417", f"a literal of {len(node.values)} elements", let.span, help="pass it as an argument")
+    shape = tuple(map(integer, let.types[0].shape))
     return tuple(
         Store(name, _cell(position, shape), constant(value, dtype)) for position, value in enumerate(node.values)
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tilec import graph, loops
-from tilec.affine import Affine, Coef
+from tilec.affine import Affine, Coef, Size
 from tilec.builtins import ALIASES
 from tilec.errors import error
 from tilec.exact.boxes import integer
@@ -36,7 +36,11 @@ class Values:
     inlined: Mapping[str, graph.Let]
     uses: Mapping[str, int]
 
-    def shape(self, name: str) -> tuple[int, ...]:
+    def shape(self, name: str) -> tuple[Size, ...]:
+        return self.types[name].shape
+
+    def fixed_shape(self, name: str) -> tuple[int, ...]:
+        """Raises TileError TILE0210 where a size is open."""
         return tuple(map(integer, self.types[name].shape))
 
 

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from tilec.arena import Life, assign
 from tilec.dtypes import F32
 from tilec.errors import TileError
 from tilec.evaluate.loops import evaluate_program
@@ -23,8 +24,8 @@ def test_random_lives() -> None:
         lives = []
         for n in range(rng.randint(1, 30)):
             first = rng.randint(0, 20)
-            lives.append(place.Life(f"b{n}", rng.choice([0, 1, 64, 100, 1000]), first, first + rng.randint(0, 6)))
-        places, arena = place.assign(lives, 64)
+            lives.append(Life(f"b{n}", rng.choice([0, 1, 64, 100, 1000]), first, first + rng.randint(0, 6)))
+        places, arena = assign(lives, 64)
         for a in lives:
             assert places[a.name] % 64 == 0
             assert places[a.name] + a.size <= arena
@@ -104,8 +105,8 @@ def test_views_of_views_keep_their_base_alive() -> None:
 
 
 def test_many_live_buffers() -> None:
-    lives = [place.Life(f"b{n}", 64 * (n % 7 + 1), 0, 9) for n in range(3000)]
+    lives = [Life(f"b{n}", 64 * (n % 7 + 1), 0, 9) for n in range(3000)]
     start = time.perf_counter()
-    _, arena = place.assign(lives, 64)
+    _, arena = assign(lives, 64)
     assert time.perf_counter() - start < 2  # 0.15 s on an idle machine
     assert arena == sum(b.size for b in lives)

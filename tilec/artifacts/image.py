@@ -11,17 +11,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from tilec.affine import Size
 from tilec.artifacts import container
 from tilec.backend import Array
-from tilec.backends.llvm.layout import Code
+from tilec.backends.llvm.layout import Code, Open
 from tilec.dtypes import BY_NAME
 from tilec.errors import Diagnostic, Source, Span
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.options import Options
 from tilec.target import Target
+from tilec.text.affine_text import AffineParser, print_coef
 
-SCHEMA = 3
+SCHEMA = 4
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -174,11 +176,25 @@ def _number(value: Any) -> int | float:
 
 
 def _types_out(types: Mapping[str, TensorType]) -> list[Any]:
-    return [[n, t.dtype.name, list(_shape(t)), t.weak] for n, t in types.items()]
+    return [[n, t.dtype.name, list(map(_size_out, t.shape)), t.weak] for n, t in types.items()]
+
+
+def _size_out(size: Size) -> int | str:
+    return size if isinstance(size, int) else print_coef(size)
 
 
 def _types_in(listed: Any) -> dict[str, TensorType]:
-    return {_text(n): TensorType(BY_NAME[d], tuple(map(_integer, shape)), _bool(w)) for n, d, shape, w in listed}
+    return {_text(n): TensorType(BY_NAME[d], tuple(map(_size_in, shape)), _bool(w)) for n, d, shape, w in listed}
+
+
+def _size_in(value: Any) -> Size:
+    """A number, or the text of an open size; raises TileError TILE0601."""
+    if not isinstance(value, str):
+        return _integer(value)
+    parser = AffineParser(value, "<size>")
+    size = parser.size()
+    parser.end()
+    return size
 
 
 def _shape(type: TensorType) -> tuple[int, ...]:
@@ -198,6 +214,18 @@ def _code_out(code: Code, sources: _Sources) -> dict[str, Any]:
     return {**asdict(replace(code, objects=(), checks=())), "objects": len(code.objects), "checks": checks}
 
 
+def _open_in(value: Any) -> Open | None:
+    if value is None:
+        return None
+    return Open(
+        tuple((_text(n), _integer(a), _integer(x)) for n, a, x in value["sizes"]),
+        tuple((_text(n), _text(s), _integer(d)) for n, s, d in value["derived"]),
+        tuple((_text(n), _integer(at)) for n, at in value["slots"]),
+        tuple((_integer(at), _text(s), _integer(a), _integer(b)) for at, s, a, b in value["lives"]),
+        tuple(map(_text, value["axes"])),
+    )
+
+
 def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
     if value["objects"] != len(objects):
         raise ValueError("an object file is missing or too many")
@@ -211,6 +239,7 @@ def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
         _integer(value["threads"]),
         tuple((_text(message), _span_in(span, sources)) for message, span in value["checks"]),
         _integer(value["status"]),
+        _open_in(value["open"]),
     )
 
 

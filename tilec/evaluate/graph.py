@@ -8,7 +8,7 @@ type.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +22,7 @@ from tilec.evaluate.special import HostFunctions, evaluate_special
 from tilec.expr import Const
 from tilec.graph import (
     Apply,
+    AttributeValue,
     Cond,
     Contraction,
     Custom,
@@ -171,7 +172,7 @@ class _Evaluator:
                 return (np.broadcast_to(value, self._shape(results[0])),)
             case Special():
                 args = [tensors[a] for a in node.args]
-                return evaluate_special(node, args, results, self.mode, self.hosts, span)
+                return evaluate_special(self._resolved(node), args, results, self.mode, self.hosts, span)
             case Literal():
                 return (self._literal(node),)
             case Cond():
@@ -188,6 +189,16 @@ class _Evaluator:
 
     def _shape(self, type_: TensorType) -> tuple[int, ...]:
         return tuple(int(resolve(s, self.sizes)) for s in type_.shape)
+
+    def _resolved(self, node: Special) -> Special:
+        """With numbers for the sizes among its attributes."""
+
+        def value(v: AttributeValue) -> AttributeValue:
+            if isinstance(v, tuple):
+                return tuple(map(value, v))
+            return int(resolve(v, self.sizes)) if isinstance(v, Poly) else v
+
+        return replace(node, attributes=tuple((name, value(v)) for name, v in node.attributes))
 
     def _literal(self, node: Literal) -> Array:
         values = [constant(Const(v, node.type.dtype), self.mode) for v in node.values]

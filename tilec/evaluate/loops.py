@@ -24,6 +24,7 @@ from tilec.evaluate.order import rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.loops import (
     Alloc,
+    Assign,
     Barrier,
     Block,
     Branch,
@@ -83,7 +84,7 @@ def evaluate_program(
     Where the program is placed, its buffers really share an arena, so that a wrong placement shows. `hosts` are the
     functions of HostCall steps: they take the inputs and return the outputs.
     """
-    known = dict(sizes or {})
+    known = program.all_sizes(sizes or {})
     arena = arena_of(program, known, mode)
     constants = {name for name, _ in program.constants}
     for buffer in program.buffers:
@@ -135,6 +136,8 @@ class _Runner:
                 evaluate_kernel(kernel, arrays, self.sizes, self.mode)
             case Copy():
                 self.arrays[step.target][...] = self.arrays[step.source]
+            case Assign(target, form):
+                self.arrays[target][...] = form.evaluate({**self.sizes, **self.indices})
             case HostCall():
                 values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
                 for name, value in zip(step.outputs, values, strict=True):

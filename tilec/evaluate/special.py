@@ -12,7 +12,7 @@ from tilec.evaluate.expr import Mode, storage
 from tilec.graph import Special, TensorType
 from tilec.mathlib.threefry import threefry
 from tilec.numpy_semantics import Array, cast, is_float
-from tilec.specials import axis_of, sizes_of
+from tilec.specials import axis_of, fixed_sizes_of
 
 HostFunctions: TypeAlias = Mapping[str, Callable[..., Any]]
 
@@ -28,7 +28,7 @@ def evaluate_special(
     """Results in `storage` form; `types` are the results'. Raises TILE0105 (unknown host function), TILE0405."""
     match node.op:
         case "reshape":
-            return (args[0].reshape(sizes_of(node)),)
+            return (args[0].reshape(fixed_sizes_of(node)),)
         case "gather":
             return (gather(args[0], args[1]),)
         case "scatter":
@@ -36,10 +36,10 @@ def evaluate_special(
         case "sort":
             return sort(args[0], axis_of(node, args[0].ndim, span))
         case "prng_step":
-            state, values = prng_step(args[0], sizes_of(node))
+            state, values = prng_step(args[0], fixed_sizes_of(node))
             return state, cast(values, storage(types[1].dtype, mode))
         case "random_bits" | "random_bits64":
-            return (random_bits(args[0], int(args[1]), sizes_of(node)).astype(types[0].dtype.numpy),)
+            return (random_bits(args[0], int(args[1]), fixed_sizes_of(node)).astype(types[0].dtype.numpy),)
         case "assert":
             if not np.all(args[0]):
                 raise error("TILE0405", str(node.attribute("message")), span)

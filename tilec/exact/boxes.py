@@ -11,6 +11,7 @@ from tilec.exact.polyhedron import Budget, Row, Undecided, bounds, find_point, i
 from tilec.graph import Constraint
 
 Box = dict[str, tuple[int, int]]  # least and largest value
+OPEN = 1 << 40  # what an open size is taken for where a larger one only makes an answer more careful
 
 
 class Unbounded(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Poly, Size
 from tilec.exact.boxes import Box, integer, range_rows, row_of, span, whole
 from tilec.exact.lattice import kernel
 from tilec.exact.polyhedron import Row, Undecided, find_point, project_exactly, tidy
@@ -140,7 +140,10 @@ def _covers(sink: Sequence[Affine], shape: Sequence[Size], box: Box) -> bool:
     """Whether the sink of a whole box fills the output: each axis a variable of its own, or a single cell."""
     seen: set[str] = set()
     for form, size in zip(sink, shape, strict=True):
-        if form.is_constant:
+        if isinstance(size, Poly):
+            if form.as_variable() is None or form.variables() & seen:
+                return False
+        elif form.is_constant:
             if integer(size) != 1:
                 return False
         elif not _covers_axis(form, integer(size), box) or form.variables() & seen:

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tilec.affine import Affine, Coef, Size
-from tilec.exact.boxes import Box, bounding_box, integer, number, span, whole
+from tilec.affine import Affine, Coef, Poly, Size, size_text
+from tilec.errors import Span, TileError, error
+from tilec.exact.boxes import OPEN, Box, bounding_box, integer, number, span, whole
 from tilec.exact.lattice import integral_points
 from tilec.expr import reads
 from tilec.graph import Constraint, Contraction
@@ -24,6 +25,20 @@ class Normal:
     indices: tuple[str, ...]
     extents: tuple[int, ...]
     values: Mapping[str, Affine]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNormal:
+    """The same where some extents may be open sizes; `values` are those of the other indices."""
+
+    indices: tuple[str, ...]
+    extents: tuple[Size, ...]
+    values: Mapping[str, Affine]
+
+    @property
+    def box(self) -> Box:
+        """An open size is taken for `OPEN`."""
+        return {i: (0, extent_in_box(e) - 1) for i, e in zip(self.indices, self.extents, strict=True)}
 
 
 def conditions(node: Contraction, shapes: Mapping[str, tuple[Size, ...]]) -> list[Constraint]:
@@ -45,10 +60,49 @@ def conditions(node: Contraction, shapes: Mapping[str, tuple[Size, ...]]) -> lis
     return list(found)
 
 
-def normalise(indices: tuple[str, ...], given: Sequence[Constraint]) -> Normal | None:
+def open_extents(given: Iterable[Constraint]) -> dict[str, Poly]:
+    """Indices that run over open sizes, and these sizes.
+
+    Such an index stands alone wherever it is an index of an axis, and all its axes have the same size, so it is
+    independent of all other indices. Raises TileError TILE0210 where it is not so: then the size must be fixed.
+    """
+    given = list(given)
+    found: dict[str, Poly] = {}
+    gone = {c.form.as_variable() for c in given if c.bound == 0}  # of an empty contraction
+    for c in given:
+        if c.form.as_variable() in gone:
+            continue
+        if isinstance(c.bound, Poly):
+            name = c.form.as_variable()
+            if name is None:
+                raise must_be_fixed(c.bound, f"the index '{c.form}' of an axis of that size is not one variable alone")
+            if found.setdefault(name, c.bound) != c.bound:
+                raise must_be_fixed(c.bound, f"'{name}' also indexes an axis of size {size_text(found[name])}")
+        elif sizes := sorted(c.form.sizes()):
+            raise must_be_fixed(sizes[0], f"it is part of the index '{c.form}'")
+    for c in given:
+        if not isinstance(c.bound, Poly) and (name := next((n for n, _ in c.form.terms if n in found), None)):
+            raise must_be_fixed(found[name], f"'{name}', which runs over it, is also held to 0 <= {c.form} < {c.bound}")
+    return found
+
+
+def must_be_fixed(size: Size | str, why: str, span: Span | None = None) -> TileError:
+    """TILE0210, with the reason why a size cannot stay open."""
+    text = size if isinstance(size, str) else size_text(size)
+    return error("TILE0210", f"the size {text} must be fixed: {why}", span, help=f"give a number for {text}")
+
+
+def closed(given: Iterable[Constraint]) -> list[Constraint]:
+    """Conditions without those that say no more than that an index runs over an open size."""
+    return [c for c in given if not isinstance(c.bound, Poly)]
+
+
+def normalise(
+    indices: tuple[str, ...], given: Sequence[Constraint], taken: Collection[str] = ()
+) -> Normal | None:
     """Variables from 0 over the tightest box, lexicographic order kept; None where the domain has no point.
 
-    Raises Unbounded; TileError TILE0210 on symbolic sizes.
+    New names are none of `taken`. Raises Unbounded; TileError TILE0210 on open sizes.
     """
     values = _integral(indices, given)
     if values is None:
@@ -58,7 +112,21 @@ def normalise(indices: tuple[str, ...], given: Sequence[Constraint]) -> Normal |
     box = bounding_box(indices, given)
     if box is None:
         return None
-    return _shifted(indices, values, box)
+    return _shifted(indices, values, box, taken)
+
+
+def normalise_open(indices: tuple[str, ...], given: Sequence[Constraint]) -> OpenNormal | None:
+    """As `normalise`; open sizes stay as they are, with the indices that run over them.
+
+    Raises Unbounded; TileError TILE0210, see `open_extents`.
+    """
+    free = open_extents(given)
+    normal = normalise(tuple(i for i in indices if i not in free), closed(given), free)
+    if normal is None:
+        return None
+    fixed = iter(zip(normal.indices, normal.extents, strict=True))
+    pairs = [(i, free[i]) if i in free else next(fixed) for i in indices]
+    return OpenNormal(tuple(n for n, _ in pairs), tuple(e for _, e in pairs), normal.values)
 
 
 def _integral(indices: tuple[str, ...], given: Sequence[Constraint]) -> dict[str, Affine] | None:
@@ -79,13 +147,13 @@ def _is_fractional(form: Affine) -> bool:
     return isinstance(form.const, Fraction) or any(isinstance(c, Fraction) for _, c in form.terms)
 
 
-def _shifted(indices: tuple[str, ...], values: dict[str, Affine], box: Box) -> Normal:
+def _shifted(indices: tuple[str, ...], values: dict[str, Affine], box: Box, taken: Collection[str]) -> Normal:
     """Moves every variable's range to start at 0; a variable that is no longer the user's gets a name of its own."""
     scaled = {name for v in values.values() for name in v.variables()} | values.keys()
     names: dict[str, str] = {}
     for i in indices:
         kept = i not in scaled and box[i][0] == 0
-        names[i] = i if kept else fresh(i, {*indices, *names.values()})
+        names[i] = i if kept else fresh(i, {*indices, *names.values(), *taken})
     moves = {i: Affine.var(names[i]) + box[i][0] for i in indices}
     return Normal(
         tuple(names[i] for i in indices),
@@ -103,14 +171,18 @@ def fresh(name: str, taken: Collection[str]) -> str:
 
 
 def box_of(node: Contraction) -> Box:
-    """The box of a normalised contraction."""
-    return {i: (0, integer(e) - 1) for i, e in zip(node.indices, node.extents, strict=True)}
+    """The box of a normalised contraction; an open size is taken for `OPEN`."""
+    return {i: (0, extent_in_box(e) - 1) for i, e in zip(node.indices, node.extents, strict=True)}
+
+
+def extent_in_box(extent: Size) -> int:
+    return OPEN if isinstance(extent, Poly) else extent
 
 
 def guards(given: Iterable[Constraint], box: Mapping[str, tuple[int, int]]) -> tuple[Affine, ...]:
     """Forms that must be >= 0 at a point of the box for integer conditions to hold: those the box does not imply."""
     needed: dict[tuple[tuple[str, Coef], ...], int] = {}
-    for c in given:
+    for c in closed(given):
         low, high = span(c.form, box)
         if low < 0:
             _keep_tightest(needed, c.form)

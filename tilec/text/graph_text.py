@@ -32,7 +32,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from tilec.affine import Size
+from tilec.affine import Poly, Size
 from tilec.dtypes import DType
 from tilec.expr import Expr
 from tilec.graph import (
@@ -203,6 +203,8 @@ def _value(value: AttributeValue) -> str:
             return json.dumps(value)
         case DType():
             return value.name
+        case Poly():
+            return f"[{print_coef(value)}]"
         case _:
             return number_text(value)
 
@@ -349,6 +351,10 @@ class GraphParser(ExprParser):
         if self.accept("("):
             with self.nested():
                 return self.items(self._value, ")")
+        if self.accept("["):
+            value = self.size()
+            self.expect("]")
+            return value
         if self.token.kind == "string":
             return self.string()
         if self.token.kind == "number" or any(map(self.at, ("-", "inf", "nan"))):

@@ -12,9 +12,10 @@
     aggregation ::= name [":" dtype] | monoid                         `sum=` where the dtype is the buffer's
 
     program ::= "program" name ["[" sizes "]"] "(" names ")" "->" "(" names ")" "{"
-                  {"buffer" buffer} ["arena" natural] {"place" name natural} {"constant" name digest}
+                  {"derived" name "=" size "by" natural} {"buffer" buffer}
+                  ["arena" natural] {"place" name natural} {"constant" name digest}
                   {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
-    step    ::= "launch" name "(" names ")" | "copy" name "->" name
+    step    ::= "launch" name "(" names ")" | "copy" name "->" name | "assign" name "=" affine
               | "host" name "(" names ")" "->" "(" names ")" | "check" name string
               | "iterate" name "in" size ["count" name] ["reverse"] "do" steps
               | "repeat" name "test" steps "do" steps | "branch" name "then" steps ["else" steps]
@@ -45,6 +46,7 @@ from tilec.loops import (
     LOOP_KINDS,
     SPACES,
     Alloc,
+    Assign,
     Barrier,
     Block,
     Branch,
@@ -212,6 +214,8 @@ def _program_lines(program: Program) -> Iterator[str]:
 
 
 def _declarations(program: Program) -> Iterator[str]:
+    for name, size, divisor in program.derived:
+        yield f"derived {name_text(name)} = {print_coef(size)} by {divisor}"
     for buffer in program.buffers:
         yield f"buffer {_buffer(buffer, '')}"
     if program.arena:
@@ -235,6 +239,8 @@ def _step_lines(step: Step) -> Iterator[str]:
             yield f"launch {name_text(kernel)}({names_text(args)})"
         case Copy(source, target):
             yield f"copy {name_text(source)} -> {name_text(target)}"
+        case Assign(target, value):
+            yield f"assign {name_text(target)} = {print_affine(value)}"
         case HostCall(function, inputs, outputs):
             yield f"host {name_text(function)}({names_text(inputs)}) -> ({names_text(outputs)})"
         case Check(condition, message):
@@ -378,6 +384,7 @@ class LoopsParser(GraphParser):
         self.expect("->")
         results = self.name_list()
         self.expect("{")
+        derived = self._repeated("derived", self._derived)
         buffers = self._repeated("buffer", lambda: self._buffer(None))
         arena = self.natural() if self.accept("arena") else 0
         places = self._repeated("place", lambda: (self.name(), self.natural()))
@@ -390,8 +397,15 @@ class LoopsParser(GraphParser):
         steps = self._steps()
         self.expect("}")
         return Program(
-            name, params, results, buffers, tuple(kernels), steps, init, constants, sizes, arena, places
+            name, params, results, buffers, tuple(kernels), steps, init, constants, sizes, arena, places, derived
         )
+
+    def _derived(self) -> tuple[str, Size, int]:
+        name = self.name()
+        self.expect("=")
+        size = self.size()
+        self.expect("by")
+        return name, size, self._divisor()
 
     def _repeated(self, word: str, item: Callable[[], T]) -> tuple[T, ...]:
         found: list[T] = []
@@ -408,13 +422,17 @@ class LoopsParser(GraphParser):
         return tuple(found)
 
     def _step(self) -> Step:
-        match self.word(("launch", "copy", "host", "check", "iterate", "repeat", "branch"), "a step, or '}'"):
+        match self.word(("launch", "copy", "assign", "host", "check", "iterate", "repeat", "branch"), "a step, or '}'"):
             case "launch":
                 return Launch(self.name(), self.name_list())
             case "copy":
                 source = self.name()
                 self.expect("->")
                 return Copy(source, self.name())
+            case "assign":
+                target = self.name()
+                self.expect("=")
+                return Assign(target, self.affine())
             case "host":
                 function, inputs = self.name(), self.name_list()
                 self.expect("->")

@@ -18,6 +18,7 @@ from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Access
 from tilec.loops import (
+    Assign,
     Branch,
     Buffer,
     Check,
@@ -41,19 +42,31 @@ def verify_program(program: Program, scheduled: bool = False) -> None:
     """Raises TileError TILE0602 at the first fault."""
     _unique("buffer", [b.name for b in program.buffers])
     _unique("kernel", [k.name for k in program.kernels])
-    _unique("size", program.sizes)
+    sizes = _sizes(program)
     buffers = {b.name: b for b in program.buffers}
     extents = _extents(program)
     for buffer in program.buffers:
-        check_buffer(buffer, frozenset(program.sizes))
+        check_buffer(buffer, sizes)
         if buffer.base is not None:
             _view(buffer, buffers, extents)
     _signature(program, buffers)
     for kernel in program.kernels:
-        verify_kernel(kernel, program.sizes, scheduled)
-    checker = _Steps(buffers, {k.name: k for k in program.kernels}, frozenset(_inputs(program)), extents)
+        verify_kernel(kernel, sorted(sizes), scheduled)
+    checker = _Steps(buffers, {k.name: k for k in program.kernels}, frozenset(_inputs(program)), extents, sizes)
     checker.block((*program.init, *program.steps), frozenset())
     _places(program, buffers)
+
+
+def _sizes(program: Program) -> frozenset[str]:
+    """Named sizes and those derived from them, each from what is before it."""
+    _unique("size", [*program.sizes, *(name for name, _, _ in program.derived)])
+    known = frozenset(program.sizes)
+    for name, size, divisor in program.derived:
+        ExprChecker(frozenset(), _no_access, {}, known).size(size)
+        if divisor < 1:
+            fail(f"size '{name}' is a quotient by {divisor}")
+        known |= {name}
+    return known
 
 
 def _extents(program: Program) -> dict[str, Size]:
@@ -159,6 +172,7 @@ class _Steps:
     kernels: dict[str, Kernel]
     inputs: frozenset[str]
     extents: dict[str, Size]
+    sizes: frozenset[str]
 
     def block(self, steps: Iterable[Step], indices: frozenset[str]) -> None:
         for step in steps:
@@ -185,8 +199,12 @@ class _Steps:
                 buffer = self.buffers[condition]
                 if buffer.dtype != BOOL or buffer.shape:
                     fail(f"condition '{condition}' is not a bool of rank 0")
+            case Assign(target, value):
+                ExprChecker(indices, _no_access, {}, self.sizes).affine(value)
+                if self.buffers[target].dtype != I64 or self.buffers[target].shape:
+                    fail(f"'{target}', which is assigned a form, is not an i64 of rank 0")
             case Iterate(extent=extent, count=count):
-                ExprChecker(frozenset(), _no_access, {}, None).size(extent)
+                ExprChecker(frozenset(), _no_access, {}, self.sizes).size(extent)
                 if count is not None and (self.buffers[count].dtype != I64 or self.buffers[count].shape):
                     fail(f"count '{count}' is not an i64 of rank 0")
 
@@ -226,6 +244,8 @@ def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
             return (condition,)
         case Iterate(count=count):
             return () if count is None else (count,)
+        case Assign():
+            return ()
 
 
 def writes_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
@@ -234,6 +254,8 @@ def writes_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
         case Launch():
             return _launched(step, kernels, "in")
         case Copy(_, target):
+            return (target,)
+        case Assign(target, _):
             return (target,)
         case HostCall(_, _, outputs):
             return outputs

@@ -12,11 +12,11 @@ from tilec.affine import Size
 from tilec.dtypes import DType
 from tilec.errors import Span, TileError, error
 from tilec.frontends.tile.builder import Builder
-from tilec.frontends.tile.calls import cast
+from tilec.frontends.tile.calls import cast, type_of
 from tilec.frontends.tile.complaints import plural, type_named
 from tilec.frontends.tile.syntax import Function, Generic, Ident, Input, Number, Output
 from tilec.frontends.tile.values import Poison, Scalar, Scope, Tensor, Tuple, Value
-from tilec.rules import shape_text, weak_dtype
+from tilec.rules import shape_text
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Binder:
         bound = self.scope.values.get(dim.text)
         if bound is None:
             self._owners[dim.text] = owner
-            self.scope.bind(dim.text, Scalar(int(str(size))), dim.span)
+            self.scope.bind(dim.text, Scalar(size), dim.span)
         elif isinstance(bound, Scalar) and bound.value != size:
             notes = [f"{bound.value} by {self._owners[dim.text]}", f"{size} by {owner}"]
             text = f"size '{dim.text}' is bound to {bound.value} and to {size}"
@@ -102,7 +102,7 @@ class Binder:
         bound = self._declared.get(name.text)
         if bound is not None and weak:
             return cast(self.builder, value, bound[0], item.span)
-        dtype = weak_dtype(value.value) if isinstance(value, Scalar) else value.type.dtype
+        dtype = type_of(value).dtype
         _check_category(item, generic, dtype)
         if bound is None:
             self._declared[name.text] = dtype, item.span

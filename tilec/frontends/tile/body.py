@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
-from tilec.affine import Affine
-from tilec.dtypes import F32, F64, I32, DType
+from tilec.affine import Affine, Poly
+from tilec.dtypes import F32, F64, I32, I64, DType
 from tilec.errors import Span, error
 from tilec.expr import Call as ExprCall
 from tilec.expr import IndexValue, read
@@ -88,7 +88,7 @@ class Body:
     def _read(self, ident: Ident, forms: tuple[Affine, ...], span: Span) -> Operand:
         found = lookup(self.scope, ident)
         if isinstance(found, Scalar) and not forms:
-            return found.value
+            return Affine.constant(found.value) if isinstance(found.value, Poly) else found.value
         if not isinstance(found, Tensor):
             raise error("TILE0202", f"'{ident.text}' is {describe(found)}; it has no elements", span)
         if found.type.rank != len(forms):
@@ -145,7 +145,7 @@ def operand(value: Operand, real: DType = F32) -> Typed:
     if not isinstance(value, Affine):
         return literal(value)
     scale = value.denominator()
-    whole = Typed(IndexValue(value * scale, I32), weak=True)
+    whole = Typed(IndexValue(value * scale, I64 if value.sizes() else I32), weak=True)
     if scale == 1:
         return whole
     quotient = call_typed("div", [Typed(cast_expr(whole.expr, real)), literal(float(scale))])
@@ -180,6 +180,8 @@ def _combine(at: Binary, a: Affine, c: Affine) -> Affine | None:
             if c.const == 0:
                 raise error("TILE0216", "division by zero in an index value", at.right.span)
             return a * (1 / Fraction(c.const))
+        case "/" if c.is_constant and not a.terms:
+            return None  # of open sizes: at run time
         case "/":
             help = "a float says which quotient is meant, as in '1.0 / (i + 1)' or 'as_float(j, 32) / i'"
             raise error("TILE0205", "an integer is divided by an index variable", at.span, help=help)

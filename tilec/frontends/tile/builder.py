@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, TypeAlias
 
-from tilec.dtypes import U64, DType
+from tilec.affine import Affine, Poly, Size
+from tilec.dtypes import I64, U64, DType
 from tilec.errors import Diagnostic, Report, Span, TileError, error
+from tilec.exact.domain import must_be_fixed
+from tilec.expr import IndexValue
 from tilec.frontends.tile.syntax import Function
 from tilec.frontends.tile.values import (
     Known,
@@ -22,7 +25,8 @@ from tilec.frontends.tile.values import (
     Value,
     describe,
 )
-from tilec.graph import Attribute, Let, Literal, Node, Param, TensorType
+from tilec.graph import Attribute, Contraction, Let, Literal, Node, Param, Sink, TensorType
+from tilec.monoid import standard
 from tilec.rules import shape_text, weak_dtype
 
 MAX_RANK = 16
@@ -50,6 +54,7 @@ class Builder:
     params: list[Param] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     demanded: set[str] = field(default_factory=set)
+    sizes: tuple[str, ...] = ()  # that stay open
     used: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     attributes: tuple[Attribute, ...] = ()
@@ -156,19 +161,33 @@ class Builder:
         match value:
             case Tensor():
                 return value
-            case Scalar():
-                return self.literal(value.value, span)
+            case Scalar(value=constant):
+                return self.open_size(constant, span) if isinstance(constant, Poly) else self.literal(constant, span)
             case Tuple():
                 help = "take one of its values with element(T, 0)"
                 raise error("TILE0301", f"a tuple is used as {what}", span, help=help)
             case Poison():
                 raise Poisoned
 
+    def open_size(self, size: Poly, span: Span, name: str | None = None) -> Tensor:
+        """The value that a size has at run time: a weak int64."""
+        type = TensorType(I64, (), weak=name is None)
+        body = IndexValue(Affine.constant(size), I64)
+        return self.emit(Contraction((), standard("assign", I64), (body,), (Sink((), ()),)), type, span, name)
+
+    def size(self, value: Value, span: Span, what: str) -> Size:
+        """An integer known at compile time, or a size that stays open; raises TILE0210, TILE0510."""
+        if isinstance(value, Scalar) and isinstance(value.value, Poly):
+            return value.value
+        return self.integer(value, span, what)
+
     def constant(self, value: Value, span: Span, what: str) -> Number:
         """The compile-time value; a scalar input is made a constant by this. Raises TILE0510."""
         match value:
-            case Scalar():
-                return value.value
+            case Scalar(value=constant):
+                if isinstance(constant, Poly):
+                    raise must_be_fixed(constant, f"it is {what}", span)
+                return constant
             case Tensor(known=Known() as known):
                 self.demanded |= known.origins
                 return known.value

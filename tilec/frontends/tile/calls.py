@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tilec.dtypes import BOOL, DType
+from tilec.affine import Poly, Size
+from tilec.dtypes import BOOL, I64, DType
 from tilec.errors import Span, TileError, error
+from tilec.exact.boxes import integer
+from tilec.exact.domain import must_be_fixed
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.complaints import gradients, undefined, unknown_function, wrong_case
@@ -25,7 +28,7 @@ from tilec.frontends.tile.syntax import (
     Unary,
 )
 from tilec.frontends.tile.testdata import list_data, random_data
-from tilec.frontends.tile.trees import has_index, is_control
+from tilec.frontends.tile.trees import has_index, is_control, walk
 from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
 from tilec.graph import Apply, TensorType
 from tilec.rules import apply_type, is_shift, shift_count, weak_dtype
@@ -69,12 +72,24 @@ def lookup(scope: Scope, ident: Ident) -> Value:
     return found
 
 
-def size(b: Builder, scope: Scope, expression: Expression, what: str) -> int:
-    """A compile-time integer expression, in a size, an index or a constraint."""
+def size(b: Builder, scope: Scope, expression: Expression, what: str) -> Size:
+    """A compile-time integer expression, in a size, an index or a constraint; open sizes may occur in it."""
     if has_index(expression):
         raise error("TILE0210", f"{what} must not depend on an index variable", expression.span)
     with b.scratch():
-        return b.integer(value(b, scope, expression), expression.span, what)
+        found = value(b, scope, expression)
+        if isinstance(found, Tensor) and (size := next(open_sizes(scope, expression), None)) is not None:
+            why = f"{what} holds it in an operation other than +, - and *"
+            raise must_be_fixed(size, why, expression.span)
+        return b.size(found, expression.span, what)
+
+
+def open_sizes(scope: Scope, expression: Expression) -> Iterator[Poly]:
+    """Open sizes that an expression names."""
+    for node in walk(expression):
+        match scope.values.get(node.ident.text) if isinstance(node, Name) else None:
+            case Scalar(Poly() as size):
+                yield size
 
 
 def _element(b: Builder, scope: Scope, expression: Index) -> Value:
@@ -95,25 +110,37 @@ def _choose(b: Builder, scope: Scope, expression: Ternary, name: str | None) -> 
 
 def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str | None = None) -> Value:
     """An elementwise builtin: folded where every operand is a constant, else a Let."""
-    if all(isinstance(a, Scalar) for a in args):
-        return Scalar(fold(op, [a.value for a in args if isinstance(a, Scalar)], at.span))
+    constants = [a.value for a in args if isinstance(a, Scalar)]
+    if len(constants) == len(args) and (folded := fold(op, constants, at.span)) is not None:
+        return Scalar(folded)
+    args = [b.tensor(a, at.span) if isinstance(a, Scalar) and isinstance(a.value, Poly) else a for a in args]
     operands = [a if isinstance(a, Scalar) else b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
-    wanted, type = apply_type(op, [_type(o) for o in operands], None, at.span)
+    wanted, type = apply_type(op, [type_of(o) for o in operands], None, at.span)
     if isinstance(operands[-1], Scalar) and not type.weak and is_shift(op):
-        operands[-1] = Scalar(shift_count(operands[-1].value, wanted[-1]))
+        operands[-1] = Scalar(shift_count(number(operands[-1]), wanted[-1]))
     tensors = [_in_type(b, o, None if type.weak else d, at.span) for o, d in zip(operands, wanted)]
     return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(op, tensors, at.span))
 
 
-def _type(operand: Scalar | Tensor) -> TensorType:
-    return operand.type if isinstance(operand, Tensor) else TensorType(weak_dtype(operand.value), (), weak=True)
+def type_of(operand: Scalar | Tensor) -> TensorType:
+    """Type of a value; an open size is an int64."""
+    if isinstance(operand, Tensor):
+        return operand.type
+    dtype = I64 if isinstance(operand.value, Poly) else weak_dtype(operand.value)
+    return TensorType(dtype, (), weak=True)
+
+
+def number(scalar: Scalar) -> int | float:
+    """The value of a constant that is no open size."""
+    assert not isinstance(scalar.value, Poly)
+    return scalar.value
 
 
 def _in_type(b: Builder, operand: Scalar | Tensor, dtype: DType | None, span: Span) -> Tensor:
     """A constant beside a strong operand is written in the type that it takes there: no cast is needed later."""
     if isinstance(operand, Tensor):
         return operand
-    return b.literal(operand.value if dtype is None else convert(operand.value, dtype), span, dtype)
+    return b.literal(number(operand) if dtype is None else convert(number(operand), dtype), span, dtype)
 
 
 def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:
@@ -125,12 +152,13 @@ def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:
         found = fold(op, [v.value for v in values], span)
     except TileError:
         return None
+    assert found is not None and not isinstance(found, Poly)
     return Known(found, frozenset().union(*(v.origins for v in values)))
 
 
 def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = None) -> Tensor:
     """A conversion, which makes the value strong."""
-    if isinstance(arg, Scalar):
+    if isinstance(arg, Scalar) and not isinstance(arg.value, Poly):
         return b.literal(convert(arg.value, dtype), span, dtype, name)
     tensor = b.tensor(arg, span)
     _, type = apply_type("cast", [tensor.type], dtype, span)
@@ -173,7 +201,8 @@ def _builtin(b: Builder, scope: Scope, expression: Call, name: str | None) -> Va
     if called in table.GRADIENTS:
         raise gradients(expression.function.span, called)
     if called in table.TEST_DATA and b.testing:
-        return random_data(b, [size(b, scope, a, "a size") for a in expression.args], expression.span, name)
+        sizes = [integer(size(b, scope, a, "a size")) for a in expression.args]
+        return random_data(b, sizes, expression.span, name)
     limits = table.arity(called)
     if limits is None:
         raise unknown_function(expression.function, table.known(), b.functions)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly, Size
 from tilec.dtypes import BOOL, I32, DType, accumulator, promote
 from tilec.errors import Span, TileError, error
+from tilec.exact.domain import must_be_fixed
 from tilec.expr import Call, Expr
 from tilec.frontends.tile.body import Body, Reading
 from tilec.frontends.tile.builder import Builder, check_type
@@ -35,10 +36,20 @@ def contraction(b: Builder, scope: Scope, statement: Contract, name: str) -> Ten
     expr = widen(element.expr, wide) if monoid in ("sum", "prod") else element.expr
     type = TensorType(result, shape)
     check_type(type, statement.target.span)
+    _check_open(statement, forms, type, body.readings)
     constraints = tuple(_constraint(b, scope, c) for c in statement.constraints)
     default = _default(b, scope, statement.default, type) if statement.default else None
     extras = Extras(constraints, default, wide)
     return emit_contraction(b, monoid, _indices(statement), expr, forms, type, statement.span, name, extras)
+
+
+def _check_open(statement: Contract, forms: Sequence[Affine], type: TensorType, readings: Sequence[Reading]) -> None:
+    """TILE0210 where an axis of an open size is indexed by more than one variable; `bounds` checks the rest."""
+    found = [(r.span, f, s) for r in readings for f, s in zip(r.forms, r.tensor.type.shape)]
+    found += [(e.span, f, s) for e, f, s in zip(statement.indices, forms, type.shape)]
+    for span, form, extent in found:
+        if isinstance(extent, Poly) and form.as_variable() is None:
+            raise must_be_fixed(extent, f"the index '{form}' of an axis of that size is not one variable alone", span)
 
 
 def _indices(statement: Contract) -> tuple[str, ...]:
@@ -107,7 +118,7 @@ def _default(b: Builder, scope: Scope, ident: Ident, type: TensorType) -> str:
 
 def _shape(
     b: Builder, scope: Scope, statement: Contract, forms: Sequence[Affine], readings: Sequence[Reading]
-) -> tuple[int, ...]:
+) -> tuple[Size, ...]:
     if statement.sizes is None:
         return tuple(_infer(statement, e, f, readings) for e, f in zip(statement.indices, forms))
     if len(statement.sizes) != len(forms):
@@ -116,24 +127,24 @@ def _shape(
     return tuple(_size(b, scope, e) for e in statement.sizes)
 
 
-def _size(b: Builder, scope: Scope, expression: Expression) -> int:
+def _size(b: Builder, scope: Scope, expression: Expression) -> Size:
     found = size(b, scope, expression, "a size")
-    if found < 0:
+    if isinstance(found, int) and found < 0:
         raise error("TILE0211", f"the size is negative: {found}", expression.span)
     return found
 
 
-def _infer(statement: Contract, expression: Expression, form: Affine, readings: Sequence[Reading]) -> int:
+def _infer(statement: Contract, expression: Expression, form: Affine, readings: Sequence[Reading]) -> Size:
     """The size of the axes that the index alone names; raises TILE0207 for none, TILE0208 for different ones."""
     index = form.as_variable()
     if index is None:
         raise _undetermined(statement, expression.span, f"the index '{_text(expression)}' is not a bare variable")
-    found: dict[int, str] = {}
+    found: dict[Size, str] = {}
     for reading in readings:
         for axis, (used, extent) in enumerate(zip(reading.forms, reading.tensor.type.shape)):
             if used.as_variable() == index:
                 text = f"{extent} as axis {axis} of '{reading.name}', of shape {shape_text(reading.tensor.type.shape)}"
-                found.setdefault(int(str(extent)), text)
+                found.setdefault(extent, text)
     if not found:
         raise _undetermined(statement, expression.span, f"'{index}' alone names no axis of an operand")
     if len(found) > 1:

@@ -75,7 +75,7 @@ def _gradient(b: Builder, scope: Scope, function: Function, name: Ident, arg: Te
             raise error("TILE0121", text, function.gradient.span, help=help)
         case Poison():
             raise Poisoned
-        case Scalar(value):
+        case Scalar(int() | float() as value):
             return _filled(b, value, strong(arg.type), scope.where[wanted])
     tensor = b.tensor(found, scope.where[wanted], "a gradient")
     if tensor.type.weak and tensor.type.dtype != arg.type.dtype:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tilec.affine import Poly
 from tilec.dtypes import BOOL, F64, I64
 from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
@@ -100,6 +101,7 @@ def _check_signature(function: Function, signature: Signature) -> None:
 def _function(b: Builder, function: Function, signature: Signature, constants: frozenset[str]) -> Graph:
     b.used |= {i.name.text for i in function.inputs} | {t.text for s in function.body for t in targets(s)}
     wide = any(isinstance(t, TensorType) and t.dtype == F64 for t in signature.values())
+    b.sizes = _open_sizes(signature)
     arguments = [_argument(b, i.name, signature[i.name.text], constants, wide) for i in function.inputs]
     binder = Binder(b, function)
     if function.gradient is not None:
@@ -108,7 +110,7 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
         _body(b, binder, arguments)
     results = bind_outputs(b, binder)
     name = function.name.text if function.name else "main"
-    return Graph(name, tuple(b.params), tuple(b.lets), results)
+    return Graph(name, tuple(b.params), tuple(b.lets), results, b.sizes)
 
 
 def _body(b: Builder, binder: Binder, arguments: Sequence[Value]) -> None:
@@ -137,6 +139,12 @@ def _whole(b: Builder, scope: Scope, function: Function, arguments: Sequence[Val
         scope.bind(output.name.text, value_, output.span)
 
 
+def _open_sizes(signature: Signature) -> tuple[str, ...]:
+    """Names of the sizes that stay open, in the order of the inputs."""
+    sizes = [s for t in signature.values() if isinstance(t, TensorType) for s in t.shape if isinstance(s, Poly)]
+    return tuple(dict.fromkeys(n for s in sizes for n in sorted(s.names())))
+
+
 def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str], wide: bool) -> Value:
     """The parameter of an input; a Python number keeps its value in mind."""
     try:
@@ -161,8 +169,6 @@ def _number(b: Builder, name: Ident, number: int | float, constants: frozenset[s
 
 
 def _tensor_argument(b: Builder, name: Ident, type: TensorType) -> Tensor:
-    if not all(isinstance(s, int) for s in type.shape):
-        raise error("TILE0210", f"input '{name.text}' has a size that is not a number", name.span)
     check_type(type, name.span)
     b.params.append(Param(name.text, type))
     return Tensor(name.text, type)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly
 from tilec.errors import Span, error
+from tilec.exact.domain import must_be_fixed
 from tilec.frontends.tile import calls
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.complaints import ELEMENT_INSIDE, float_in_index, not_affine
@@ -77,11 +78,15 @@ def _product(b: Builder, scope: Scope, expression: Binary) -> Affine:
 
 def _quotient(b: Builder, scope: Scope, expression: Binary) -> Affine:
     left, right = affine(b, scope, expression.left), affine(b, scope, expression.right)
+    if isinstance(right.const, Poly):
+        raise must_be_fixed(right.const, "an index is divided by it", expression.right.span)
     if has_index(expression.right) or not isinstance(right.const, int | Fraction):
         raise not_affine(expression.span, "a division by an index variable")
     if right.const == 0:
         raise error("TILE0216", "division by zero in an index", expression.right.span)
     numerator, divisor = left.const, right.const
+    if isinstance(numerator, Poly):
+        raise must_be_fixed(numerator, "a quotient of it is an index", expression.span)
     if isinstance(numerator, int) and isinstance(divisor, int) and has_names(expression) and not has_index(expression):
         return Affine.constant(truncate(numerator, divisor))
     return left * (1 / Fraction(divisor))

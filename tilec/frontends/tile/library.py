@@ -51,7 +51,7 @@ def _shifted(b: Builder, args: Sequence[Value], at: Call) -> Tensor:
     if x.type.rank != 2:
         raise error("TILE0202", f"'{at.function.text}' takes a matrix, found {x}", at.args[0].span)
     for axis, (size, expression) in enumerate(zip(args[1:], at.args[1:])):
-        given = b.integer(size, expression.span, "a size")
+        given = b.size(size, expression.span, "a size")
         if given != x.type.shape[axis]:
             text = f"size {given} is given for axis {axis} of a tensor of shape {shape_text(x.type.shape)}"
             raise error("TILE0201", text, expression.span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tilec.affine import Poly
 from tilec.errors import TileError
 from tilec.frontends.tile.binding import Binder
 from tilec.frontends.tile.builder import Builder, strong
@@ -31,6 +32,8 @@ def bind_outputs(b: Builder, binder: Binder) -> tuple[str, ...]:
 def _named(b: Builder, found: Value, name: Ident, copies: dict[str, str]) -> str:
     """A literal or copy under the output's name, where the value has another; notes a copy in `copies`."""
     if isinstance(found, Scalar):
+        if isinstance(found.value, Poly):
+            return b.open_size(found.value, name.span, name.text).name
         return b.literal(found.value, name.span, name=name.text).name
     tensor = b.tensor(found, name.span, "an output")
     if tensor.name != name.text:

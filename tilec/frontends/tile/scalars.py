@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import overload
 
 import numpy as np
 
+from tilec.affine import Coef, Poly
 from tilec.builtins import ALIASES, BUILTINS
 from tilec.dtypes import DType
 from tilec.errors import Span, error
-from tilec.frontends.tile.values import Number
+from tilec.frontends.tile.values import Constant, Number
 from tilec.rules import constant
 
 _LOW, _HIGH = -(1 << 63), (1 << 64) - 1
@@ -69,9 +72,36 @@ _INTEGER: Mapping[str, Callable[..., int]] = {
 }
 
 
-def fold(op: str, values: Sequence[Number], span: Span) -> Number:
-    """An elementwise builtin applied to constants."""
+@overload
+def fold(op: str, values: Sequence[Number], span: Span) -> Number: ...
+@overload
+def fold(op: str, values: Sequence[Constant], span: Span) -> Constant | None: ...
+def fold(op: str, values: Sequence[Constant], span: Span) -> Constant | None:
+    """An elementwise builtin applied to constants; None where an open size leaves it to run time."""
     op = ALIASES.get(op, op)
+    if any(isinstance(v, Poly) for v in values):
+        return _fold_open(op, values)
+    return _fold_numbers(op, [v for v in values if not isinstance(v, Poly)], span)
+
+
+_OPEN: Mapping[str, Callable[..., Coef]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "neg": operator.neg,
+    "ident": lambda a: a,
+}
+
+
+def _fold_open(op: str, values: Sequence[Constant]) -> Constant | None:
+    if op not in _OPEN or any(isinstance(v, float) for v in values):
+        return None
+    found = _OPEN[op](*values)
+    assert not isinstance(found, Fraction)  # of integers
+    return found
+
+
+def _fold_numbers(op: str, values: Sequence[Number], span: Span) -> Number:
     if op == "cond":
         return _choose(*values)
     if op in _INTEGER and not any(isinstance(v, float) for v in values):

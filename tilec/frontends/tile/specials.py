@@ -23,7 +23,8 @@ Handler = Callable[[Builder, Sequence[Value], Call, str | None], Value]
 
 def _shape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
     """shape(x): the sizes as an int32 vector."""
-    sizes = [int(str(s)) for s in b.tensor(args[0], at.span).type.shape]
+    what = "an element of a constant vector"
+    sizes = [b.integer(Scalar(s), at.span, what) for s in b.tensor(args[0], at.span).type.shape]
     dtype = I64 if any(s > I32.max for s in sizes) else I32
     type = TensorType(dtype, (len(sizes),))
     return b.emit(Literal(type, tuple(sizes)), type, at.span, name)
@@ -44,10 +45,10 @@ def _index(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Val
 def _reshape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
     """reshape(x, d0, ...)."""
     x = b.tensor(args[0], at.span)
-    shape = tuple(b.integer(a, e.span, "a size") for a, e in zip(args[1:], at.args[1:]))
+    shape = tuple(b.size(a, e.span, "a size") for a, e in zip(args[1:], at.args[1:]))
     type = TensorType(x.type.dtype, shape)
     check_type(type, at.span)
-    count = prod(int(str(s)) for s in x.type.shape)
+    count = prod(x.type.shape)
     if count != prod(shape):
         text = f"reshape of {shape_text(x.type.shape)} to {shape_text(shape)}"
         raise error("TILE0209", text, at.span, notes=[f"{count} elements are not {prod(shape)}"])

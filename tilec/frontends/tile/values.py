@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tilec.affine import Poly
 from tilec.dtypes import DType
 from tilec.errors import Span
 from tilec.graph import TensorType
 from tilec.rules import shape_text
 
 Number: TypeAlias = int | float
+Constant: TypeAlias = int | float | Poly  # a Poly is a size that stays open
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """A compile-time constant: a size, a literal or what was folded from them. Weak; a bool is a Python bool."""
 
-    value: Number
+    value: Constant
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,66 @@
+"""Pass `slices`: kernels over open sizes become kernels over slices of fixed extents, launched in counted loops.
+
+A loop over an open size N runs in blocks: as many of the largest extent as fit, then of the next smaller one, down to
+1. For each extent there is a kernel in which every size is a number, so that all that follows (schedules, backends) is
+as good for it as for any other; a launch gets views of the buffers that start where its slice does. Loops that step
+along an axis whose stride is not a number, for an open axis stands behind it, run outside of kernels, too.
+
+The order in which the terms of a cell are aggregated stays: a loop that orders them is not moved out of another one.
+What a kernel needs of the values of sizes and of outer indices is given to it in rank-0 buffers.
+
+Error: TILE0210 where an open size needs what this cannot give: an index that depends on data along an open axis, or
+behind it; a condition on an index that has to run outside of kernels.
+
+Before:
+    program f[N](A) -> (C) {
+      buffer A: param f32[N, 3]
+      buffer C: param f32[N, 3]
+      kernel k(in A: f32[N, 3], out C: f32[N, 3]) {
+        for i in N { for j in 3 { C[i, j] = neg(A[i, j]) } }
+      }
+      run { launch k(A, C) }
+    }
+After, with `least` 2 and `most` 8:
+    program f[N](A) -> (C) {
+      derived "N/8" = N / 8
+      ...
+      kernel k.8(in A: f32[8, 3], out C: f32[8, 3]) { for i in 8 { for j in 3 { C[i, j] = neg(A[i, j]) } } }
+      kernel k.1(in A: f32[1, 3], out C: f32[1, 3]) { for j in 3 { C[0, j] = neg(A[0, j]) } }
+      run {
+        iterate i in "N/8" do { launch k.8(A.1, C.1) }
+        iterate i.2 in N - 8*"N/8" do { launch k.1(A.2, C.2) }
+      }
+    }
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tilec.loops import Launch, Program, Step, is_open, parts, with_parts
+
+from .program import DEFAULT, Options, Slicer, copy_kernel
+
+__all__ = ["Options", "run"]
+
+
+def run(program: Program, options: Options = DEFAULT) -> Program:
+    """The Program with all kernels of fixed extents; the same object where they are. Raises TileError TILE0210."""
+    if not program.sizes:
+        return program
+    slicer = Slicer(program, options)
+    kernels = {k.name: k for k in program.kernels}
+
+    def visit(step: Step) -> tuple[Step, ...]:
+        copied = copy_kernel(step, program)
+        if copied is not None:
+            return slicer.launch(*copied)
+        if isinstance(step, Launch):
+            kernel = kernels[step.kernel]
+            return slicer.launch(kernel, step.args) if is_open(kernel) else (step,)
+        inner = parts(step)
+        return (with_parts(step, tuple(tuple(s for p in part for s in visit(p)) for part in inner)) if inner else step,)
+
+    steps = tuple(s for step in program.steps for s in visit(step))
+    kept = tuple(k for k in program.kernels if not is_open(k))
+    return replace(slicer.finished(), kernels=(*kept, *slicer.kernels), steps=steps)

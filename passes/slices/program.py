@@ -1,0 +1,220 @@
+"""Launches of kernels over open sizes as loops of launches over slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from math import prod
+
+from tilec.affine import Affine, Poly, Size, named_size, size_text
+from tilec.dtypes import I64
+from tilec.expr import read
+from tilec.fresh import FreshNames
+from tilec.loops import (
+    Alloc,
+    Assign,
+    Block,
+    Buffer,
+    Copy,
+    For,
+    Iterate,
+    Kernel,
+    KernelParam,
+    Launch,
+    Program,
+    Step,
+    Store,
+    row_major,
+    walk,
+)
+
+from .kernels import Sliced, View, sliced, strides
+from .nests import Group, Outer, groups, touched
+
+_MOST = 1 << 62  # larger than any size
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """work: about so many innermost iterations make a block; least, most: extents of the largest blocks."""
+
+    work: int = 1 << 16
+    least: int = 64
+    most: int = 1 << 16
+
+
+DEFAULT = Options()
+
+
+class Slicer:
+    """Collects kernels, buffers and derived sizes of the new Program."""
+
+    def __init__(self, program: Program, options: Options) -> None:
+        self._program, self._options = program, options
+        self._buffers = {b.name: b for b in program.buffers}
+        self._names = FreshNames({*self._buffers, *(k.name for k in program.kernels), *program.sizes})
+        self._derived: dict[tuple[Size, int], str] = {}
+        self.kernels: list[Kernel] = []
+
+    def finished(self) -> Program:
+        derived = tuple((name, size, divisor) for (size, divisor), name in self._derived.items())
+        return replace(self._program, buffers=tuple(self._buffers.values()), derived=derived)
+
+    def launch(self, kernel: Kernel, args: Sequence[str]) -> tuple[Step, ...]:
+        """What takes the place of one launch."""
+        own = {s.buffer.name: s.buffer for s in kernel.body if isinstance(s, Alloc)}
+        local = {p.buffer.name: self._buffers[a] for p, a in zip(kernel.params, args)}
+        shapes = {n: b.shape for n, b in {**local, **own}.items()}
+        found = groups(kernel.body, shapes)
+        for name, buffer in own.items():
+            users = [g for g in found if name in {b for b, _, _ in touched(g.body)}]
+            if len(users) > 1:
+                local[name] = self._declare(replace(buffer, name=self._names.like(name)))
+        private = [b for n, b in own.items() if n not in local]
+        steps: list[Step] = []
+        for k, group in enumerate(found):
+            stem = kernel.name if len(found) == 1 else f"{kernel.name}.{k}"
+            steps += _Loops(self, stem, group, {**own, **local}, private).steps()
+        return tuple(steps)
+
+    def _declare(self, buffer: Buffer) -> Buffer:
+        self._buffers[buffer.name] = buffer
+        return buffer
+
+    def kernel(self, made: Sliced, stem: str) -> str:
+        name = self._names.like(stem)
+        self.kernels.append(replace(made.kernel, name=name))
+        return name
+
+    def view(self, base: Buffer, view: View, starts: Mapping[str, Affine]) -> str:
+        """Declares the view of a program buffer that a launch is given."""
+        offset = Affine.of(base.moves, base.offset)
+        if view.shape == base.shape and all(s == Affine() for s in view.starts):
+            return base.name
+        for start, stride in zip(view.starts, row_major(base.shape)):
+            offset = offset + start.substitute(starts) * stride
+        assert not isinstance(offset.const, float)
+        name = self._names.numbered(base.name)
+        shown = Buffer(name, base.dtype, view.shape, base.space, strides(base, view), base.base or base.name)
+        return self._declare(replace(shown, offset=offset.const, moves=offset.terms)).name  # type: ignore[arg-type]
+
+    def scalar(self) -> str:
+        return self._declare(Buffer(self._names.numbered("base"), I64, ())).name
+
+    def index(self, stem: str) -> str:
+        return self._names.like(stem)
+
+    def quotient(self, size: Size, divisor: int) -> Size:
+        """floor(size / divisor), a size known at run time."""
+        if divisor == 1:
+            return size
+        known = self._derived.get((size, divisor))
+        if known is None:
+            known = self._derived[size, divisor] = self._names.like(f"{size_text(size)}/{divisor}")
+        return named_size(known)
+
+    def holds(self, size: Size) -> Size:
+        """1 where the size is >= 0, else 0."""
+        if isinstance(size, int):
+            return int(size >= 0)
+        moved = size + _MOST
+        assert isinstance(moved, Poly)
+        return self.quotient(moved, _MOST)
+
+    def blocks(self, work: int, count: int) -> tuple[int, ...]:
+        """Extents of slices of a loop, the largest first, for kernels of so much work per iteration."""
+        o = self._options
+        if count > 1:  # several loops in blocks: few versions
+            return (max(2, o.least >> count), 1)
+        top = o.least
+        while top < o.most and top * work < o.work:
+            top *= 2
+        found = [top]
+        while found[-1] > 1:
+            found.append(max(1, found[-1] // (8 if found[-1] <= o.least else 32)))
+        return tuple(found)
+
+
+@dataclass(slots=True)
+class _Loops:
+    """The steps of one group."""
+
+    slicer: Slicer
+    stem: str
+    group: Group
+    buffers: Mapping[str, Buffer]
+    own: list[Buffer]
+    made: dict[tuple[tuple[str, int], ...], tuple[Sliced, str]] = field(default_factory=dict)
+
+    def steps(self) -> tuple[Step, ...]:
+        steps = tuple(self._nested(0, {}, {}))
+        for condition in self.group.conditions:
+            steps = (Iterate(self.slicer.index("if"), self.slicer.holds(condition), steps),)
+        return steps
+
+    def _nested(self, depth: int, starts: dict[str, Affine], blocks: dict[str, int]) -> Iterator[Step]:
+        """Loops from the one at `depth` inwards; `starts` says where the outer ones are."""
+        if depth == len(self.group.outer):
+            yield from self._launch(starts, blocks)
+            return
+        outer = self.group.outer[depth]
+        name = outer.names[0]
+        if not outer.sliced:
+            index = self.slicer.index(name)
+            inner = self._nested(depth + 1, {**starts, name: Affine.var(index)}, {**blocks, name: 1})
+            yield Iterate(index, outer.extent, tuple(inner))
+            return
+        for block, count, start in self._parts(outer):
+            index = self.slicer.index(name)
+            here = Affine.of({index: block}, start)
+            inner = self._nested(depth + 1, {**starts, name: here}, {**blocks, name: block})
+            yield Iterate(index, count, tuple(inner))
+
+    def _parts(self, outer: Outer) -> Iterator[tuple[int, Size, Size]]:
+        """(extent of a block, how many, where they start): together they are the whole loop."""
+        extents = self.slicer.blocks(self._work(), sum(o.sliced for o in self.group.outer))
+        yield extents[0], self.slicer.quotient(outer.extent, extents[0]), 0
+        for larger, block in pairwise(extents):
+            before, now = (self.slicer.quotient(outer.extent, b) for b in (larger, block))
+            count, start = now - before * (larger // block), before * larger
+            yield block, count, start  # type: ignore[misc]  # sums and products of sizes are sizes
+
+    def _work(self) -> int:
+        """Iterations of the loops inside, of the longest nest."""
+        moved = {n for o in self.group.outer for n in o.names}
+        nests = [[s for s in walk((stmt,)) if isinstance(s, For) and s.index not in moved] for stmt in self.group.body]
+        return max((prod(s.extent for s in nest if isinstance(s.extent, int)) for nest in nests), default=1)
+
+    def _launch(self, starts: Mapping[str, Affine], blocks: dict[str, int]) -> Iterator[Step]:
+        key = tuple(blocks.items())
+        if key not in self.made:
+            made = sliced(self.stem, self.group, blocks, self.buffers, self.own)
+            suffix = "".join(f".{blocks[o.names[0]]}" for o in self.group.outer if o.sliced)
+            self.made[key] = made, self.slicer.kernel(made, f"{self.stem}{suffix}")
+        made, name = self.made[key]
+        args: list[str] = []
+        for argument in made.arguments:
+            if isinstance(argument, View):
+                args.append(self.slicer.view(self.buffers[argument.buffer], argument, starts))
+            else:
+                args.append(self.slicer.scalar())
+                yield Assign(args[-1], argument.substitute(starts))
+        yield Launch(name, tuple(args))
+
+
+def copy_kernel(step: Step, program: Program) -> tuple[Kernel, tuple[str, ...]] | None:
+    """A copy of a buffer with open sizes as a kernel and its arguments."""
+    if not isinstance(step, Copy):
+        return None
+    source, target = program.buffer(step.source), program.buffer(step.target)
+    if not any(isinstance(s, Poly) for s in target.shape):
+        return None
+    place = tuple(Affine.constant(0) if s == 1 else Affine.var(f"i{k}") for k, s in enumerate(target.shape))
+    body: Block = (Store("target", place, read("source", place, target.dtype)),)
+    for k, size in reversed(list(enumerate(target.shape))):
+        if size != 1:
+            body = (For(f"i{k}", size, "serial", body),)
+    name = f"copy_{target.name}"
+    a, b = (Buffer(n, target.dtype, target.shape, "param") for n in ("source", "target"))
+    return Kernel(name, (KernelParam(a, "in"), KernelParam(b, "out")), body), (source.name, target.name)

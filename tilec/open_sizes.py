@@ -1,0 +1,113 @@
+"""Floor 5: calls of programs with open sizes: what the arguments say of them, and the types that follow.
+
+A size is open where a type names it: `f32[N, 784]`. Each call binds it anew, from the shapes of its arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tilec.affine import Poly, Size, named_size, resolve, size_text
+from tilec.donation import Donation
+from tilec.errors import TileError, error
+from tilec.graph import TensorType
+from tilec.runtime import Slot, as_array, describe
+
+_KEPT = 64  # size vectors whose slots are kept
+
+
+def names_of(types: Iterable[TensorType]) -> tuple[str, ...]:
+    """The open sizes of some types, in the order of their first use."""
+    sizes = [s for t in types for s in t.shape if isinstance(s, Poly)]
+    return tuple(dict.fromkeys(n for s in sizes for n in sorted(s.names())))
+
+
+def unbound(params: Iterable[TensorType], names: Iterable[str]) -> str | None:
+    """A size that no parameter has as an axis, so that no call could say what it is."""
+    axes = {s for t in params for s in t.shape}
+    return next((n for n in names if named_size(n) not in axes), None)
+
+
+def fixed(type: TensorType, sizes: Mapping[str, int]) -> TensorType:
+    """The type with numbers for its open sizes; raises TileError TILE0211 where one is negative."""
+    shape = tuple(int(resolve(s, sizes)) for s in type.shape)
+    for size, number in zip(type.shape, shape):
+        if number < 0:
+            raise negative(size, number, sizes)
+    return replace(type, shape=shape)
+
+
+def negative(size: Size, number: int, sizes: Mapping[str, int]) -> TileError:
+    """TILE0211 for a size that the arguments of a call make negative."""
+    given = ", ".join(f"{n} = {v}" for n, v in sizes.items())
+    return error("TILE0211", f"the size {size_text(size)} is {number} where {given}")
+
+
+def bind_sizes(params: Mapping[str, TensorType], shapes: Sequence[tuple[int, ...]]) -> dict[str, int]:
+    """What the shapes of arguments say of the open sizes; raises TileError TILE0504 where they disagree."""
+    found: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    for (name, type), shape in zip(params.items(), shapes, strict=True):
+        if len(shape) != type.rank:
+            raise _misshapen(name, type, shape)
+        for size, actual in zip(type.shape, shape):
+            own = size_text(size)
+            if size == named_size(own):
+                if found.setdefault(own, actual) != actual:
+                    text = f"the size {own} is {found[own]} in {owners[own]!r} and {actual} in {name!r}"
+                    raise error("TILE0504", text, help="one call has one value for each size")
+                owners.setdefault(own, name)
+    for (name, type), shape in zip(params.items(), shapes):
+        if any(resolve(s, found) != actual for s, actual in zip(type.shape, shape)):
+            raise _misshapen(name, type, shape)
+    return found
+
+
+def _misshapen(name: str, type: TensorType, shape: tuple[int, ...]) -> TileError:
+    return error("TILE0504", f"argument {name!r} has shape {list(shape)}, expected {describe(type)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Parameters and results of one call, all sizes known."""
+
+    params: list[Slot]
+    results: list[Slot]
+    result_types: tuple[TensorType, ...]
+    donation: Donation | None
+
+    @staticmethod
+    def of(params: Mapping[str, TensorType], results: Mapping[str, TensorType], donated: Mapping[str, str]) -> Slots:
+        return Slots(
+            [Slot(n, t) for n, t in params.items()],
+            [Slot(n, t) for n, t in results.items()],
+            tuple(results.values()),
+            Donation.of(donated, params, results),
+        )
+
+
+class OpenSlots:
+    """Finds the Slots for the arguments of a call. Threads may share it: at worst a vector of sizes is made twice."""
+
+    def __init__(
+        self, params: Mapping[str, TensorType], results: Mapping[str, TensorType], donated: Mapping[str, str]
+    ) -> None:
+        self._params, self._results, self._donated = params, results, donated
+        self._kept: dict[tuple[tuple[int, ...], ...], Slots] = {}
+
+    def of(self, values: Sequence[Any]) -> Slots:
+        """Raises TileError TILE0211, TILE0504, TILE0505."""
+        shapes = tuple(self._shape(n, t, v) for (n, t), v in zip(self._params.items(), values))
+        found = self._kept.get(shapes)
+        if found is None:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            sizes = bind_sizes(self._params, shapes)
+            params, results = ({n: fixed(t, sizes) for n, t in ts.items()} for ts in (self._params, self._results))
+            found = self._kept[shapes] = Slots.of(params, results, self._donated)
+        return found
+
+    def _shape(self, name: str, type: TensorType, value: Any) -> tuple[int, ...]:
+        return () if type.weak and isinstance(value, bool | int | float) else tuple(as_array(name, value).shape)
