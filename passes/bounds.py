@@ -81,7 +81,9 @@ def contraction(
         ) from None
     if normal is None:
         if report is not None:
-            report.warning("TILE0403", "this contraction has no valid point; every cell has the default value", span)
+            text = "this contraction has no valid point; every cell has the default value"
+            help = "compare its indices and constraints with the sizes: no choice of the indices meets all of them"
+            report.warning("TILE0403", text, span, help=help)
         return _empty(node)
     if normal.values:
         node = _substitute(node, normal.values)
@@ -158,5 +160,3 @@ def _rounded_leaf(e: Expr) -> Expr:
 
 def _rounded(form: Affine) -> Affine:
     return Affine.of([(n, floor(number(c))) for n, c in form.terms], floor(number(form.const)))
-
-

@@ -220,6 +220,8 @@ def _narrow_to_odd(x: Array) -> Array:
 
 
 def _fused64(a: float, b: float, c: float) -> float:
+    if math.isfinite(a) and math.isfinite(b) and not math.isfinite(c):
+        return c  # whatever the product: it may overflow in float64, to the other infinity
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)) or ((a == 0 or b == 0) and c == 0):
         return a * b + c
     exact = Fraction(a) * Fraction(b) + Fraction(c)

@@ -111,6 +111,8 @@ def test_a_compiler_that_does_not_start(
 @needs_cc
 def test_a_library_is_loaded(tmp_path: Path) -> None:
     arguments = ["compile", str(EXAMPLES / "softmax.tile"), "--shape", "X=4,1000", "--emit", "lib"]
+    assert call([*arguments, "-o", str(tmp_path / "softmax")]) == 0
+    assert [path.stem for path in tmp_path.iterdir()] == ["softmax"] and not (tmp_path / "softmax").exists()
     assert call([*arguments, "-o", str(tmp_path / "softmax.so")]) == 0
     library = ctypes.CDLL(str(tmp_path / "softmax.so"))
     library.tilec_softmax_workspace.restype = ctypes.c_size_t
@@ -192,6 +194,11 @@ def test_a_cache_that_is_off_or_of_no_use(
     monkeypatch.setenv("TILEC_CACHE", "0")
     assert [call(["cache", c]) for c in ("info", "clear", "verify")] == [0, 0, 0]
     assert "the cache is off" in capfd.readouterr().out
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setenv("TILEC_CACHE_DIR", str(tmp_path / "kept"))
+    (tmp_path / "kept" / f"{'0' * 64}.entry").write_text("of another day")
+    assert call(["cache", "clear"]) == 0  # off, and emptied all the same
+    assert "1 files deleted" in capfd.readouterr().out
     monkeypatch.setenv("TILEC_CACHE", "1")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TILEC_CACHE_DIR", str(tmp_path / "file" / "cache"))

@@ -146,6 +146,15 @@ def test_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["code"], found["line"], found["column"]) == ("TILE0101", 1, 34)
 
 
+def test_places_of_notes_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "twice.tile"
+    path.write_text("function (A) -> (B) {\n  B = A;\n  B = A;\n}")
+    assert call(["check", "--json", str(path)]) == 1
+    (found,) = json.loads(capsys.readouterr().out)[str(path)]
+    assert found["notes"] == [f"first bound at {path}:2:3"]
+    assert found["places"] == [{"note": 0, "file": str(path), "line": 2, "column": 3}]
+
+
 def test_check_looks_into_directories(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["check", str(folder)]) == 1
     shown = capsys.readouterr().out

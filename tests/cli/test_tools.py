@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -260,6 +261,46 @@ def test_no_colour_into_a_pipe(
         monkeypatch.setenv(name, text)
     assert call(["explain", "TILE0101"]) == 0
     assert ("\x1b[" in capsys.readouterr().out) is escapes
+
+
+@pytest.mark.parametrize(
+    ("variables", "escapes"), [({}, False), ({"TILEC_COLOR": "always"}, True), ({"TILEC_COLOR": "never"}, False)]
+)
+def test_colour_of_diagnostics(
+    variables: dict[str, str],
+    escapes: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The text is the same but for the colours."""
+    (tmp_path / "bad.tile").write_text("function (A) -> (BB) { CC = A - DD; B = CC; }")
+    assert call(["check", str(tmp_path / "bad.tile")]) == 1
+    plain = capsys.readouterr().out
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    assert call(["check", str(tmp_path / "bad.tile")]) == 1
+    painted = capsys.readouterr().out
+    assert ("\x1b[1;31merror\x1b[0m[TILE0101]" in painted) is escapes
+    assert re.sub("\x1b\\[[0-9;]*m", "", painted) == plain
+    assert call(["opt", str(tmp_path / "bad.tile")]) == 1
+    assert ("\x1b[1;31m^^\x1b[0m" in capsys.readouterr().err) is escapes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("color", "escapes"), [("never", False), ("auto", True)])
+def test_colour_of_help(color: str, escapes: bool) -> None:
+    import pty
+
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TILEC_COLOR": color, "TERM": "xterm"}
+    command = [sys.executable, "-m", "tilec", "--help"]
+    done = subprocess.run(command, stdout=slave, stderr=slave, env=environment, timeout=60, check=False)
+    shown = os.read(master, 65536)
+    os.close(slave)
+    os.close(master)
+    assert done.returncode == 0 and b"Usage" in shown
+    assert (b"\x1b[" in shown) is escapes
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a directory in use cannot be deleted there")

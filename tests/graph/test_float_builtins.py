@@ -265,3 +265,10 @@ def test_fma_of_16_bits_rounds_once(dtype: DType, tiny: float) -> None:
     exact = 1 + 2.0**-k + 2.0**-m
     want = exact + last if tiny > 0 else exact
     assert float(fused(a, b, c)) == want
+
+
+def test_fma_of_f64_with_a_product_that_overflows() -> None:
+    """An infinite addend decides, whatever the product: it is finite, though it has no float64."""
+    cases = [(-1234.5, 1e308, math.inf), (1234.5, 1e308, -math.inf), (1e308, 1e308, 1.0), (-1e308, 1e308, math.nan)]
+    found = fused(*(np.array(column) for column in zip(*cases, strict=True)))
+    np.testing.assert_array_equal(found, [math.inf, -math.inf, math.inf, math.nan])

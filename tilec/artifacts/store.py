@@ -54,10 +54,13 @@ class Place:
     limit: int = DEFAULT_LIMIT
 
 
-def place() -> Place:
-    """As the settings `cache`, `cache_dir` and `cache_size` say here and now; raises what `tilec.config` raises."""
+def place(off: bool = False) -> Place:
+    """As the settings `cache`, `cache_dir` and `cache_size` say here and now; raises what `tilec.config` raises.
+
+    `off`: also where the cache is off, for who wants to be rid of what is kept.
+    """
     settings = config.loaded().settings
-    if not settings.cache:
+    if not (settings.cache or off):
         return Place(None, settings.cache_size)
     directory = Path(settings.cache_dir) if settings.cache_dir else user_cache_path("tilec")
     return Place(directory, settings.cache_size)

@@ -24,10 +24,10 @@ def info(as_json: bool = typer.Option(False, "--json", metavar="", help="Report 
 
 
 def clear(as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON.")) -> int:
-    """Delete everything that is kept."""
+    """Delete everything that is kept, also where the cache is off now."""
     from tilec.artifacts.store import open_store, place
 
-    store = open_store(place())
+    store = open_store(place(off=True))
     count = 0 if store is None else store.clear()
     print(json.dumps({"deleted": count}) if as_json else f"{count} files deleted")
     return 0

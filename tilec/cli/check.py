@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from tilec.cli import sources
+from tilec.cli.color import shown
 
 
 def command(
@@ -22,7 +23,7 @@ def command(
         print(json.dumps({file: [as_value(d) for d in listed] for file, listed in found.items()}))
     else:
         for file, listed in found.items():
-            print("\n\n".join(d.render() for d in listed) if listed else f"{file}: no errors")
+            print("\n\n".join(shown(d, sys.stdout) for d in listed) if listed else f"{file}: no errors")
         if sys.stdout.isatty() and (codes := {d.code: None for listed in found.values() for d in listed}):
             print("\nmore about them: " + ", ".join(f"tilec explain {code}" for code in codes))
     return 1 if bad else 0
@@ -41,16 +42,20 @@ def diagnostics(file: str) -> list[Any]:
 
 
 def as_value(diagnostic: Any) -> dict[str, Any]:
-    """A diagnostic as a JSON value; line and column are 1-based."""
-    place: dict[str, Any] = {}
-    if diagnostic.span is not None:
-        line, column = diagnostic.span.source.position(diagnostic.span.start)
-        place = {"file": diagnostic.span.source.name, "line": line, "column": column}
+    """A diagnostic as a JSON value; line and column are 1-based. `places` are those that notes are about."""
     return {
         "code": diagnostic.code,
         "severity": diagnostic.severity,
         "message": diagnostic.message,
-        **place,
-        "notes": list(diagnostic.notes),
+        **_place(diagnostic.span),
+        "notes": [str(note) for note in diagnostic.notes],
+        "places": [{"note": k, **_place(n.span)} for k, n in enumerate(diagnostic.notes) if hasattr(n, "span")],
         "help": diagnostic.help,
     }
+
+
+def _place(span: Any) -> dict[str, Any]:
+    if span is None:
+        return {}
+    line, column = span.source.position(span.start)
+    return {"file": span.source.name, "line": line, "column": column}

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tilec.cli.color import shown
+
 if TYPE_CHECKING:
     from tilec.ahead import Ahead
 
@@ -51,7 +53,7 @@ def command(
     chosen = _kinds(emit)
     made = compile_file(file, function, shapes, constants, target, symbol, donated)
     for warning in made.warnings:
-        print(warning.render(), file=sys.stderr)
+        print(shown(warning, sys.stderr), file=sys.stderr)
     written = {kind: make(made, kind) for kind in chosen}
     for kind, data in written.items():
         path = _path(made, kind, output, len(chosen))
@@ -145,6 +147,8 @@ def _path(made: Ahead, kind: str, output: str | None, count: int) -> Path | None
         prefix = "lib" if kind == "lib" and os.name == "posix" else ""
         return Path(f"{prefix}{made.symbol}{suffix}")
     path = Path(output)
+    if kind == "lib" and not path.suffix and not path.is_dir():
+        path = path.with_name(path.name + suffix) if path.name else path  # what loads libraries wants one
     return path.with_suffix(suffix) if count > 1 and path.name else path  # a directory is refused when it is written
 
 

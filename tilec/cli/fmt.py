@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from tilec.cli import sources
+from tilec.cli.color import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _report(outcomes: list[Outcome], check: bool) -> None:
     """Diagnostics and a summary go to standard error, which leaves standard output to the text or the list of files."""
     for outcome in outcomes:
         for diagnostic in outcome.diagnostics:
-            print(diagnostic.render() + "\n", file=sys.stderr)
+            print(shown(diagnostic, sys.stderr) + "\n", file=sys.stderr)
     changed = [o for o in outcomes if o.changed]
     if check:
         for outcome in changed:

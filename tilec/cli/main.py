@@ -29,6 +29,7 @@ from tilec.cli import (
     run,
     test,
 )
+from tilec.cli.color import colored, shown
 from tilec.errors import TileError, error
 
 
@@ -63,7 +64,7 @@ def _tell(problem: TileError, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"errors": [check.as_value(d) for d in problem.diagnostics]}), flush=True)
         return
-    print(problem, file=sys.stderr)
+    print("\n\n".join(shown(d, sys.stderr) for d in problem.diagnostics), file=sys.stderr)
     if sys.stderr.isatty():
         print(f"\nmore about it: tilec explain {problem.code}", file=sys.stderr)
 
@@ -135,4 +136,12 @@ def call(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `tilec` script."""
+    if len(sys.argv) < 2 or not {"-h", "--help"}.isdisjoint(sys.argv):
+        _color_help()
     sys.exit(call())
+
+
+def _color_help() -> None:
+    """Help is coloured by Typer, which looks at the environment when it is first shown: the setting is told to it."""
+    if sys.stdout is not None:
+        os.environ["FORCE_COLOR" if colored(sys.stdout) else "_TYPER_FORCE_DISABLE_TERMINAL"] = "1"

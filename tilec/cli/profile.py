@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tilec.cli.color import shown
+
 if TYPE_CHECKING:
     from tilec.errors import Span
     from tilec.executable import Executable
@@ -50,7 +52,7 @@ def command(
     if roofline is not None:
         write_file(roofline, picture(found, executable.name).encode())
     for warning in executable.warnings:
-        print(warning.render(), file=sys.stderr)
+        print(shown(warning, sys.stderr), file=sys.stderr)
     print(json.dumps(as_value(found, executable)) if as_json else table(found, executable))
     return 0
 

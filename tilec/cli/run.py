@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from tilec.cli.color import shown
 from tilec.cli.interrupt import interruptible
 
 
@@ -45,7 +46,7 @@ def command(
     save(arrays, paths)
     times = interruptible(lambda: measure(executable, arguments)) if timing else None
     for warning in executable.warnings:
-        print(warning.render(), file=sys.stderr)
+        print(shown(warning, sys.stderr), file=sys.stderr)
     if as_json:
         print(json.dumps(report(executable, arrays, compiled, times)))
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tilec.cli import sources
+from tilec.cli.color import shown
 
 if TYPE_CHECKING:
     from tilec.frontends.tile.tests_runner import Result
@@ -89,7 +90,7 @@ def _report_file(outcome: Outcome) -> None:
         print(f"  {'ok  ' if result.passed else 'FAIL'} {result.name} ({_checks(result.checks)})")
     sys.stdout.flush()
     for diagnostic in (*outcome.diagnostics, *(d for r in outcome.results for d in r.diagnostics)):
-        print(f"\n{diagnostic.render()}\n")
+        print(f"\n{shown(diagnostic, sys.stdout)}\n")
 
 
 def _checks(count: int) -> str:

@@ -91,6 +91,11 @@ def _near_function(name: str, names: Sequence[str]) -> str | None:
 
 def wrong_case(name: Ident, found: str) -> TileError:
     """TILE0112: `found` says what the name is used as."""
+    if found == "a tensor" and name.text in habits.TRUTH:
+        notes = [f"there is no constant '{name.text}'"]
+        return error(
+            "TILE0112", f"'{name.text}' is used as {found}", name.span, notes=notes, help=habits.TRUTH[name.text]
+        )
     other = name.text[:1].swapcase() + name.text[1:]
     return error(
         "TILE0112",

@@ -66,6 +66,8 @@ _OPERATORS: Mapping[str, str] = {
     "not": "logical not is written '!'",
 }
 
+TRUTH: Mapping[str, str] = {"true": "write '1 == 1'", "false": "write '1 == 0'"}
+
 TOP_LEVEL = "statements stand in a function: 'function name(inputs) -> (outputs) { ... }'"
 
 

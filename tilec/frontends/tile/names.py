@@ -127,6 +127,7 @@ def _check_function(function: Function, functions: Mapping[str, Function], repor
         sizes=frozenset(names) - inputs,
         generics=generics,
         results=frozenset(outputs),
+        ranks={i.name.text: len(i.dims) for i in function.inputs if i.dims is not None},
     )
     declared = dict(names)
     body.statements(function.body)
@@ -151,7 +152,7 @@ def _check_gradient(function: Function, gradient: Gradient, names: dict[str, Spa
         names.setdefault(name, output.span)
     inputs = [i.name.text for i in function.inputs]
     wanted = frozenset(map(gradient_name, inputs))
-    body = _Body(names, outer.functions, outer.report, generics=outer.generics, results=wanted)
+    body = _Body(names, outer.functions, outer.report, generics=outer.generics, results=wanted, ranks=dict(outer.ranks))
     body.statements(gradient.body)
     if not wanted & {t.text for s in gradient.body for t in targets(s)}:
         help = f"assign '{gradient_name(inputs[0])}'" if inputs else "a function without inputs has no gradient"
@@ -228,6 +229,7 @@ class _Body:
     results: frozenset[str] = frozenset()
     later: dict[str, Span] = field(default_factory=dict)
     unused: dict[str, Span] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
 
     def statements(self, body: tuple[Statement, ...]) -> None:
         for statement in body:
@@ -239,10 +241,12 @@ class _Body:
             self._statement(statement)
 
     def _statement(self, statement: Statement) -> None:
-        checker = Checker(self.names, self.later, self.functions, self.report, self.testing, self.unused)
+        checker = Checker(self.names, self.later, self.functions, self.report, self.testing, self.unused, self.ranks)
         self._check_statement(statement, checker)
         for target in targets(statement):
             self._bind(target)
+        if isinstance(statement, Contract):
+            self.ranks.setdefault(statement.target.text, len(statement.indices))
 
     def _check_statement(self, statement: Statement, checker: Checker) -> None:
         match statement:

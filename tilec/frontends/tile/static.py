@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tilec.errors import Report, Span, TileError
+from tilec.errors import Note, Report, Span, TileError
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile import habits
 from tilec.frontends.tile.complaints import (
@@ -44,7 +44,10 @@ from tilec.frontends.tile.trees import children, has_index, is_control
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """`names` are bound before the statement, `later` by this or a later one; `unused` are read by no statement."""
+    """`names` are bound before the statement, `later` by this or a later one; `unused` are read by no statement.
+
+    `ranks` are those that show without shapes: of inputs with declared sizes, and of contractions.
+    """
 
     names: Mapping[str, Span]
     later: Mapping[str, Span]
@@ -52,6 +55,7 @@ class Checker:
     report: Report
     testing: bool
     unused: Mapping[str, Span]
+    ranks: Mapping[str, int]
 
     def _add(self, found: TileError) -> None:
         self.report.diagnostics += found.diagnostics
@@ -170,6 +174,7 @@ class Checker:
                     self._name(expression.ident)
             case Index():
                 self._name(expression.tensor)
+                self._rank(expression)
                 for index in expression.indices:
                     self.index(index)
             case Call():
@@ -183,6 +188,13 @@ class Checker:
             case _:
                 for child in children(expression):
                     self.body(child)
+
+    def _rank(self, expression: Index) -> None:
+        name, count = expression.tensor.text, len(expression.indices)
+        if (rank := self.ranks.get(name, count)) != count:
+            notes = [Note(f"'{name}' is bound at {self.names[name]}", self.names[name])] if name in self.names else []
+            text = f"'{name}' has rank {rank}, {plural(count, 'index')} given"
+            self.report.error("TILE0202", text, expression.span, notes=notes)
 
     def _body_call(self, call: Call) -> None:
         name = call.function.text
