@@ -107,10 +107,7 @@ class Affine:
     @staticmethod
     def of(terms: Mapping[str, Coef] | Iterable[tuple[str, Coef]], const: Coef = 0) -> Affine:
         """Normalises: like terms added, zeros dropped, sorted."""
-        total: dict[str, Coef] = {}
-        for name, c in terms.items() if isinstance(terms, Mapping) else terms:
-            total[name] = total[name] + c if name in total else c
-        return Affine(tuple(sorted((n, _simplest_coef(c)) for n, c in total.items() if c != 0)), _simplest_coef(const))
+        return _normal(terms.items() if isinstance(terms, Mapping) else terms, const)
 
     @staticmethod
     def var(name: str) -> Affine:
@@ -123,7 +120,7 @@ class Affine:
     def __add__(self, other: Affine | Coef) -> Affine:
         if not isinstance(other, Affine):
             return Affine(self.terms, _simplest_coef(self.const + other))
-        return Affine.of([*self.terms, *other.terms], self.const + other.const)
+        return _normal([*self.terms, *other.terms], self.const + other.const)
 
     def __neg__(self) -> Affine:
         return self * -1
@@ -132,7 +129,7 @@ class Affine:
         return self + -other
 
     def __mul__(self, c: Coef) -> Affine:
-        return Affine.of([(n, d * c) for n, d in self.terms], self.const * c)
+        return _normal([(n, d * c) for n, d in self.terms], self.const * c)
 
     def __str__(self) -> str:
         parts = [_term_text(n, c) for n, c in self.terms]
@@ -185,14 +182,14 @@ class Affine:
                 const = const + value.const * c
             else:
                 const = const + value * c
-        return Affine.of(terms, const)
+        return _normal(terms, const)
 
     def rename(self, names: Mapping[str, str]) -> Affine:
-        return Affine.of([(names.get(n, n), c) for n, c in self.terms], self.const)
+        return _normal([(names.get(n, n), c) for n, c in self.terms], self.const)
 
     def resolve(self, sizes: Mapping[str, int]) -> Affine:
         """Replaces named sizes by numbers."""
-        return Affine.of([(n, resolve(c, sizes)) for n, c in self.terms], resolve(self.const, sizes))
+        return _normal([(n, resolve(c, sizes)) for n, c in self.terms], resolve(self.const, sizes))
 
     def denominator(self) -> int:
         """Least common denominator of all (numeric) coefficients."""
@@ -205,6 +202,13 @@ class Affine:
             total = total + resolve(c, values) * values[name]
         assert not isinstance(total, Poly)
         return simplest(total)
+
+
+def _normal(terms: Iterable[tuple[str, Coef]], const: Coef) -> Affine:
+    total: dict[str, Coef] = {}
+    for name, c in terms:
+        total[name] = total[name] + c if name in total else c
+    return Affine(tuple(sorted((n, _simplest_coef(c)) for n, c in total.items() if c != 0)), _simplest_coef(const))
 
 
 def resolve(value: Coef, sizes: Mapping[str, int]) -> int | Fraction:

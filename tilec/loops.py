@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from tilec.affine import Affine, Poly, Size, resolve
@@ -229,7 +230,7 @@ class Branch:
 Step: TypeAlias = Launch | Copy | Assign | HostCall | Check | Iterate | Repeat | Branch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it keeps tables of what it holds by name
 class Program:
     """What a backend builds: one call runs `steps` (after `init` has run once).
 
@@ -261,10 +262,18 @@ class Program:
         return known
 
     def buffer(self, name: str) -> Buffer:
-        return next(b for b in self.buffers if b.name == name)
+        return self._buffers[name]
 
     def kernel(self, name: str) -> Kernel:
-        return next(k for k in self.kernels if k.name == name)
+        return self._kernels[name]
+
+    @cached_property
+    def _buffers(self) -> dict[str, Buffer]:
+        return {b.name: b for b in self.buffers}
+
+    @cached_property
+    def _kernels(self) -> dict[str, Kernel]:
+        return {k.name: k for k in self.kernels}
 
 
 def row_major(shape: tuple[Size, ...]) -> tuple[Size, ...]:

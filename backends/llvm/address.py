@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
@@ -50,12 +50,6 @@ class Form:
     def is_constant(self) -> bool:
         return not self.terms and not self.lane
 
-    def plus(self, other: Form, factor: int) -> Form:
-        total = dict(self.terms)
-        for scalar, c in other.terms:
-            total[scalar] = total.get(scalar, 0) + c * factor
-        return Form(self.const + other.const * factor, _ordered(total), self.lane + other.lane * factor)
-
     def range(self, lanes: int) -> tuple[int, int]:
         """Least and greatest value."""
         spans = [c * (s.extent - 1) for s, c in self.terms] + [self.lane * max(0, lanes - 1)]
@@ -63,24 +57,32 @@ class Form:
 
 
 def _ordered(terms: Mapping[Scalar, int]) -> tuple[tuple[Scalar, int], ...]:
-    return tuple(sorted(((s, c) for s, c in terms.items() if c), key=lambda t: (t[0].depth, t[0].ref)))
+    found = [(s, c) for s, c in terms.items() if c]
+    return tuple(sorted(found, key=lambda t: (t[0].depth, t[0].ref)) if len(found) > 1 else found)
 
 
 def split(form: Affine, indices: Mapping[str, Index]) -> Form:
     """An affine form with integer coefficients in terms of the present loops."""
-    const, lane = number(form.const), 0
+    return combined([(form, 1)], indices)
+
+
+def combined(forms: Iterable[tuple[Affine, int]], indices: Mapping[str, Index]) -> Form:
+    """The sum of affine forms with integer coefficients, each with a factor, in terms of the present loops."""
+    const = lane = 0
     terms: dict[Scalar, int] = {}
-    for name, c in form.terms:
-        coefficient, index = number(c), indices[name]
-        if isinstance(index, int):
-            const += coefficient * index
-        elif isinstance(index, Lanes):
-            const += coefficient * index.base
-            lane += coefficient * index.wide
-            if index.block is not None:
-                terms[index.block] = terms.get(index.block, 0) + coefficient * index.step
-        else:
-            terms[index] = terms.get(index, 0) + coefficient
+    for form, factor in forms:
+        const += number(form.const) * factor
+        for name, c in form.terms:
+            coefficient, index = number(c) * factor, indices[name]
+            if isinstance(index, int):
+                const += coefficient * index
+            elif isinstance(index, Lanes):
+                const += coefficient * index.base
+                lane += coefficient * index.wide
+                if index.block is not None:
+                    terms[index.block] = terms.get(index.block, 0) + coefficient * index.step
+            else:
+                terms[index] = terms.get(index, 0) + coefficient
     return Form(const, _ordered(terms), lane)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tilec.affine import Affine
-from tilec.backends.llvm.address import Form, number, pointer, split
+from tilec.backends.llvm.address import Form, combined, number, pointer, split
 from tilec.backends.llvm.frame import Frame, Storage
 from tilec.backends.llvm.registers import Cell, Register, cell_of
 from tilec.backends.llvm.types import Value, constant, constant_vector, mangled, memory_type, vector_type
@@ -115,11 +115,8 @@ def base_pointer(frame: Frame, storage: Storage) -> str:
 
 def _flat(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> Form:
     """Offset in elements of the affine axes."""
-    total = Form(0)
     strides = strides_of(storage.buffer)
-    for axis, form in _forms(frame, indices).items():
-        total = total.plus(form, number(strides[axis]))
-    return total
+    return combined([(i, number(s)) for i, s in zip(indices, strides) if isinstance(i, Affine)], frame.indices)
 
 
 def _address(frame: Frame, storage: Storage, form: Form) -> str:

@@ -1,4 +1,4 @@
-"""A whole program as one LLVM module, whose only visible function runs it.
+"""A whole program as an LLVM module whose only visible function runs it; or as several modules, to be linked.
 
     define void @run(ptr %table, ptr %arena, ptr %fixed, ptr %pool)      and @init, of the same form, for `Program.init`
 
@@ -9,17 +9,16 @@ what `init` computes and constants need, for all calls; `pool` is null for one t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from math import prod
 
 from tilec.affine import Affine, Coef, Poly
 from tilec.backends.llvm.address import elements, number
 from tilec.backends.llvm.blocks import Emitter
-from tilec.backends.llvm.helpers import HELPERS
-from tilec.backends.llvm.kernel import SLICE, KernelText, emit_kernel
+from tilec.backends.llvm.kernel import SLICE, emit_kernel
 from tilec.backends.llvm.layout import Layout
-from tilec.backends.llvm.target import triple_of
+from tilec.backends.llvm.parts import Parts
 from tilec.dtypes import BOOL, BY_NAME, DType
 from tilec.errors import error
 from tilec.expr import read
@@ -46,7 +45,7 @@ from tilec.loops import (
 )
 from tilec.target import Target
 
-ENOUGH = 1 << 18  # bytes of text that are worth a module of their own: about 0.1 s of LLVM's time
+ENOUGH = 1 << 17  # bytes of text that are worth a module of their own: about 0.1 s of LLVM's time
 _ALIGN = 64
 
 
@@ -69,7 +68,7 @@ def emit_modules(program: Program, target: Target, take: Callable[[str], None], 
     How it is divided depends on nothing but the program and the size (`ENOUGH`). Each text goes to `take` as soon as
     it is known; the module of the entries is the last. Raises what `emit_module` raises.
     """
-    parts = _Parts(_header(program, target), target, take, ENOUGH if size is None else size)
+    parts = Parts(program.name, target, take, ENOUGH if size is None else size)
     kernels = _Kernels(program, target, parts)
     layout = _layout(program)
     if checks_of(program):
@@ -95,84 +94,6 @@ def _up(size: int) -> int:
 
 def _entries(program: Program) -> list[tuple[str, tuple[Step, ...]]]:
     return [("run", program.steps), *([("init", program.init)] if program.init else [])]
-
-
-def _header(program: Program, target: Target) -> str:
-    return f'; program {ascii(program.name)[1:-1]}\ntarget triple = "{triple_of(target)}"\n\n'
-
-
-def _footer(wanted: set[str], target: Target) -> str:
-    """Declarations and attributes. Both width attributes are needed: one alone splits 512-bit vectors (LLVM 22)."""
-    helpers = [h for name, h in HELPERS.items() if any(f"@{name}(" in d for d in wanted)]
-    declared = {d for d in wanted if not any(f"@{name}(" in d for name in HELPERS)} | {d for _, d in helpers}
-    bits = target.vector_bytes * 8
-    attributes = f'nounwind "prefer-vector-width"="{bits}" "min-legal-vector-width"="{bits}"'
-    functions = "".join(text for text, _ in helpers)
-    return f"\n{functions}" + "".join(f"{d}\n" for d in sorted(declared)) + f"\nattributes #0 = {{ {attributes} }}\n"
-
-
-@dataclass(slots=True)
-class _Parts:
-    """Collects kernels until there are enough of them for a module.
-
-    What holds bytes that depend on all kernels waits for the end; so does everything where it all fits into one module,
-    in which kernels are visible to nobody else.
-    """
-
-    header: str
-    target: Target
-    take: Callable[[str], None]
-    size: int
-    waiting: list[tuple[str, KernelText]] = field(default_factory=list)
-    late: list[tuple[str, KernelText]] = field(default_factory=list)
-    declared: list[str] = field(default_factory=list)  # of kernels in other modules
-    length: int = 0  # of what waits for the present module
-    shared: int = 0
-    private: int = 0
-
-    def add(self, name: str, text: KernelText) -> None:
-        self.shared, self.private = max(self.shared, text.shared), max(self.private, text.private)
-        if any(SLICE in f for f in text.functions):
-            self.late.append((name, text))
-            return
-        self.waiting.append((name, text))
-        self.length += sum(map(len, text.functions))
-        if self.length >= self.size:
-            self.flush({})
-
-    def flush(self, values: Mapping[str, int]) -> None:
-        """Makes a module of what is waiting."""
-        functions = [_visible(f, name) for name, text in self.waiting for f in text.functions]
-        self.declared += [_declaration(f, name) for name, text in self.waiting for f in text.functions[-1:]]
-        self._module(functions, [text for _, text in self.waiting], values)
-        self.waiting, self.length = [], 0
-
-    def finish(self, entries: list[str], values: Mapping[str, int]) -> None:
-        for name, text in self.late:
-            self.waiting.append((name, text))
-            self.length += sum(map(len, text.functions))
-            if self.length >= self.size:
-                self.flush(values)
-        functions = [f for _, text in self.waiting for f in text.functions]
-        self._module([*functions, *entries, *self.declared], [text for _, text in self.waiting], values)
-
-    def _module(self, functions: list[str], texts: list[KernelText], values: Mapping[str, int]) -> None:
-        body = "\n".join(functions)
-        for symbol, value in values.items():
-            body = body.replace(symbol, str(value))
-        wanted = set[str]().union(*(text.intrinsics for text in texts))
-        self.take(self.header + body + _footer(wanted, self.target))
-
-
-def _visible(function: str, name: str) -> str:
-    """The function, visible to other modules if it is the kernel itself."""
-    return function.replace(f"define internal void @{name}(", f"define void @{name}(", 1)
-
-
-def _declaration(function: str, name: str) -> str:
-    """The declaration of a kernel, whose own function is the last."""
-    signature = function[: function.index("\n")].removeprefix("define internal ").removesuffix(" {")
-    return f"declare {signature}\n"
 
 
 # memory ------------------------------------------------------------------------------------------------------------
@@ -229,7 +150,7 @@ class _Kernels:
 
     program: Program
     target: Target
-    parts: _Parts
+    parts: Parts
     taken: set[str] = field(default_factory=set)
     names: dict[tuple[str, ...], str] = field(default_factory=dict)
 
@@ -281,7 +202,7 @@ def _bits_type(dtype: DType) -> DType:
 
 def _entry(name: str, steps: tuple[Step, ...], program: Program, layout: Layout, kernels: _Kernels) -> str:
     emitter = Emitter()
-    entry = _Entry(emitter, program, layout, kernels)
+    entry = _Entry(emitter, program, layout, kernels, {n: slot for slot, n in enumerate(layout.table)})
     if layout.status is not None:
         emitter.line(f"store i64 0, ptr {entry.status()}, align 8")
     entry.steps(steps)
@@ -297,6 +218,7 @@ class _Entry:
     program: Program
     layout: Layout
     kernels: _Kernels
+    slots: dict[str, int]  # of the table
     indices: dict[str, str] = field(default_factory=dict)  # SSA values of the enclosing loops' indices
     checked: int = 0  # Checks so far
 
@@ -342,8 +264,8 @@ class _Entry:
         if buffer.base is not None:
             offset = number(buffer.offset) * buffer.dtype.bytes
             return self.emitter.hoist(f"getelementptr i8, ptr {self.pointer(buffer.base)}, i64 {offset}", 0)
-        if name in self.layout.table:
-            slot = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.layout.table.index(name)}", 0)
+        if name in self.slots:
+            slot = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.slots[name]}", 0)
             return self.emitter.hoist(f"load ptr, ptr {slot}, align 8", 0)
         if name in self.layout.fixed:
             return self.emitter.hoist(f"getelementptr i8, ptr %fixed, i64 {self.layout.fixed[name]}", 0)

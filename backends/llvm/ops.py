@@ -18,6 +18,7 @@ from tilec.backends.llvm.types import (
     is_constant,
     mangled,
     memory_type,
+    splat_text,
     ssa_bits,
     ssa_type,
     vector_type,
@@ -59,8 +60,7 @@ class Ops:
             return value
         wide = f"<{self.lanes} x {ssa_type(value.dtype)}>"
         if is_constant(value.ref):
-            inner = ", ".join([f"{value.type} {value.ref}"] * self.lanes)
-            return Value(f"<{inner}>", value.dtype, self.lanes)
+            return Value(splat_text(str(value)), value.dtype, self.lanes)
         one = self.emitter.pure(f"insertelement {wide} poison, {value}, i64 0")
         text = f"shufflevector {wide} {one}, {wide} poison, <{self.lanes} x i32> zeroinitializer"
         return Value(self.emitter.pure(text), value.dtype, self.lanes)

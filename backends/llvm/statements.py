@@ -32,12 +32,17 @@ from tilec.loops import (
 
 Outliner = Callable[[Frame, For], None]
 
+_DECLARATIONS = (Alloc, Let)
 _WRITTEN_OUT = 16  # vectors of a loop that are emitted one after another, with constant masks
 
 
 def block(frame: Frame, body: Block, outline: Outliner) -> None:
     """Emits statements in order; names declared among them end with the block."""
-    with frame.block():
+    if any(isinstance(s, _DECLARATIONS) for s in body):
+        with frame.block():
+            for stmt in body:
+                statement(frame, stmt, outline)
+    else:
         for stmt in body:
             statement(frame, stmt, outline)
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from tilec.dtypes import BF16, BOOL, F16, F64, DType
+from tilec.dtypes import ALL, BF16, BOOL, F16, F32, DType
 
 NARROW = (F16, BF16)
+_SSA_TYPES = {d.name: f"i{d.bits}" for d in ALL} | {d.name: "float" for d in (F16, BF16, F32)}
+_SSA_TYPES |= {"f64": "double", "bool": "i1"}
+_MEMORY_TYPES = _SSA_TYPES | {"f16": "i16", "bf16": "i16", "bool": "i8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,7 @@ def vector_type(element: str, lanes: int) -> str:
 
 def ssa_type(dtype: DType) -> str:
     """Element type of a value in registers."""
-    if dtype == BOOL:
-        return "i1"
-    if dtype.is_float:
-        return "double" if dtype == F64 else "float"
-    return f"i{dtype.bits}"
+    return _SSA_TYPES[dtype.name]
 
 
 def ssa_bits(dtype: DType) -> int:
@@ -53,11 +53,7 @@ def ssa_bits(dtype: DType) -> int:
 
 def memory_type(dtype: DType) -> str:
     """Element type in memory."""
-    if dtype == BOOL:
-        return "i8"
-    if dtype in NARROW:
-        return "i16"
-    return ssa_type(dtype)
+    return _MEMORY_TYPES[dtype.name]
 
 
 def suffix(element: str) -> str:
@@ -75,8 +71,14 @@ def mangled(type_text: str) -> str:
 
 def float_text(value: float, dtype: DType) -> str:
     """A float constant, exactly, in LLVM's hexadecimal form (the bits of a double also for `float`)."""
+    return _float_text(struct.pack("<d", value), dtype)
+
+
+@lru_cache(4096)
+def _float_text(double: bytes, dtype: DType) -> str:
+    """Known by its bits: 0.0 equals -0.0, and NaN not even itself."""
     with np.errstate(over="ignore"):
-        value = float(dtype.numpy.type(value))
+        value = float(dtype.numpy.type(struct.unpack("<d", double)[0]))
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
@@ -96,11 +98,20 @@ def constant(value: int | float, dtype: DType) -> Value:
 
 def constant_vector(values: list[int], element: str) -> str:
     """Text of an integer constant vector, without its own type."""
-    return "<" + ", ".join(f"{element} {v}" for v in values) + ">"
+    return _vector_text([f"{element} {v}" for v in values])
 
 
 def mask_text(lanes: tuple[bool, ...]) -> str:
-    return "<" + ", ".join("i1 true" if lane else "i1 false" for lane in lanes) + ">"
+    return _vector_text(["i1 true" if lane else "i1 false" for lane in lanes])
+
+
+def _vector_text(typed: list[str]) -> str:
+    return splat_text(typed[0]) if len(set(typed)) == 1 else f"<{', '.join(typed)}>"
+
+
+def splat_text(typed: str) -> str:
+    """A constant vector of one value, given with its type."""
+    return f"splat ({typed})"
 
 
 def is_constant(ref: str) -> bool:

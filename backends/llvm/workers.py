@@ -28,7 +28,7 @@ from tilec.target import Target
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-ENOUGH = 1 << 19  # bytes of text from which on workers are started: about 0.3 s of work
+ENOUGH = 3 << 17  # bytes of text from which on workers are started: about 0.3 s of work
 _MOST = 16  # workers, unless someone asks for more
 _log = logging.getLogger("tilec")
 
