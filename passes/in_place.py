@@ -1,7 +1,8 @@
 """Pass `in_place`: kernels write over what they are the last to need.
 
-A kernel that reads a buffer for the last time, each cell only where it computes the same cell of a result, may store
-the result there: the two buffers become one parameter of the kernel, so that parameters still never overlap. So it is
+A kernel that reads a temporary for the last time, each cell only where it computes the same cell of its own result, may
+store it there: the two buffers become one parameter of the kernel, so that parameters still never overlap. If it makes
+a result of the program, the temporary is computed in the result's memory from the start. So it is
 with donated state: a result that is copied to a parameter at the end is computed there in the first place, if nothing
 needs the parameter's old value any more. The launch that computes it moves behind others that do need it, where that
 changes nothing.
@@ -163,7 +164,12 @@ class _Work:
                 self._steps[moment - 1] = step
 
     def _made_at(self, launch: Launch, moment: int) -> list[str]:
-        return [n for n in self._written(launch) if self._is_temporary(n) and self._first[n] == moment]
+        return [n for n in self._written(launch) if self._is_fresh(n) and self._first[n] == moment]
+
+    def _is_fresh(self, name: str) -> bool:
+        """Whether nobody cares what was in the memory before: it is a temporary's, or that of a result."""
+        program = self._program
+        return self._is_temporary(name) or (name in program.results and name not in program.params)
 
     def _overwriting(self, launch: Launch, name: str, moment: int) -> Launch:
         kernel, own = self._kernels[launch.kernel], self._buffers[name]
@@ -175,9 +181,10 @@ class _Work:
                 continue
             merged = self._stored_in(launch, other, name)
             if merged is not None:
-                self._last[other] = self._last[name]
-                self._become(name, other)
-                return merged
+                old, new = (name, other) if own.space == "heap" else (other, name)
+                self._first[new], self._last[new] = self._first[other], self._last[name]
+                self._become(old, new)
+                return Launch(merged.kernel, tuple(new if a == old else a for a in merged.args))
         return launch
 
     def _is_temporary(self, name: str) -> bool:

@@ -2,9 +2,9 @@
 
 First, heap memory that a kernel allocates for itself, at the top of its body, becomes a parameter of the kernel and a
 buffer of the program. Then each buffer is placed at the lowest 64-byte aligned offset at which it overlaps no buffer
-alive at the same time, largest first (greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep
-Neural Net Inference, 2020). A buffer lives from the first step that touches it, or a view of it, to the last; one that
-`init` writes and a step reads lives for ever. A program with open sizes gets its places at run time.
+alive at the same time, largest first; see `tilec.arena`. A buffer lives from the first step that touches it, or a view
+of it, to the last. What `init` touches has no place: it is kept from call to call, and the arena is the memory of one
+call. A program with open sizes gets its places at run time.
 
 Error: TILE0414 where an offset or a size is 2^63 bytes or more.
 
@@ -41,7 +41,6 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -121,29 +120,21 @@ def _without_allocations(kernel: Kernel, own: list[Buffer]) -> Kernel:
 
 
 def lifetimes(program: Program) -> list[Life]:
-    """One Life per heap buffer that is not a view and that some step touches. Moment 0 is `init`."""
+    """One Life per heap buffer that is not a view and that only `steps` touch; moments are steps, counted from 1."""
     buffers = {b.name: b for b in program.buffers}
-    end = len(program.steps) + 1
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    for moment, names in _moments(program):
-        for name in names:
+    for moment, step in enumerate(program.steps, 1):
+        for name in touched(step):  # what the steps inside a loop or branch touch lives all through it
             name = root(buffers[name], buffers).name
             first.setdefault(name, moment)
             last[name] = moment
     kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}
     return [
-        Life(b.name, size_of(b), 0 if b.name in kept else first[b.name], end if b.name in kept else last[b.name])
+        Life(b.name, size_of(b), first[b.name], last[b.name])
         for b in program.buffers
-        if b.space == "heap" and b.base is None and b.name in first
+        if b.space == "heap" and b.base is None and b.name in first and b.name not in kept
     ]
-
-
-def _moments(program: Program) -> Iterator[tuple[int, list[str]]]:
-    for step in program.init:
-        yield 0, list(touched(step))
-    for moment, step in enumerate(program.steps, 1):
-        yield moment, list(touched(step))  # what the steps inside a loop or branch touch lives all through it
 
 
 def size_of(buffer: Buffer) -> int:

@@ -1,8 +1,10 @@
 """Floor 3: places of buffers in one arena, by their lifetimes.
 
 Each buffer goes to the lowest aligned offset at which it overlaps no buffer alive at the same time, largest first
-(greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep Neural Net Inference, 2020). Done at
-compile time where all sizes are numbers, else once for each vector of sizes that calls bring.
+(greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep Neural Net Inference, 2020). Where the
+arena is then larger than the buffers that live together at the worst moment, other orders are tried: the longest-lived
+first, or those first that lay highest before. Done at compile time where all sizes are numbers, else once for each
+vector of sizes that calls bring.
 """
 
 from __future__ import annotations
@@ -25,18 +27,64 @@ class Life:
     last: int
 
 
-def assign(lives: Sequence[Life], alignment: int) -> tuple[dict[str, int], int]:
-    """Byte offset of every buffer, and the size of the arena. Raises TileError TILE0414."""
+def assign(lives: Sequence[Life], alignment: int, tries: int = 32) -> tuple[dict[str, int], int]:
+    """Byte offset of every buffer, and the size of the arena. Raises TileError TILE0414.
+
+    `tries`: how many other orders of each kind may be tried.
+    """
+    best = _first_fit(sorted(lives, key=_by_size), alignment)
+    least, _ = largest_live_set(lives, alignment)
+    for key in (_by_size, _by_length):
+        order = sorted(lives, key=key)
+        for _ in range(min(tries, _WORK // max(1, len(lives)))):
+            if _up(best[1], alignment) <= least:
+                return best
+            places, arena = found = _first_fit(order, alignment)
+            best = min(best, found, key=lambda f: f[1])
+            order.sort(key=lambda b: places[b.name] + b.size < arena)  # the highest ones choose first next time
+    return best
+
+
+_WORK = 10_000  # buffers that are placed, at most, in all orders of one kind
+
+
+def _by_size(life: Life) -> tuple[int, int, str]:
+    return -life.size, life.first, life.name
+
+
+def _by_length(life: Life) -> tuple[int, int, str]:
+    return life.first - life.last, -life.size, life.name
+
+
+def largest_live_set(lives: Sequence[Life], alignment: int) -> tuple[int, int]:
+    """Bytes that every placement needs, sizes rounded up to `alignment`, and the first moment that needs so many."""
+    change: dict[int, int] = {}
+    for life in lives:
+        change[life.first] = change.get(life.first, 0) + _up(life.size, alignment)
+        change[life.last + 1] = change.get(life.last + 1, 0) - _up(life.size, alignment)
+    best = now = at = 0
+    for moment in sorted(change):
+        now += change[moment]
+        if now > best:
+            best, at = now, moment
+    return best, at
+
+
+def _up(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _first_fit(order: Sequence[Life], alignment: int) -> tuple[dict[str, int], int]:
+    """Every buffer, in this order, at the lowest offset that is free while it lives."""
     places: dict[str, int] = {}
     placed = _Placed()
     arena = 0
-    for life in sorted(lives, key=lambda b: (-b.size, b.first, b.name)):
+    for life in order:
         offset = placed.gap(life)
         end = offset + life.size
-        after = -(-end // alignment) * alignment
-        if after >= 1 << 63:
+        if _up(end, alignment) >= 1 << 63:
             raise error("TILE0414", f"the program needs {end} bytes of memory", help="make the tensors smaller")
-        placed.add(offset, after, life)
+        placed.add(offset, _up(end, alignment), life)
         places[life.name] = offset
         arena = max(arena, end)
     return places, arena

@@ -20,6 +20,8 @@ from tilec.target import Target
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+    from tilec.measure.memory import Memory
+
 
 class IR(Protocol):
     """Where an executable's programs come from when someone asks for them: memory, or text that is kept."""
@@ -78,6 +80,16 @@ class Executable:
     def program(self) -> Program | None:
         """The scheduled Program; None for target `reference`."""
         return self.ir.program()
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What memory a call needs, and for which tensors: print it. Raises TileError TILE0508 for `reference`."""
+        from tilec.measure.memory import memory
+
+        if self.program is None:
+            raise error("TILE0508", "the target 'reference' plans no memory", help="compile for llvm or opencl")
+        code = getattr(self.built, "code", None)
+        return memory(self.program, self.graph, None if code is None else code.arena_bytes)
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.

@@ -62,7 +62,7 @@ class Plans:
         for name, size, divisor in self._derived:
             known[name] = int(resolve(size, known)) // divisor
         lives = [Life(str(at), int(resolve(size, known)), first, last) for at, size, first, last in self._lives]
-        places, total = assign(lives, _ALIGN)
+        places, total = assign(lives, _ALIGN, tries=1)  # a call waits for it
         words = tuple((at, known[name]) for name, at in self._open.slots)
         return Plan(words, tuple((int(at), offset) for at, offset in places.items()), total)
 

@@ -101,11 +101,11 @@ def compile_file(
     with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
         found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
-    graph = api.mark_donated(api.mark_constants(found.graph, fixed), _pairs(donated))
+    graph = api.mark_donated(api.mark_constants(found.graph, fixed), pairs(donated))
     return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)
 
 
-def _pairs(donated: Sequence[str]) -> dict[str, str]:
+def pairs(donated: Sequence[str]) -> dict[str, str]:
     """`NAME=RESULT` as a mapping; raises TileError TILE0704."""
     from tilec.errors import error
 

@@ -128,7 +128,9 @@ def _bfloat16(array: Array) -> Array:
 
 def random_array(type: TensorType, generator: np.random.Generator) -> Array:
     """Floats uniform in [-1, 1), integers of a small range, bools, of the given type."""
-    shape = tuple(int(s) for s in type.shape)  # type: ignore[arg-type]  # parsed sizes are ints
+    shape = tuple(s for s in type.shape if isinstance(s, int))
+    if len(shape) != type.rank:
+        raise error("TILE0704", f"random values of the open shape [{', '.join(map(str, type.shape))}]")
     if len(shape) > _MAX_RANK:
         raise error("TILE0413", f"an array of {len(shape)} axes; the limit is {_MAX_RANK}")
     try:

@@ -22,6 +22,7 @@ from tilec.cli import (
     explain,
     fmt,
     grad,
+    memory,
     new,
     opt,
     passes,
@@ -104,6 +105,7 @@ app.command(name="config")(guarded(config.command))
 app.command(name="doctor")(guarded(doctor.command))
 app.command(name="passes")(guarded(passes.command))
 app.command(name="profile")(guarded(profile.command))
+app.command(name="memory")(guarded(memory.command))
 app.add_typer(cache.app, name="cache")
 cache.app.command(name="info")(guarded(cache.info))
 cache.app.command(name="clear")(guarded(cache.clear))

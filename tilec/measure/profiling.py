@@ -21,7 +21,7 @@ from tilec.devices import backend
 from tilec.errors import Span, error
 from tilec.executable import Executable
 from tilec.graph import Graph, Let, operands
-from tilec.loops import Buffer, Copy, Launch, Program, Step, parts
+from tilec.loops import Buffer, Copy, Launch, Program, Step, all_steps, parts
 from tilec.measure.costs import Cost, cost, number
 from tilec.measure.peaks import Peaks
 from tilec.runtime import argument, bind
@@ -184,16 +184,28 @@ def spans(graph: Graph, program: Program, step: Launch | Copy) -> tuple[Span, ..
     """The source of what a step computes: of the tensors that it writes, and of those that have no memory of their
     own and are computed on the way."""
     buffers = {b.name: b for b in program.buffers}
+    stored = {*buffers, *(p.buffer.name for k in program.kernels for p in k.params)}  # some share a buffer
     lets = {name: let for let in graph.lets for name in let.names}
-    wanted = [buffers[n].base or n for n in _written(program, step)]
+    wanted = [buffers[n].base or n if n in buffers else n for n in _made(program, step)]
     found: dict[str, Let] = {}
     while wanted:
         name = wanted.pop()
         if name in lets and name not in found:
             found[name] = lets[name]
-            wanted += [o for o in operands(lets[name].node) if o not in buffers]
+            wanted += [o for o in operands(lets[name].node) if o not in stored]
     places = {(s.start, s.end): s for let in found.values() if (s := let.span) is not None}
     return tuple(places[k] for k in sorted(places))
+
+
+def _made(program: Program, step: Launch | Copy) -> list[str]:
+    """Tensors that a step computes. A kernel knows them by name; one of several launches, by the buffers it writes."""
+    if isinstance(step, Launch) and [s.kernel for s in _launches(program)].count(step.kernel) == 1:
+        return [p.buffer.name for p in program.kernel(step.kernel).params if p.mode != "in"]
+    return _written(program, step)
+
+
+def _launches(program: Program) -> Iterator[Launch]:
+    return (s for s in all_steps((*program.init, *program.steps)) if isinstance(s, Launch))
 
 
 def _written(program: Program, step: Launch | Copy) -> list[str]:

@@ -33,6 +33,7 @@ from tilec.loops import (
     all_steps,
     parts,
     strides_of,
+    touched,
 )
 from tilec.verify.expr import ExprChecker, fail
 from tilec.verify.kernel import check_buffer, verify_kernel
@@ -288,8 +289,9 @@ def _places(program: Program, buffers: dict[str, Buffer]) -> None:
             fail(f"'{name}' of {size} bytes at {offset} is misplaced in an arena of {program.arena} bytes")
         ranges[name] = (offset, offset + size)
     lives = lifetimes(program, buffers)
+    kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}  # they may lie elsewhere
     for name in lives:
-        if name not in ranges and buffers[name].space != "param":
+        if name not in ranges and buffers[name].space != "param" and name not in kept:
             fail(f"'{name}' has no place")
     used = sorted((low, high, name) for name, (low, high) in ranges.items() if name in lives and low < high)
     for k, (_, end, a) in enumerate(used):
