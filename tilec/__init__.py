@@ -25,16 +25,21 @@ if TYPE_CHECKING:
     from tilec.numpy.elementwise import stop_gradient
     from tilec.operation import op
     from tilec.target import Target
+    from tilec.tracing.contract import contract
+    from tilec.tracing.index import at, index
     from tilec.tracing.jit import jit, trace
 
 __version__ = VERSION
 
 _HOMES = {
+    "at": "tilec.tracing.index",
     "check_grad": "tilec.gradient_check",
     "compile": "tilec.api",
     "config": "tilec.configuration",
+    "contract": "tilec.tracing.contract",
     "grad": "tilec.gradients",
     "hvp": "tilec.gradients",
+    "index": "tilec.tracing.index",
     "jit": "tilec.tracing.jit",
     "jvp": "tilec.gradients",
     "load": "tilec.artifacts.saved",
@@ -60,11 +65,14 @@ __all__ = [
     "TensorType",
     "TileError",
     "__version__",
+    "at",
     "check_grad",
     "compile",
     "config",
+    "contract",
     "grad",
     "hvp",
+    "index",
     "jit",
     "jvp",
     "load",

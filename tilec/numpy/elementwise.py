@@ -6,12 +6,12 @@ from collections.abc import Callable
 from math import inf, log
 from typing import Any
 
-from tilec.dtypes import BOOL, F32
+from tilec.dtypes import BOOL, F32, I32, DType
 from tilec.errors import error
-from tilec.rules import common_type
-from tilec.tracing.dispatch import lift, operation, scope
+from tilec.graph import TensorType
+from tilec.rules import common_type, weak_dtype
+from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
-from tilec.tracing.tensor import Tensor
 
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
@@ -99,7 +99,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 def divide(x1: Any, x2: Any, /) -> Any:
     """The true quotient; integers become float32."""
     if _is_integral(x1) and _is_integral(x2):
-        x1, x2 = apply("cast", x1, dtype=F32), apply("cast", x2, dtype=F32)
+        x1, x2 = (float(x) if isinstance(x, bool | int) else apply("cast", x, dtype=F32) for x in (x1, x2))
     return apply("div", x1, x2)
 
 
@@ -107,11 +107,14 @@ def divide(x1: Any, x2: Any, /) -> Any:
 def floor_divide(x1: Any, x2: Any, /) -> Any:
     """floor(x1 / x2); of integers x // 0 is 0."""
     quotient, rest = apply("div", x1, x2), apply("mod", x1, x2)
+    opposite = apply("bit_xor", apply("cmp_lt", x1, 0), apply("cmp_lt", x2, 0))
     if not (_is_integral(x1) and _is_integral(x2)):
         exact = apply("round", apply("div", apply("sub", x1, rest), x2))
+        below = apply("cond", apply("bit_and", opposite, apply("cmp_ne", x1, 0)), -1, 0)
+        endless = apply("cmp_eq", apply("abs", x2), inf)  # there the quotient is 0 from above or below
+        exact = apply("cond", endless, apply("add", apply("sub", x1, x1), below), exact)
         return apply("cond", apply("cmp_eq", x2, 0), quotient, exact)
     inexact = apply("cmp_ne", rest, 0)
-    opposite = apply("bit_xor", apply("cmp_lt", x1, 0), apply("cmp_lt", x2, 0))
     return apply("sub", quotient, apply("cast", apply("bit_and", inexact, opposite), dtype=_common(x1, x2)))
 
 
@@ -148,7 +151,7 @@ def _integer_power(x: Any, exponent: Any) -> Any:
     """By repeated squaring, modulo the width of the type; 0 for a negative exponent."""
     if isinstance(exponent, int) and exponent < 0:
         raise error("TILE0301", "an integer to a negative power", help="convert it: tilec.numpy.astype(x, 'float32')")
-    bits = exponent.bit_length() if isinstance(exponent, int) else lift(exponent).type.dtype.bits
+    bits = exponent.bit_length() if isinstance(exponent, int) else _type(exponent).dtype.bits
     zero = apply("mul", x, 0) if isinstance(exponent, int) else apply("mul", apply("mul", x, exponent), 0)
     result: Any = apply("add", zero, 1)
     for k in range(bits):
@@ -260,17 +263,23 @@ def stop_gradient(x: Any, /) -> Any:
     return apply("stop_gradient", x)
 
 
+def _type(x: Any) -> TensorType:
+    """The type of an operand; the shape of an element's is not looked at."""
+    if isinstance(x, bool | int | float):
+        return TensorType(weak_dtype(x), weak=True)
+    dtype = getattr(x, "body_dtype", None)
+    return lift(x).type if dtype is None else TensorType(dtype)
+
+
 def _is_integral(x: Any) -> bool:
     """Whether an operand is of integers or bool."""
-    dtype = getattr(x, "body_dtype", None) or lift(x).type.dtype
-    return not dtype.is_float
+    return not _type(x).dtype.is_float
 
 
-def _common(x1: Any, x2: Any) -> Any:
-    types = [lift(x).type for x in (x1, x2)]
-    found = common_type(types).dtype
-    return dtype_of("i32") if found == BOOL else found
+def _common(x1: Any, x2: Any) -> DType:
+    found = common_type([_type(x1), _type(x2)]).dtype
+    return I32 if found == BOOL else found
 
 
-def _false(x: Any) -> Tensor:
-    return scope().apply("cmp_ne", lift(x), lift(x))
+def _false(x: Any) -> Any:
+    return apply("cmp_ne", x, x)

@@ -33,7 +33,9 @@ def _reduce(monoid: str, x: Tensor, axis: Axis, keepdims: bool, dtype: DType | N
     kept = [a for a in range(x.ndim) if keepdims or a not in axes]
     sink = [Affine.constant(0) if a in axes else forms[a] for a in kept]
     shape = [1 if a in axes else x.shape[a] for a in kept]
-    return contraction(monoid, names, element(x, forms), sink, shape, dtype=dtype, stem=stem or monoid)
+    # what no term reaches is 0 in a contraction, but a product of nothing is 1
+    default = lift(as_dtype(1, x.type.dtype)) if monoid == "prod" and 0 in x.shape else None
+    return contraction(monoid, names, element(x, forms), sink, shape, dtype=dtype, default=default, stem=stem or monoid)
 
 
 def _extremum(monoid: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:

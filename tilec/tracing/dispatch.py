@@ -24,7 +24,7 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with located():
-            if current() is not None:
+            if current() is not None or any(hasattr(a, "apply_builtin") for a in args):
                 return function(*args, **kwargs)
             if not eager:
                 from tilec.tracing.jit import Jitted

@@ -1,0 +1,276 @@
+"""Aggregations, products, shapes, indexing and new tensors of `tilec.numpy` against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+import tilec.numpy as tnp
+from tests.tracing.test_elementwise import FLOATS, INTEGERS, agree, exact, random
+from tilec.dtypes import BY_NAME
+from tilec.errors import TileError
+
+AXES: list[Any] = [None, 0, -1, (0, 2), (1,), ()]
+
+
+@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("name", ["sum", "prod", "max", "min", "mean", "var", "std"])
+def test_aggregations(name: str, axis: Any) -> None:
+    for dtype in ("float32", "float64", "bfloat16", "float16"):
+        x = random(dtype, (2, 3, 4), 3, 0.5, 1.5)
+        for keepdims in (False, True):
+            got = getattr(tnp, name)(x, axis=axis, keepdims=keepdims)
+            assert got.dtype == x.dtype
+            agree(got, getattr(np, name)(exact(x), axis=axis, keepdims=keepdims), dtype)
+
+
+@pytest.mark.parametrize("dtype", [*INTEGERS, "bool"])
+def test_aggregations_of_integers(dtype: str) -> None:
+    x = random(dtype, (4, 5), 0)
+    kept = np.int32 if dtype == "bool" else x.dtype
+    for name in ("sum", "prod"):
+        got = getattr(tnp, name)(x, axis=1)
+        assert got.dtype == kept and np.array_equal(got, getattr(np, name)(x, axis=1).astype(kept))  # wraps
+    assert np.array_equal(tnp.sum(x, dtype="int64"), x.astype("int64").sum())
+    for name in ("max", "min", "any", "all"):
+        assert np.array_equal(getattr(tnp, name)(x, axis=0), getattr(np, name)(x, axis=0))
+    np.testing.assert_allclose(tnp.mean(x), x.mean(), rtol=1e-6)
+
+
+def test_nan_and_empty() -> None:
+    x = np.array([[1.0, np.nan], [3.0, 4.0]])
+    for name in ("max", "min", "argmax", "argmin"):
+        np.testing.assert_array_equal(getattr(tnp, name)(x, axis=1), getattr(np, name)(x, axis=1))
+    empty = np.zeros((0, 3))
+    assert tnp.sum(empty, axis=0).tolist() == [0] * 3 and tnp.prod(empty, axis=0).tolist() == [1] * 3
+    assert not tnp.any(empty) and tnp.all(empty)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "bool"])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+def test_positions(dtype: str, axis: Any) -> None:
+    x = random(dtype, (5, 6), 0)  # with ties
+    for name in ("argmax", "argmin"):
+        for keepdims in (False, True):
+            got = getattr(tnp, name)(x, axis=axis, keepdims=keepdims)
+            assert got.dtype == np.int32
+            assert np.array_equal(got, getattr(np, name)(x, axis=axis, keepdims=keepdims))
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_running_sums(axis: Any) -> None:
+    x = random("float64", (3, 4), 0)
+    np.testing.assert_allclose(tnp.cumulative_sum(x, axis), x.cumsum(axis), rtol=1e-12)
+    y = random("int32", (3, 4), 0)
+    assert np.array_equal(tnp.cumsum(y, axis), y.cumsum(axis))
+
+
+def test_softmax_and_its_relatives() -> None:
+    x = np.array([[1000.0, 0.0, 1.0], [-np.inf, 2.0, 2.0]])
+    with np.errstate(all="ignore"):
+        shifted = x - x.max(1, keepdims=True)
+    total = np.exp(shifted).sum(1, keepdims=True)
+    np.testing.assert_allclose(tnp.softmax(x), np.exp(shifted) / total, rtol=1e-14)
+    np.testing.assert_allclose(tnp.log_softmax(x), shifted - np.log(total), rtol=1e-14)
+    wanted = x.max(1) + np.log(total[:, 0])
+    np.testing.assert_allclose(tnp.logsumexp(x, axis=1), wanted, rtol=1e-14)
+    assert tnp.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
+    slope = tilec.grad(lambda x: tnp.logsumexp(x))(np.array([0.0, 0.0]))
+    assert slope.tolist() == [0.5, 0.5]
+
+
+SHAPES = [((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4))]
+SHAPES += [((5, 1, 2, 3), (6, 3, 4)), ((1, 2, 3), (5, 3, 2)), ((2, 0), (0, 3)), ((0, 3), (3, 2)), ((3,), (2, 3, 4))]
+
+
+@pytest.mark.parametrize(("first", "second"), SHAPES)
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "bool"])
+def test_matmul(first: Any, second: Any, dtype: str) -> None:
+    a, b = random(dtype, first, 0), random(dtype, second, 1)
+    wanted = np.matmul(a.astype("int32"), b.astype("int32")) if dtype == "bool" else np.matmul(exact(a), exact(b))
+    got = tnp.matmul(a, b)
+    assert got.dtype == (np.int32 if dtype == "bool" else a.dtype)
+    if dtype == "float16":
+        np.testing.assert_allclose(
+            got.astype("f8"), wanted, rtol=2e-3, atol=2e-3 * max(1, np.abs(wanted).max(initial=0))
+        )
+    else:
+        agree(got, wanted, dtype)
+    assert np.array_equal(tilec.jit(lambda a, b: a @ b)(a, b), got)
+
+
+def test_other_products() -> None:
+    a, b = random("float64", (2, 3, 4), 0), random("float64", (4, 3, 5), 1)
+    np.testing.assert_allclose(tnp.tensordot(a, b, axes=([1, 2], [1, 0])), np.tensordot(a, b, ([1, 2], [1, 0])))
+    np.testing.assert_allclose(tnp.tensordot(a, b, axes=1), np.tensordot(a, b, 1))
+    np.testing.assert_allclose(tnp.outer(a[0], b), np.outer(a[0], b))
+    np.testing.assert_allclose(tnp.vecdot(a, a[0]), (a * a[0]).sum(-1))
+
+
+@pytest.mark.parametrize(
+    ("text", "shapes"),
+    [
+        ("ij,jk->ik", [(2, 3), (3, 4)]),
+        ("ij,jk", [(2, 3), (3, 4)]),
+        ("ii->i", [(3, 3)]),
+        ("ii", [(3, 3)]),
+        ("ij->ji", [(2, 3)]),
+        ("ba", [(2, 3)]),
+        ("...ij,...jk->...ik", [(5, 2, 3), (3, 4)]),
+        ("i,j,k->kji", [(2,), (3,), (4,)]),
+        ("ab,bc,cd,de->ae", [(2, 3), (3, 4), (4, 5), (5, 6)]),
+        ("abc,abd,ce->de", [(2, 3, 4), (2, 3, 5), (4, 6)]),
+        (",i->i", [(), (3,)]),
+        ("i...->...", [(2, 3)]),
+    ],
+)
+def test_einsum(text: str, shapes: list[Any]) -> None:
+    arrays = [random("float64", s, k) for k, s in enumerate(shapes)]
+    np.testing.assert_allclose(tnp.einsum(text, *arrays), np.einsum(text, *arrays), rtol=1e-12)
+
+
+def test_shapes() -> None:
+    x = random("int32", (2, 3, 4), 0)
+    same: dict[str, Any] = {
+        "reshape": (lambda m: m.reshape(x, (4, -1))),
+        "expand_dims": (lambda m: m.expand_dims(x, (0, -1))),
+        "squeeze": (lambda m: m.squeeze(x[:, :1], 1)),
+        "moveaxis": (lambda m: m.moveaxis(x, (0, 1), (-1, 0))),
+        "swapaxes": (lambda m: m.swapaxes(x, 0, 2)),
+        "flip": (lambda m: m.flip(x, axis=(0, 2))),
+        "flip all": (lambda m: m.flip(x)),
+        "roll": (lambda m: m.roll(x, -5, axis=1)),
+        "broadcast_to": (lambda m: m.broadcast_to(x[:, :1], (5, 2, 3, 4))),
+        "concat": (lambda m: m.concatenate([x, x + 1, x[:1]], axis=0)),
+        "concat 2": (lambda m: m.concatenate([x, x[:, :, :2], x, x, x[:, :, :0]], axis=-1)),
+        "concat flat": (lambda m: m.concatenate([x, x[0]], axis=None)),
+        "stack": (lambda m: m.stack([x, x + 1, x + 2], axis=1)),
+        "tril": (lambda m: m.tril(x, k=-1)),
+        "triu": (lambda m: m.triu(x, k=1)),
+        "take": (lambda m: m.take(x, np.array([[2, 0], [-1, 1]]), axis=1)),
+        "take flat": (lambda m: m.take(x, np.array([23, 0]))),
+        "sort": (lambda m: m.sort(x, axis=1)),
+        "argsort": (lambda m: np.take_along_axis(x, np.asarray(m.argsort(x, axis=0)), 0)),
+        "take_along_axis": (lambda m: m.take_along_axis(x, np.argsort(x, axis=2), axis=2)),
+    }
+    for name, function in same.items():
+        wanted, got = function(np), function(tnp)
+        assert got.dtype == x.dtype and got.shape == wanted.shape, name
+        assert np.array_equal(got, wanted), name
+    assert np.array_equal(tnp.permute_dims(x, (2, 0, 1)), x.transpose(2, 0, 1))
+    assert np.array_equal(tnp.matrix_transpose(x), x.swapaxes(-1, -2))
+    assert np.array_equal(tnp.pad(x, width=((1, 0), (0, 2), (1, 1))), np.pad(x, ((1, 0), (0, 2), (1, 1))))
+    assert np.array_equal(tnp.pad(x, 7, width=1), np.pad(x, 1, constant_values=7))
+
+
+def test_joining_keeps_every_value() -> None:
+    x = np.array([-0.0, np.nan, np.inf])
+    got = tnp.concat([x, x])
+    assert np.array_equal(np.signbit(got), np.signbit([*x, *x])) and np.isnan(got[[1, 4]]).all()
+
+
+def test_new_tensors() -> None:
+    for dtype in (*FLOATS, *INTEGERS):
+        found = BY_NAME[dtype].numpy
+        for got, wanted in (
+            (tnp.zeros((2, 3), dtype), np.zeros((2, 3))),
+            (tnp.ones(3, dtype), np.ones(3)),
+            (tnp.full((2, 2), 3, dtype), np.full((2, 2), 3)),
+            (tnp.arange(2, 9, 3, dtype), np.arange(2, 9, 3)),
+            (tnp.eye(3, 4, k=1, dtype=dtype), np.eye(3, 4, k=1)),
+            (tnp.one_hot(np.array([2, 0, 5]), 3, dtype=dtype), np.eye(6)[[2, 0, 5]][:, :3]),
+            (tnp.ones_like(np.zeros(2, found)), np.ones(2)),
+        ):
+            assert got.dtype == found and np.array_equal(got.astype("float64"), wanted)
+    assert np.array_equal(tnp.arange(5), np.arange(5)) and tnp.arange(5).dtype == np.int32
+    assert np.array_equal(tnp.arange(5, 0, -2), np.arange(5, 0, -2))
+    assert np.array_equal(tnp.arange(0, 1, 0.1, dtype="float64"), np.arange(0, 1, 0.1))
+    np.testing.assert_allclose(tnp.linspace(0, 1, 7, dtype="float64"), np.linspace(0, 1, 7), rtol=1e-15)
+    np.testing.assert_allclose(tnp.linspace(0, 1, 7, endpoint=False), np.linspace(0, 1, 7, endpoint=False), rtol=1e-6)
+    assert tnp.full((2,), -0.0).tobytes() == np.full((2,), -0.0, "float32").tobytes()
+
+
+KEYS: list[Any] = [
+    0, -1, slice(None), slice(1, None), slice(None, None, 2), slice(None, None, -1), slice(3, 0, -2), slice(-2, None),
+    slice(5, 2), (0, 1), (slice(None), -1), (Ellipsis, 0), (None, 0), (0, None, Ellipsis, None), Ellipsis, (), None,
+    (slice(1, 3), slice(None), slice(None, None, -2)), (1, slice(None), 2), (np.int64(2), 0, np.uint8(1)),
+]  # fmt: skip
+ARRAYS: list[Any] = [
+    [2, 0], np.array([[0, -1], [3, 1]]), (slice(None), np.array([1, 1, 0])), (Ellipsis, np.array([0, 2])),
+    (np.array([0, 1]), np.array([2, 0])), (np.array([[0], [1]]), np.array([2, 0])), (0, np.array([1, 2])),
+    (0, slice(None), np.array([1, 0])), (np.array([0, 1]), slice(None), np.array([1, 0])), np.array(2),
+    (slice(1, 3), np.array([0, 2]), 1), (None, np.array([1, 0])), 
+    (np.array([1, 0]), None, slice(None), np.array([1, 1])),
+    (np.array([], dtype="int64"),), (np.array([0, 1]), slice(0, 2), slice(None, None, -1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [*KEYS, *ARRAYS], ids=str)
+def test_indexing(key: Any) -> None:
+    x = random("int32", (4, 3, 5), 0)
+    got = tilec.jit(lambda x: x[key])(x)
+    assert got.shape == x[key].shape and np.array_equal(got, x[key])
+
+
+@pytest.mark.parametrize("key", [k for k in ARRAYS if isinstance(k, np.ndarray | tuple)], ids=str)
+def test_indexing_by_traced_arrays(key: Any) -> None:
+    x = random("float64", (4, 3, 5), 0)
+    items = key if isinstance(key, tuple) else (key,)
+    places = [k for k, i in enumerate(items) if isinstance(i, np.ndarray)]
+
+    def f(x: Any, arrays: Any) -> Any:
+        found = list(items)
+        for k, a in zip(places, arrays, strict=True):
+            found[k] = a
+        return x[tuple(found)]
+
+    arrays = [items[k] for k in places]
+    assert np.array_equal(tilec.jit(f)(x, arrays), x[key])
+    slope = tilec.grad(lambda x: (f(x, arrays) * 2.0).sum())(x)
+    counts = np.zeros_like(x)
+    np.add.at(counts, key, 2.0)
+    assert np.array_equal(slope, counts)
+
+
+def test_traced_indices_are_clamped() -> None:
+    x = np.arange(4.0)
+    got = tilec.jit(lambda x, i: x[i])(x, np.array([-9, -4, -1, 3, 4, 100], "int8"))
+    assert got.tolist() == [0, 0, 3, 3, 3, 3]
+    assert tilec.jit(lambda x, i: x[i])(x, 2) == 2
+    assert tilec.jit(lambda x, i: x[i])(np.arange(300.0), np.array([255, -1], "int16")).tolist() == [255, 299]
+
+
+def test_methods_are_functions() -> None:
+    x = random("float64", (3, 4), 0)
+
+    def f(x: Any) -> Any:
+        return (
+            x.sum(0), x.mean(), x.max(1, keepdims=True), x.min(), x.prod(1), x.var(), x.std(0), x.argmax(1), x.argmin(),
+            x.T, x.reshape(2, 6), x.reshape((6, 2)), x.ravel(), x.transpose(), x.transpose(1, 0), x.astype("float32"),
+            x.clip(0, 1), x.cumsum(1), x.take(np.array([1]), axis=0), x.any(), x.all(0), x.dot(x.T), x[:1].squeeze(),
+        )  # fmt: skip
+
+    for got, wanted in zip(tilec.jit(f)(x), f(x), strict=True):
+        agree(got, wanted, "float32" if got.dtype == np.float32 else "float64")
+    t = tilec.jit(lambda x: (len(x), x.shape, x.ndim, x.size, str(x.dtype)))
+    assert t(x) == (3, (3, 4), 2, 12, "float64")
+
+
+def test_einsum_in_wrong_ways() -> None:
+    x = np.ones((2, 3))
+    for text, code in (
+        ("ij", None),
+        ("ijk", "TILE0202"),
+        ("ij,jk", "TILE0106"),
+        ("ij->ii", "TILE0101"),
+        ("ij->k", "TILE0101"),
+    ):
+        if code is None:
+            tnp.einsum(text, x)
+            continue
+        with pytest.raises(TileError) as found:
+            tnp.einsum(text, x)
+        assert found.value.code == code
