@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from tilec.affine import Affine
 from tilec.expr import substitute_indices
 from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Node, Sink
+from tilec.numbering import Numbering
 from tilec.rewrite import has_effect, map_subgraphs, rename_uses, with_lets
 from tilec.text.graph_text import print_node
 
@@ -36,12 +37,13 @@ class Options:
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
     seen: dict[str, Let] = {}
+    numbering = Numbering()
     renamed: dict[str, str] = {}
     lets: list[Let] = []
     for old in graph.lets:
         let = map_subgraphs(rename_uses(old, renamed), lambda g: run(g, options))
         shared = let.types and not (has_effect(let.node) or _is_copy(let.node))
-        first = seen.setdefault(_key(let), let) if shared else None
+        first = seen.setdefault(_key(let, numbering), let) if shared else None
         if first is None or first is let:
             lets.append(let)
             continue
@@ -60,12 +62,12 @@ def _copies(let: Let, first: Let, results: tuple[str, ...]) -> list[Let]:
     return [Let((n,), Apply("ident", (f,)), (t,), span=let.span) for n, f, t in pairs if n in results]
 
 
-def _key(let: Let) -> str:
+def _key(let: Let, numbering: Numbering) -> str:
     """Equal for Lets of equal values and types."""
-    return print_node(let.types, _canonical(let.node))
+    return print_node(let.types, _canonical(let.node, numbering))
 
 
-def _canonical(node: Node) -> Node:
+def _canonical(node: Node, numbering: Numbering) -> Node:
     if not isinstance(node, Contraction):
         return node
     new = {index: f"{i}" for i, index in enumerate(node.indices)}
@@ -73,7 +75,7 @@ def _canonical(node: Node) -> Node:
     return replace(
         node,
         indices=tuple(new.values()),
-        body=tuple(substitute_indices(b, forms) for b in node.body),
+        body=tuple(numbering.stand_in(substitute_indices(b, forms)) for b in node.body),
         sinks=tuple(Sink(tuple(f.rename(new) for f in s.indices), s.shape) for s in node.sinks),
         constraints=tuple(Constraint(c.form.rename(new), c.bound) for c in node.constraints),
     )

@@ -27,7 +27,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tilec.canonical import canonical
-from tilec.loops import Kernel, Launch, Program, map_launches
+from tilec.loops import Kernel, Launch, Program, map_exprs, map_launches
+from tilec.numbering import Numbering
 from tilec.text.loops_text import print_kernel
 
 
@@ -40,8 +41,9 @@ def run(program: Program, options: Options = Options()) -> Program:
     """The program with each kernel once; the same object where no two were equal."""
     kept: dict[str, Kernel] = {}
     names: dict[str, str] = {}
+    numbering = Numbering()
     for kernel in program.kernels:
-        names[kernel.name] = kept.setdefault(_key(kernel), kernel).name
+        names[kernel.name] = kept.setdefault(_key(kernel, numbering), kernel).name
     if len(kept) == len(program.kernels):
         return program
 
@@ -52,6 +54,7 @@ def run(program: Program, options: Options = Options()) -> Program:
     return replace(program, kernels=tuple(kept.values()), init=init, steps=steps)
 
 
-def _key(kernel: Kernel) -> str:
-    """Equal for kernels that do the same. Text tells 0.0 from -0.0, and NaN is itself."""
-    return print_kernel(canonical(kernel))
+def _key(kernel: Kernel, numbering: Numbering) -> str:
+    """Equal for kernels that do the same."""
+    plain = canonical(kernel)
+    return print_kernel(replace(plain, body=map_exprs(plain.body, numbering.stand_in)))

@@ -123,6 +123,14 @@ def walk(expr: Expr) -> Iterator[Expr]:
     return reversed(order)
 
 
+def written_size(expr: Expr) -> int:
+    """Terms of the expression as it is written: a shared one counts as often as it is used."""
+    sizes: dict[int, int] = {}
+    for e in reversed(list(walk(expr))):
+        sizes[id(e)] = 1 + sum(sizes[id(child)] for child in _children(e))
+    return sizes[id(expr)]
+
+
 def _children(expr: Expr) -> Iterable[Expr]:
     match expr:
         case Call():

@@ -10,11 +10,12 @@ from tilec.affine import Affine, Coef, Poly
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
 from tilec.errors import TileError, error
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, walk
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, walk, written_size
 from tilec.graph import TensorType
 from tilec.monoid import STANDARD, Monoid, standard
 from tilec.rules import apply_type
 
+MOST_TERMS = 1_000_000
 AccessCheck = Callable[[Access, DType], None]
 
 
@@ -32,7 +33,9 @@ class ExprChecker:
     sizes: frozenset[str] | None = None
 
     def expr(self, expr: Expr) -> None:
-        """Names are in scope, constants in range, every call homogeneous."""
+        """Names are in scope, constants in range, every call homogeneous, and the whole can be written down."""
+        if written_size(expr) > MOST_TERMS:
+            fail(f"an expression of more than {MOST_TERMS} terms, written out: give names to what is used repeatedly")
         for node in walk(expr):
             self._node(node)
 
