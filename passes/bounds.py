@@ -30,7 +30,7 @@ from tilec.affine import Affine, Poly, Size
 from tilec.errors import Report, Span, TileError, error
 from tilec.exact.boxes import Box, Unbounded, implied, number
 from tilec.exact.cells import several_writers
-from tilec.exact.domain import box_of, conditions, guards, normalise_open
+from tilec.exact.domain import box_of, conditions, guards, integral_forms, normalise_open
 from tilec.exact.gather_form import gather_form
 from tilec.exact.polyhedron import Undecided
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
@@ -69,7 +69,7 @@ def contraction(
     """One contraction, normalised; the same value where it already was. Raises TileError, see the module's text."""
     given = conditions(node, shapes)
     try:
-        normal = normalise_open(node.indices, given)
+        normal = normalise_open(node.indices, given, integral_forms(node))
     except TileError as e:
         raise TileError(replace(d, span=d.span or span) for d in e.diagnostics) from None
     except Unbounded as e:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from tilec.affine import Poly, Size
+from tilec.affine import Affine, Poly, Size
 from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, IndexValue, Read, walk
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
@@ -136,7 +136,10 @@ class _Fuser:
             case Contraction():
                 points = _count(let.node.extents)
                 for body in let.node.body:
-                    yield from ((e.access.tensor, points) for e in walk(body) if isinstance(e, Read))
+                    for e in walk(body):
+                        if isinstance(e, Read):
+                            plain = e.access.boundary == "skip" and all(isinstance(i, Affine) for i in e.access.indices)
+                            yield e.access.tensor, points if plain else -1
                 yield from ((d, _count(self._shapes[d])) for d in let.node.defaults if d is not None)
             case Literal():
                 return
@@ -278,6 +281,9 @@ def is_rearrangement(node: Contraction, shapes: dict[str, tuple[Size, ...]]) -> 
     and there are no other variables, aggregation, default or guard."""
     if node.monoid.name != "assign" or len(node.sinks) != 1:
         return False
+    accesses = [e.access for e in walk(node.body[0]) if isinstance(e, Read)]
+    if any(a.boundary == "skip" and not all(isinstance(i, Affine) for i in a.indices) for a in accesses):
+        return False  # whether a cell has a term is known at run time
     extents = dict(zip(node.indices, node.extents))
     for form, size in zip(node.sinks[0].indices, node.sinks[0].shape, strict=True):
         variable = form.as_variable()

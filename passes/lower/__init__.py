@@ -7,10 +7,10 @@
 * `reshape` is a view of its operand's buffer, or a copy where the result must be the caller's.
 * A literal of one value is a constant wherever it is read; a larger one is stored by a kernel. Whatever depends only on
   literals and constant parameters is computed in `init`.
+* An access with a boundary mode or a data-dependent index reads a place that is moved into range first (`access`).
 * Nodes with sub-Graphs are loops and branches of steps (see `control`); kernels inside are like any other.
 
-Errors: TILE0602 a node or form of access that is not lowered yet (assertions, data-dependent indices, boundary modes);
-TILE0417 a literal of too many elements; TILE0210 a symbolic size.
+Errors: TILE0602 a node that is not lowered; TILE0417 a literal of too many elements; TILE0210 a symbolic size.
 
 Before:
     graph f(A: f32[2, 3]) -> (O) {

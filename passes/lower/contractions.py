@@ -6,6 +6,8 @@
 
 Cells that no point reaches hold the default (or 0), which is nobody's identity in general: they are told apart by
 visiting the reached ones, exactly, with the sink at the points of a projection of the domain (`domain.reached`).
+Where values of tensors decide which points have a term (`access.is_guarded`), a point without one adds the identity,
+and a bool per cell remembers whether it was reached.
 
 Loop order: variables that an output index determines first, then the others as in `indices`, so that the
 terms of one cell are aggregated in lexicographic order.
@@ -14,20 +16,21 @@ terms of one cell are aggregated in lexicographic order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tilec.affine import Affine, Coef, Poly, Size
-from tilec.dtypes import DType
+from tilec.dtypes import BOOL, DType
 from tilec.exact.boxes import Box, injective
 from tilec.exact.cells import Reached, reached
 from tilec.exact.domain import box_of, conditions, extent_in_box, guards
 from tilec.expr import Call, Expr, Read, Var, read, reads, substitute_indices, substitute_vars
 from tilec.graph import Contraction, Let
-from tilec.loops import Alloc, Block, Buffer, Store
+from tilec.loops import Alloc, Block, Buffer, Stmt, Store
 from tilec.loops import Let as ScalarLet
-from tilec.monoid import Monoid
-from tilec.rules import cast, constant
+from tilec.monoid import STANDARD, Monoid, standard
+from tilec.rules import call, cast, constant
 
+from .access import every, is_guarded
 from .nests import Loops, Names, nest, over
 from .values import Scope, Values
 
@@ -75,6 +78,9 @@ def contraction(let: Let, values: Values, names: Names) -> Block:
     components = _components(let, node, space, values, names)
     loops = _order(space)
     renamed = {i: names.fresh(i) for i, _ in loops}
+    masked = not space.empty and is_guarded(node)
+    if masked and not _is_definition(node, space) and not _may_add_nothing(node):
+        return _guarded(node, components, space, loops, renamed, values, names)
     if not space.empty and _is_definition(node, space):
         return _definition(node, components[0], space, loops, renamed, values, names)
     block: Block = tuple(
@@ -156,11 +162,14 @@ def _definition(
 ) -> Block:
     """No aggregation is needed: one nest of plain stores, after one of defaults where cells may be left out."""
     block: Block = () if c.visit.everywhere else _fill(c, values, names)
-    scope = Scope(values, names)
+    scope = _scope(space, renamed, values, names)
     value = cast(scope.body(substitute_indices(space.body[0], _moves(renamed))), node.accumulator[0])
     if node.monoid.name != "assign":
         value = substitute_vars(node.monoid.combine[0], {"a0": node.monoid.identity[0], "b0": value})
-    store = Store(c.result, _renamed(c.sink, renamed), cast(value, c.dtype))
+    value, cell = cast(value, c.dtype), _renamed(c.sink, renamed)
+    if scope.inside:
+        value = call("select", every(scope.inside), value, _unreached(c, cell, scope))
+    store = Store(c.result, cell, value)
     return block + _nest(loops, space.needed, renamed, scope.block([store]))
 
 
@@ -175,10 +184,19 @@ def _fill(c: Component, values: Values, names: Names) -> Block:
     """Default, or 0, in every cell of the result."""
     loops, cell = over(c.shape, names)
     scope = Scope(values, names)
-    value: Expr = constant(0, c.dtype)
-    if c.default is not None:
-        value = cast(scope.element(c.default, cell if values.types[c.default].shape else ()), c.dtype)
-    return nest(loops, (), scope.block([Store(c.result, cell, value)]))
+    return nest(loops, (), scope.block([Store(c.result, cell, _unreached(c, cell, scope))]))
+
+
+def _unreached(c: Component, cell: tuple[Affine, ...], scope: Scope) -> Expr:
+    """What a cell without a term holds."""
+    if c.default is None:
+        return constant(0, c.dtype)
+    return cast(scope.element(c.default, cell if scope.values.types[c.default].shape else ()), c.dtype)
+
+
+def _may_add_nothing(node: Contraction) -> bool:
+    """Whether a point without a term may as well add 0: a sum starts from +0, so that holds no -0 to change."""
+    return node.monoid.name == "sum" and node.defaults == (None,)
 
 
 def _starts_everywhere(c: Component, monoid: Monoid) -> bool:
@@ -228,18 +246,69 @@ def _update(
     values: Values,
     names: Names,
 ) -> Block:
-    scope = Scope(values, names)
+    scope = _scope(space, renamed, values, names)
     moves = _moves(renamed)
     terms = [
         cast(_rounded(b, scope.body(substitute_indices(b, moves))), acc)
         for b, acc in zip(space.body, monoid.dtypes, strict=True)
     ]
     cells = [_renamed(c.sink, renamed) for c in components]
+    if scope.inside:
+        terms = [call("select", every(scope.inside), terms[0], monoid.identity[0])]
     if len(components) == 1:
         stores = scope.block([Store(components[0].accumulator, cells[0], terms[0], monoid)])
     else:
         stores = scope.block(_joint(monoid, components, cells, terms, names))
     return _nest(loops, space.needed, renamed, stores)
+
+
+def _scope(space: Space, renamed: dict[str, str], values: Values, names: Names) -> Scope:
+    """The scope of the innermost block of a nest."""
+    return Scope(values, names, extents={renamed[i]: e for i, e in space.extents.items()})
+
+
+def _guarded(
+    node: Contraction,
+    components: tuple[Component, ...],
+    space: Space,
+    loops: Loops,
+    renamed: dict[str, str],
+    values: Values,
+    names: Names,
+) -> Block:
+    """A contraction whose points have a term only where data-dependent indices are inside."""
+    monoid, scope = node.monoid, _scope(space, renamed, values, names)
+    moves = _moves(renamed)
+    plain = [scope.body(substitute_indices(b, moves)) for b in space.body]
+    inside = scope.share("inside", every(scope.inside))
+    terms = [cast(_rounded(b, value), acc) for b, value, acc in zip(space.body, plain, monoid.dtypes, strict=True)]
+    cells = [_renamed(c.sink, renamed) for c in components]
+    states = [replace(c, accumulator=names.fresh(f"{c.result}.acc")) for c in components]
+    flags = [names.fresh(f"{c.result}.reached") for c in components]
+    block: Block = ()
+    for c, acc, flag, one in zip(states, monoid.dtypes, flags, monoid.identity, strict=True):
+        block += (Alloc(Buffer(c.accumulator, acc, c.shape)), Alloc(Buffer(flag, BOOL, c.shape)))
+        around, cell = over(c.shape, names)
+        block += nest(around, (), (Store(c.accumulator, cell, one), Store(flag, cell, constant(0, BOOL))))
+    stores: list[Stmt] = [Store(f, cell, inside, standard("max", BOOL)) for f, cell in zip(flags, cells)]
+    if len(states) == 1 and monoid.name in STANDARD:
+        term = call("select", inside, terms[0], monoid.identity[0])
+        stores.append(Store(states[0].accumulator, cells[0], term, monoid))
+    else:
+        stores += _joint(monoid, tuple(states), cells, terms, names, inside)
+    block += _nest(loops, space.needed, renamed, scope.block(stores))
+    for c, acc, flag in zip(states, monoid.dtypes, flags, strict=True):
+        block += _where_reached(c, acc, flag, values, names)
+    return block
+
+
+def _where_reached(c: Component, acc: DType, flag: str, values: Values, names: Names) -> Block:
+    """The accumulator in cells that were reached, the default or 0 in the others."""
+    loops, cell = over(c.shape, names)
+    scope = Scope(values, names)
+    found = cast(read(c.accumulator, cell, acc), c.dtype)
+    value = call("select", read(flag, cell, BOOL), found, _unreached(c, cell, scope))
+    return nest(loops, (), scope.block([Store(c.result, cell, value)]))
 
 
 def _joint(
@@ -248,8 +317,12 @@ def _joint(
     cells: list[tuple[Affine, ...]],
     terms: list[Expr],
     names: Names,
+    inside: Expr | None = None,
 ) -> Block:
-    """Combines all components from one consistent state: the new values are computed before any is stored."""
+    """Combines all components from one consistent state: the new values are computed before any is stored.
+
+    With `inside` the state changes only where that holds.
+    """
     state: dict[str, Expr] = {}
     lets: list[ScalarLet] = []
     for k, (c, cell, term) in enumerate(zip(components, cells, terms)):
@@ -258,8 +331,11 @@ def _joint(
             lets.append(ScalarLet(variable.name, value))
             state[f"{letter}{k}"] = variable
     stores = []
-    for c, cell, combine in zip(components, cells, monoid.combine):
-        stores.append(Store(c.accumulator, cell, substitute_vars(combine, state)))
+    for k, (c, cell, combine) in enumerate(zip(components, cells, monoid.combine)):
+        value = substitute_vars(combine, state)
+        if inside is not None:
+            value = call("select", inside, value, state[f"a{k}"])
+        stores.append(Store(c.accumulator, cell, value))
     return (*lets, *stores)
 
 

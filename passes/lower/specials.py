@@ -6,16 +6,16 @@ from collections.abc import Callable
 from math import prod
 
 from tilec.affine import Affine, Size
-from tilec.dtypes import I64
 from tilec.errors import error
 from tilec.exact.boxes import integer
-from tilec.expr import Access, Expr, Read
+from tilec.expr import Access, Read
 from tilec.graph import Let, Literal, Special
 from tilec.loops import Block, Store
 from tilec.monoid import standard
-from tilec.rules import call, cast, constant
+from tilec.rules import call, constant
 from tilec.specials import axis_of
 
+from .access import clamped, wide
 from .nests import Names, nest, over
 from .random import prng_step
 from .sorting import sort
@@ -55,7 +55,7 @@ def _gather(result: str, data: str, where: str, values: Values, names: Names) ->
     rows = integer(values.shape(data)[0])
     if rows == 0:
         return nest(loops, (), (Store(result, cell, constant(0, dtype)),))
-    row = _clamped(scope.element(where, cell[:rank]), rows)
+    row = clamped(scope.element(where, cell[:rank]), rows)
     access = Access(data, (row, *_tail(cell[rank:], values.shape(data)[1:])))
     return nest(loops, (), scope.block([Store(result, cell, Read(access, dtype))]))
 
@@ -75,26 +75,12 @@ def _scatter(result: str, updates: str, where: str, values: Values, names: Names
     rank = len(values.shape(where))
     scope = Scope(values, names)
     raw = scope.element(where, cell[:rank])
-    row = _clamped(raw, integer(shape[0]))
+    row = clamped(raw, integer(shape[0]))
     update = scope.element(updates, cell)
-    inside = call("cmp_eq", _wide(raw), row)
+    inside = call("cmp_eq", wide(raw), row)
     value = call("select", inside, update, constant(0, dtype))
     store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, standard("sum", dtype))
     return block + nest(loops, (), scope.block([store]))
-
-
-def _clamped(index: Expr, rows: int) -> Expr:
-    """The index, of any integer type, as an i64 in [0, rows)."""
-    if index.dtype.kind == "uint" and index.dtype.bits == 64:
-        return cast(call("min", index, constant(rows - 1, index.dtype)), I64)
-    wide = _wide(index)
-    low = call("max", wide, constant(0, I64)) if index.dtype.kind == "int" else wide
-    return call("min", low, constant(rows - 1, I64))
-
-
-def _wide(index: Expr) -> Expr:
-    """As an i64. A u64 of 2^63 or more becomes negative, so it is equal to no row."""
-    return cast(index, I64)
 
 
 def _tail(indices: tuple[Affine, ...], shape: tuple[Size, ...]) -> tuple[Affine, ...]:

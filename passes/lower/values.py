@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from tilec import graph, loops
 from tilec.affine import Affine, Coef, Size
 from tilec.builtins import ALIASES
-from tilec.errors import error
 from tilec.exact.boxes import integer
-from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform, walk
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, read, substitute_indices, transform, walk
 from tilec.graph import Apply, Contraction, Literal, TensorType
 from tilec.rules import cast
 
+from .access import filled, is_plain, locate
 from .nests import Names
 
 Indices = tuple[Affine, ...]
@@ -46,12 +46,14 @@ class Values:
 
 @dataclass(slots=True)
 class Scope:
-    """Elements made in one block, and the scalar Lets that must stand before it."""
+    """Elements made in one block, the scalar Lets that must stand before it, and when its point has a term."""
 
     values: Values
     names: Names
     lets: list[loops.Let] = field(default_factory=list)
     known: dict[tuple[str, Indices], Expr] = field(default_factory=dict)
+    extents: Mapping[str, Size] = field(default_factory=dict)  # of the loops around, as far as they matter
+    inside: list[Expr] = field(default_factory=list)  # what must hold for a point to have a term
 
     def element(self, name: str, indices: Indices) -> Expr:
         """`name[indices]`, indices in range."""
@@ -95,9 +97,28 @@ class Scope:
         """A contraction's body with its reads resolved."""
 
         def leaf(e: Expr) -> Expr:
-            return self.element(e.access.tensor, affine_indices(e)) if isinstance(e, Read) else e
+            return self.read(e) if isinstance(e, Read) else e
 
         return transform(body, leaf)
+
+    def read(self, e: Read) -> Expr:
+        """An element by an access of any kind, whose data-dependent indices are resolved already."""
+        access, shape = e.access, self.values.shape(e.access.tensor)
+        if is_plain(access):
+            return self.element(access.tensor, tuple(i for i in access.indices if isinstance(i, Affine)))
+        if 0 in shape:
+            assert access.fill is not None, "a contraction that reads nothing has no points"
+            return cast(access.fill, e.dtype)
+        found = locate(access, shape, self.extents)
+        let = self.values.inlined.get(access.tensor)
+        if let is not None and isinstance(let.node, Literal):
+            element: Expr = Const(let.node.values[0], e.dtype)
+        else:
+            element = Read(Access(access.tensor, tuple(found.indices)), e.dtype)
+        if access.boundary == "value":
+            return filled(access, found, element)
+        self.inside.extend(found.inside)
+        return element
 
     def broadcast(self, name: str, indices: Indices) -> Indices:
         """Indices into an operand that is broadcast, from the right, to the cell `indices`."""
@@ -120,13 +141,6 @@ class Scope:
         moved = {n: v for n, v in single.items() if n in used}
         kept = [let for let in self.lets if let.name not in moved]
         return (*kept, *(_stored(s, moved) for s in statements))
-
-
-def affine_indices(r: Read) -> Indices:
-    """Indices of a plain read. Raises TileError TILE0602 for forms of access that are not lowered yet."""
-    if r.access.boundary != "skip" or not all(isinstance(i, Affine) for i in r.access.indices):
-        raise error("TILE0602", f"this form of access to '{r.access.tensor}' is not lowered yet")
-    return tuple(i for i in r.access.indices if isinstance(i, Affine))
 
 
 def _values(stmt: loops.Stmt) -> Iterator[Expr]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph
@@ -231,15 +230,6 @@ def test_remat_and_custom_are_inlined() -> None:
       R = add(B, A)
     }"""
     agree(text, A=X)
-
-
-def test_refusals_are_diagnosed() -> None:
-    for text in (
-        "graph f(A: f32[3], I: i32[2]) -> (O) { O = assign:f32 [i] { [i: 2] <- A[@I[i]] } where 0 <= i < 2 }",
-    ):
-        with pytest.raises(TileError) as caught:
-            compiled(text)
-        assert caught.value.code == "TILE0602"
 
 
 def test_empty_domain_and_empty_tensors() -> None:

@@ -44,7 +44,7 @@ class OpenNormal:
 def conditions(node: Contraction, shapes: Mapping[str, tuple[Size, ...]]) -> list[Constraint]:
     """All conditions of a contraction, each once; with `extents`, its box is one of them.
 
-    Data-dependent indices and accesses other than `skip` give none.
+    Data-dependent indices and accesses other than `skip` give none, unless there is nothing to read.
     """
     found: dict[Constraint, None] = {}
     found.update((Constraint(Affine.var(i), e), None) for i, e in zip(node.indices, node.extents))
@@ -56,8 +56,16 @@ def conditions(node: Contraction, shapes: Mapping[str, tuple[Size, ...]]) -> lis
                 for form, bound in zip(r.access.indices, shapes[r.access.tensor], strict=True):
                     if isinstance(form, Affine):
                         found[Constraint(form, bound)] = None
+            if r.access.boundary != "value" and 0 in shapes[r.access.tensor]:
+                found[Constraint(Affine(), 0)] = None
     found.update((c, None) for c in node.constraints)
     return list(found)
+
+
+def integral_forms(node: Contraction) -> list[Affine]:
+    """Forms that are integers at every point without being bounded: indices of accesses other than `skip`."""
+    accesses = (r.access for body in node.body for r in reads(body))
+    return [i for a in accesses if a.boundary != "skip" for i in a.indices if isinstance(i, Affine)]
 
 
 def open_extents(given: Iterable[Constraint]) -> dict[str, Poly]:
@@ -98,13 +106,17 @@ def closed(given: Iterable[Constraint]) -> list[Constraint]:
 
 
 def normalise(
-    indices: tuple[str, ...], given: Sequence[Constraint], taken: Collection[str] = ()
+    indices: tuple[str, ...],
+    given: Sequence[Constraint],
+    taken: Collection[str] = (),
+    integral: Sequence[Affine] = (),
 ) -> Normal | None:
     """Variables from 0 over the tightest box, lexicographic order kept; None where the domain has no point.
 
-    New names are none of `taken`. Raises Unbounded; TileError TILE0210 on open sizes.
+    New names are none of `taken`; `integral` are forms that must be integers too. Raises Unbounded; TileError TILE0210
+    on open sizes.
     """
-    values = _integral(indices, given)
+    values = _integral(indices, [*(c.form for c in given), *integral])
     if values is None:
         return None
     if values:
@@ -115,13 +127,15 @@ def normalise(
     return _shifted(indices, values, box, taken)
 
 
-def normalise_open(indices: tuple[str, ...], given: Sequence[Constraint]) -> OpenNormal | None:
+def normalise_open(
+    indices: tuple[str, ...], given: Sequence[Constraint], integral: Sequence[Affine] = ()
+) -> OpenNormal | None:
     """As `normalise`; open sizes stay as they are, with the indices that run over them.
 
     Raises Unbounded; TileError TILE0210, see `open_extents`.
     """
     free = open_extents(given)
-    normal = normalise(tuple(i for i in indices if i not in free), closed(given), free)
+    normal = normalise(tuple(i for i in indices if i not in free), closed(given), free, integral)
     if normal is None:
         return None
     fixed = iter(zip(normal.indices, normal.extents, strict=True))
@@ -129,13 +143,13 @@ def normalise_open(indices: tuple[str, ...], given: Sequence[Constraint]) -> Ope
     return OpenNormal(tuple(n for n, _ in pairs), tuple(e for _, e in pairs), normal.values)
 
 
-def _integral(indices: tuple[str, ...], given: Sequence[Constraint]) -> dict[str, Affine] | None:
+def _integral(indices: tuple[str, ...], forms: Sequence[Affine]) -> dict[str, Affine] | None:
     """Old indices in terms of new ones, of the same names, that make all forms integer; None where impossible."""
-    fractional = [c.form for c in given if _is_fractional(c.form)]
+    fractional = [f for f in forms if _is_fractional(f)]
     if not fractional:
         return {}
-    forms = [([number(f.coefficient(i)) for i in indices], number(f.const)) for f in fractional]
-    lattice = integral_points(forms, len(indices))
+    rational = [([number(f.coefficient(i)) for i in indices], number(f.const)) for f in fractional]
+    lattice = integral_points(rational, len(indices))
     if lattice is None:
         return None
     rows = zip(*lattice.columns) if indices else ()
