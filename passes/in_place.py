@@ -38,28 +38,23 @@ from tilec.fresh import FreshNames
 from tilec.loops import (
     Alloc,
     Block,
-    Branch,
     Buffer,
     Copy,
     For,
-    HostCall,
-    Iterate,
     Kernel,
     Launch,
     Let,
     Program,
-    Repeat,
     Step,
     Stmt,
     Store,
     accesses,
     all_steps,
     map_exprs,
-    parts,
+    rename_buffers,
     rewrite,
     touched,
     walk,
-    with_parts,
 )
 from tilec.verify.program import root, writes_of
 
@@ -139,7 +134,7 @@ class _Work:
         self._steps[at - 1 : needed] = [*moved, merged]
         self._steps.remove(copy)
         self._become(result, param)
-        self._steps = [_renamed(s, {result: param}) for s in self._steps]
+        self._steps = [rename_buffers(s, {result: param}) for s in self._steps]
         self._know_moments()
 
     def _movable(self, launch: Launch, over: range) -> bool:
@@ -157,7 +152,7 @@ class _Work:
     def overwrite(self) -> None:
         """Stores temporaries over those that a launch needs for the last time."""
         for moment, step in enumerate(self._steps, 1):
-            step = _renamed(step, self._new)
+            step = rename_buffers(step, self._new)
             if isinstance(step, Launch):
                 for name in self._made_at(step, moment):
                     step = self._overwriting(step, name, moment)
@@ -224,35 +219,9 @@ class _Work:
         program = self._program
         if not self._new:
             return program
-        steps = tuple(_renamed(s, self._new) for s in self._steps)
+        steps = tuple(rename_buffers(s, self._new) for s in self._steps)
         kernels = tuple(self._kernels[k.name] for k in program.kernels)
         return replace(program, buffers=tuple(self._buffers.values()), kernels=kernels, steps=steps)
-
-
-def _renamed(step: Step, new: dict[str, str]) -> Step:
-    """The step with other buffers, as long as there are newer ones."""
-
-    def name(old: str) -> str:
-        while old in new:
-            old = new[old]
-        return old
-
-    def names(old: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(name, old))
-
-    own: Step
-    match step:
-        case Launch():
-            own = replace(step, args=names(step.args))
-        case Copy():
-            own = Copy(name(step.source), name(step.target))
-        case HostCall():
-            own = replace(step, inputs=names(step.inputs), outputs=names(step.outputs))
-        case Iterate():
-            own = replace(step, count=None if step.count is None else name(step.count))
-        case Repeat() | Branch():
-            own = replace(step, condition=name(step.condition))
-    return with_parts(own, tuple(tuple(_renamed(s, new) for s in part) for part in parts(own)))
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------

@@ -356,6 +356,33 @@ def touched(step: Step) -> Iterator[str]:
 _NESTS = (For, If, While)
 
 
+def rename_buffers(step: Step, new: Mapping[str, str]) -> Step:
+    """The step on other buffers, with those inside of it; a new name that is itself renamed counts as well."""
+
+    def name(old: str) -> str:
+        while old in new:
+            old = new[old]
+        return old
+
+    def each(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(name, names))
+
+    inner = with_parts(step, tuple(tuple(rename_buffers(s, new) for s in part) for part in parts(step)))
+    match inner:
+        case Launch(args=args):
+            return replace(inner, args=each(args))
+        case Copy(source, target):
+            return Copy(name(source), name(target))
+        case Assign(target):
+            return replace(inner, target=name(target))
+        case HostCall(function, inputs, outputs):
+            return HostCall(function, each(inputs), each(outputs))
+        case Iterate(count=count):
+            return inner if count is None else replace(inner, count=name(count))
+        case Check(condition=condition) | Repeat(condition=condition) | Branch(condition=condition):
+            return replace(inner, condition=name(condition))
+
+
 def children(stmt: Stmt) -> Block:
     """The statements directly inside one statement."""
     return stmt.body if isinstance(stmt, _NESTS) else ()

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import prod
 
 from tilec.affine import Size
 from tilec.fresh import FreshNames
 from tilec.graph import TensorType
-from tilec.loops import (
-    Assign,
-    Branch,
-    Buffer,
-    Check,
-    Copy,
-    HostCall,
-    Iterate,
-    Kernel,
-    Launch,
-    Repeat,
-    Step,
-    parts,
-    with_parts,
-)
+from tilec.loops import Buffer, Kernel, Step, rename_buffers
 
 
 class Assembly:
@@ -67,26 +53,4 @@ class Assembly:
     def replace(self, old: str, new: str, steps: Sequence[Step]) -> list[Step]:
         """The steps with `new` in the place of the buffer `old`, which is no more."""
         del self.buffers[old]
-        return [renamed(step, {old: new}) for step in steps]
-
-
-def renamed(step: Step, new: Mapping[str, str]) -> Step:
-    """The step on other buffers, with those inside of it."""
-
-    def each(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(new.get(n, n) for n in names)
-
-    inner = with_parts(step, tuple(tuple(renamed(s, new) for s in part) for part in parts(step)))
-    match inner:
-        case Launch(args=args):
-            return replace(inner, args=each(args))
-        case Copy(source, target):
-            return Copy(*each((source, target)))
-        case Assign(target):
-            return replace(inner, target=new.get(target, target))
-        case HostCall(function, inputs, outputs):
-            return HostCall(function, each(inputs), each(outputs))
-        case Iterate(count=count):
-            return replace(inner, count=count and new.get(count, count))
-        case Check(condition=condition) | Repeat(condition=condition) | Branch(condition=condition):
-            return replace(inner, condition=new.get(condition, condition))
+        return [rename_buffers(step, {old: new}) for step in steps]
