@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tilec.affine import Poly, Size, named_size, resolve, size_text
 from tilec.donation import Donation
 from tilec.errors import TileError, error
@@ -99,7 +101,7 @@ class OpenSlots:
 
     def of(self, values: Sequence[Any]) -> Slots:
         """Raises TileError TILE0211, TILE0504, TILE0505."""
-        shapes = tuple(self._shape(n, t, v) for (n, t), v in zip(self._params.items(), values))
+        shapes = tuple([v.shape if type(v) is np.ndarray else self._shape(k, v) for k, v in enumerate(values)])
         found = self._kept.get(shapes)
         if found is None:
             if len(self._kept) >= _KEPT:
@@ -109,5 +111,6 @@ class OpenSlots:
             found = self._kept[shapes] = Slots.of(params, results, self._donated)
         return found
 
-    def _shape(self, name: str, type: TensorType, value: Any) -> tuple[int, ...]:
-        return () if type.weak and isinstance(value, bool | int | float) else tuple(as_array(name, value).shape)
+    def _shape(self, position: int, value: Any) -> tuple[int, ...]:
+        name, type_ = list(self._params.items())[position]
+        return () if type_.weak and isinstance(value, bool | int | float) else tuple(as_array(name, value).shape)

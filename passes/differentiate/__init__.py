@@ -6,7 +6,8 @@ computed from them has derivative zero. On ties of max and min, elementwise and 
 `tilec.derivatives` and `tilec.passes.differentiate.weights` list all such choices. Assertions stay.
 
 Errors: TILE0101 no parameter or result of a name; TILE0309 a parameter or result that is not a float, or one of several
-results; TILE0310, where an operation has no derivative; TILE0210 a symbolic size under max, min or gather.
+results; TILE0310, where an operation has no derivative; TILE0210 an open size along the axis of a gather,
+scatter or sort.
 
 Below, `gradient(graph, ["B"])` and the cleaners.
 

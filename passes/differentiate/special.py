@@ -63,11 +63,11 @@ def _none(node: Special, span: Span | None) -> Exception:
 def _reshape(b: Builder, name: str, target: TensorType, stem: str) -> str:
     if b.types[name].shape == target.shape:
         return name
-    return b.bind(Special("reshape", (name,), (("shape", tuple(map(integer, target.shape))),)), stem)
+    return b.bind(Special("reshape", (name,), (("shape", target.shape),)), stem)
 
 
 def _flat(type_: TensorType) -> TensorType:
-    return TensorType(type_.dtype, (prod(map(integer, type_.shape)),))
+    return TensorType(type_.dtype, (prod(type_.shape),))
 
 
 def _clamped(b: Builder, index: str, size: int) -> str:

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeAlias
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Coef, Poly
 from tilec.dtypes import BOOL, I32, I64, DType
 from tilec.errors import error
 from tilec.exact.boxes import Unbounded, span
-from tilec.exact.domain import conditions, normalise
+from tilec.exact.domain import conditions, normalise_open
 from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, TensorType
 from tilec.monoid import Monoid, standard
@@ -77,37 +77,39 @@ def _extremum(b: Builder, let: Let, node: Contraction) -> Weight:
     """Only the first point that attains the result counts; its number is found by a contraction of its own."""
     (result,), (body,), (sink,) = let.names, node.body, node.sinks
     form, count = _numbering(b, let, node)
-    integer = I32 if count < I32.max else I64
+    integer = I32 if isinstance(count, int) and count < I32.max else I64
     dtype = b.types[result].dtype
     value = converted(body, dtype)
     attained = Call("cmp_eq", (value, read(result, sink.indices, dtype)), BOOL)
     unordered = Call("cmp_ne", (value, value), BOOL)
     number = IndexValue(form, integer)
-    candidate = Call("cond", (Call("bit_or", (attained, unordered), BOOL), number, Const(count, integer)), integer)
+    none = Const(count, integer) if isinstance(count, int) else IndexValue(Affine.constant(count), integer)
+    candidate = Call("cond", (Call("bit_or", (attained, unordered), BOOL), number, none), integer)
     first = over_points(b, node, standard("min", integer), candidate, sink, f"{result}_first", integer)
     chosen = Call("cmp_eq", (number, read(first, sink.indices, integer)), BOOL)
     return lambda term: Call("cond", (chosen, term, Const(0.0, term.dtype)), term.dtype)
 
 
-def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, int]:
+def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, Coef]:
     """A form that numbers the points in lexicographic order, from 0 or more, and a number above all of them.
 
-    Raises TILE0210 on symbolic sizes, TILE0401 where an index is unbounded.
+    Raises TILE0210 on open sizes that are not ranged by one variable alone, TILE0401 where an index is unbounded.
     """
     given = conditions(node, b.shapes(*node.body))
     try:
-        normal = normalise(node.indices, given)
+        normal = normalise_open(node.indices, given)
     except Unbounded as e:
         raise error("TILE0401", f"index '{e}' is unbounded", let.span) from None
     if normal is None:
         return Affine(), 1
-    box = {name: (0, extent - 1) for name, extent in zip(normal.indices, normal.extents)}
-    form, stride = Affine(), 1
+    extents = dict(zip(normal.indices, normal.extents))
+    form = Affine()
+    stride: Coef = 1
     for index in reversed(node.indices):
-        value = normal.values.get(index, Affine.var(index))
-        low, high = span(value, box)
+        low, high = span(normal.values.get(index, Affine.var(index)), normal.box)
         form = form + (Affine.var(index) - low) * stride
-        stride *= high - low + 1
+        extent = extents.get(index)
+        stride = stride * (extent if isinstance(extent, Poly) else high - low + 1)
     return form, stride
 
 

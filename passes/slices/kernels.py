@@ -156,11 +156,24 @@ class _Builder:
         outside, inside = self._split(e.form)
         if isinstance(inside.const, Poly):
             outside, inside = outside + inside.const, Affine(inside.terms)
-        if outside == Affine():
+        scaled = [(n, c) for n, c in inside.terms if isinstance(c, Poly)]
+        if outside == Affine() and not scaled:
             return e if inside == e.form else IndexValue(inside, e.dtype)
-        name = self.values.get(outside) or self.values.setdefault(outside, self.names.like("base"))
-        told = read(name, (), I64)
-        return cast(told if inside == Affine() else Call("add", (told, IndexValue(inside, I64)), I64), e.dtype)
+        plain = Affine.of(((n, c) for n, c in inside.terms if not isinstance(c, Poly)), inside.const)
+        parts: list[Expr] = [self._told(outside)] if outside != Affine() else []
+        parts += [IndexValue(plain, I64)] if plain != Affine() else []
+        for name, size in scaled:
+            value = IndexValue(Affine.var(name), I64)
+            parts.append(Call("mul", (value, self._told(Affine.constant(size))), I64))
+        total = parts[0]
+        for part in parts[1:]:
+            total = Call("add", (total, part), I64)
+        return cast(total, e.dtype)
+
+    def _told(self, form: Affine) -> Expr:
+        """The value of a form in outer loops and sizes, a parameter."""
+        name = self.values.get(form) or self.values.setdefault(form, self.names.like("base"))
+        return read(name, (), I64)
 
     def _split(self, form: Affine) -> tuple[Affine, Affine]:
         """The part in outer loops, which start with the slice, and the part in the loops of the kernel."""

@@ -33,15 +33,16 @@ from .kernels import Sliced, View, sliced, strides
 from .nests import Group, Outer, groups, touched
 
 _MOST = 1 << 62  # larger than any size
+_HEAVY = 1 << 14  # work per iteration that is worth one more kernel, for fewer small slices
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """work: about so many innermost iterations make a block; least, most: extents of the largest blocks."""
 
-    work: int = 1 << 16
+    work: int = 1 << 19
     least: int = 64
-    most: int = 1 << 16
+    most: int = 1 << 19
 
 
 DEFAULT = Options()
@@ -132,7 +133,7 @@ class Slicer:
             top *= 2
         found = [top]
         while found[-1] > 1:
-            found.append(max(1, found[-1] // (8 if found[-1] <= o.least else 32)))
+            found.append(max(1, found[-1] // (32 if found[-1] > o.least else 4 if work >= _HEAVY else 8)))
         return tuple(found)
 
 
