@@ -1,4 +1,4 @@
-"""Floor 3: places of buffers in one arena, by their lifetimes.
+"""Floor 3: places of buffers in one arena, by their lifetimes; and which arguments say what open sizes are.
 
 Each buffer goes to the lowest aligned offset at which it overlaps no buffer alive at the same time, largest first
 (greedy by size; Y. Pisarchyk and J. Lee, Efficient Memory Management for Deep Neural Net Inference, 2020). Where the
@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tilec.affine import named_size
 from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
+from tilec.loops import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +110,17 @@ class _Placed:
     def add(self, start: int, end: int, life: Life) -> None:
         at = int(np.searchsorted(self._rows[0], start, "right"))
         self._rows = np.insert(self._rows, at, (start, end, life.first, life.last), axis=1)
+
+
+def size_sources(program: Program) -> list[tuple[str, str, int]]:
+    """Every open size with a parameter and the axis that has it. Raises TileError TILE0210 where there is none."""
+    found = []
+    constants = {name for name, _ in program.constants}
+    shapes = {p: program.buffer(p).shape for p in program.params if p not in constants}
+    for name in program.sizes:
+        size = named_size(name)
+        param = next((p for p, shape in shapes.items() if size in shape), None)
+        if param is None:
+            raise must_be_fixed(name, "it is not the size of an axis of any input")
+        found.append((name, param, shapes[param].index(size)))
+    return found

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from tilec.affine import Poly, Size, resolve
+from tilec.arena import size_sources
 from tilec.backend import Array
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.kernels import KernelText, Phase
-from tilec.backends.opencl.memory import elements, number
+from tilec.backends.opencl.memory import elements
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.errors import error
-from tilec.loops import Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
+from tilec.loops import Assign, Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
 from tilec.target import Target
 
 
@@ -60,7 +63,11 @@ class BuiltProgram:
         self._cl = devices.pyopencl()
         self._buffers = {b.name: b for b in program.buffers}
         self._indices: dict[str, int] = {}  # of the loops that are running
-        self._memory = {name: self._allocate(self._buffers[name]) for name in {self._root(n)[0] for n in self._buffers}}
+        self._sizes: dict[str, int] = {}  # of this call, those derived from others included
+        self._sources = size_sources(program)
+        roots = [b for b in program.buffers if b.base is None]
+        self._open = [b for b in roots if any(isinstance(s, Poly) for s in b.shape)]
+        self._memory = {b.name: self._allocate(b) for b in roots if b not in self._open}
         with devices.translated("create the kernels"):
             self._kernels = {p.name: self._kernel(compiled, p) for k in text.all() for p in k.phases}
         self._shared = session.buffer(max((k.shared for k in text.all()), default=0))
@@ -76,6 +83,7 @@ class BuiltProgram:
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`. `params` are those that are not constants."""
         with self._lock, devices.translated("run the program"):
+            self._resize(params)
             for name, array in zip(self._params, params, strict=True):
                 self._write(name, array)
             self._steps(self._program.steps)
@@ -91,8 +99,26 @@ class BuiltProgram:
         if buffer.base is None:
             return name, 0
         root, offset = self._root(buffer.base)
-        moved = sum(self._indices.get(i, 0) * number(stride) for i, stride in buffer.moves)
-        return root, offset + number(buffer.offset) + moved
+        moved = sum(self._indices.get(i, 0) * self._number(stride) for i, stride in buffer.moves)
+        return root, offset + self._number(buffer.offset) + moved
+
+    def _number(self, size: Size) -> int:
+        return int(resolve(size, self._sizes))
+
+    def _resize(self, params: Sequence[Array]) -> None:
+        """Sets the open sizes of a call, and makes memory for them. Raises TileError TILE0211 for a negative one."""
+        given = {name: params[self._params.index(param)].shape[axis] for name, param, axis in self._sources}
+        sizes = self._program.all_sizes(given)
+        if sizes == self._sizes:
+            return
+        self._sizes = sizes
+        for buffer in self._open:
+            shape = tuple(map(self._number, buffer.shape))
+            if min(shape) < 0:
+                self._sizes = {}
+                text = ", ".join(f"{n} = {v}" for n, v in given.items())
+                raise error("TILE0211", f"'{buffer.name}' has the shape {list(shape)} where {text}")
+            self._memory[buffer.name] = self._allocate(replace(buffer, shape=shape))
 
     def _allocate(self, buffer: Buffer) -> Any:
         return self._session.buffer(elements(buffer) * buffer.dtype.bytes)
@@ -121,6 +147,9 @@ class BuiltProgram:
                 case Check(condition, message, span):
                     if not self._holds(condition):
                         raise error("TILE0405", message, span)
+                case Assign(target, form):
+                    value = np.array(form.evaluate({**self._sizes, **self._indices}), np.int64)
+                    self._write(target, value)
                 case Iterate():
                     self._iterate(step)
                 case Repeat():
@@ -134,7 +163,7 @@ class BuiltProgram:
                     raise AssertionError(step)  # refused by emit_programs
 
     def _iterate(self, step: Iterate) -> None:
-        extent = number(step.extent)
+        extent = self._number(step.extent)
         if step.count is not None:
             extent = max(0, min(int(self._scalar(step.count)), extent))
         for index in reversed(range(extent)) if step.reverse else range(extent):

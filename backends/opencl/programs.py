@@ -52,7 +52,7 @@ class Source:
 
 
 def emit_programs(programs: Sequence[Program]) -> Source:
-    """Raises TileError TILE0210 for named sizes, TILE0602 for what OpenCL cannot express."""
+    """Raises TileError TILE0602 for what OpenCL cannot express."""
     functions = Functions()
     found = tuple(_program(p, f"g{i}", functions) for i, p in enumerate(programs))
     kernels = "\n".join(phase.text for p in found for k in p.all() for phase in k.phases)
@@ -60,8 +60,6 @@ def emit_programs(programs: Sequence[Program]) -> Source:
 
 
 def _program(program: Program, prefix: str, functions: Functions) -> ProgramText:
-    if program.sizes:
-        raise error("TILE0210", f"the OpenCL backend needs every size; {', '.join(program.sizes)} is not known")
     kernels = {k.name: emit_kernel(k, f"{prefix}_k{i}", functions) for i, k in enumerate(program.kernels)}
     buffers = {b.name: b for b in program.buffers}
     copies: dict[CopyKey, KernelText] = {}
