@@ -20,10 +20,15 @@ Before:
       }
       run { launch k(A, C) }
     }
-After, with `least` 2 and `most` 8:
+After, with slices of 8 rows and of 1:
     program f[N](A) -> (C) {
-      derived "N/8" = N / 8
-      ...
+      derived "N/8" = N by 8
+      buffer A: param f32[N, 3]
+      buffer C: param f32[N, 3]
+      buffer A.1: param f32[8, 3] base A offset 24*i
+      buffer C.1: param f32[8, 3] base C offset 24*i
+      buffer A.2: param f32[1, 3] base A offset 3*i.2 + (24*"N/8")
+      buffer C.2: param f32[1, 3] base C offset 3*i.2 + (24*"N/8")
       kernel k.8(in A: f32[8, 3], out C: f32[8, 3]) { for i in 8 { for j in 3 { C[i, j] = neg(A[i, j]) } } }
       kernel k.1(in A: f32[1, 3], out C: f32[1, 3]) { for j in 3 { C[0, j] = neg(A[0, j]) } }
       run {
@@ -37,7 +42,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tilec.loops import Launch, Program, Step, is_open, parts, with_parts
+from tilec.loops import Launch, Program, Step, all_steps, is_open, parts, with_parts
 
 from .program import DEFAULT, Options, Slicer, copy_kernel
 
@@ -46,7 +51,8 @@ __all__ = ["Options", "run"]
 
 def run(program: Program, options: Options = DEFAULT) -> Program:
     """The Program with all kernels of fixed extents; the same object where they are. Raises TileError TILE0210."""
-    if not program.sizes:
+    copies = [s for s in all_steps(program.steps) if copy_kernel(s, program) is not None]
+    if not copies and not any(map(is_open, program.kernels)):
         return program
     slicer = Slicer(program, options)
     kernels = {k.name: k for k in program.kernels}

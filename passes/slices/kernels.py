@@ -186,19 +186,20 @@ class _Builder:
         """The parameter that shows what the access needs, and the indices into it."""
         if buffer in self.inner:
             return buffer, tuple(self._split(i)[1] if isinstance(i, Affine) else i for i in indices)
-        axes = [self._axis(i, s) for i, s in zip(indices, self.buffers[buffer].shape, strict=True)]
+        shape = self.buffers[buffer].shape
+        axes = [self._axis(i, size, step) for i, size, step in zip(indices, shape, row_major(shape), strict=True)]
         view = View(buffer, tuple(a[0] for a in axes), tuple(a[1] for a in axes))
         if view not in self.views:
             self.views[view] = self.names.like(buffer)
         return self.views[view], tuple(a[2] for a in axes)
 
-    def _axis(self, index: Index, size: Size) -> tuple[Affine, int, Index]:
+    def _axis(self, index: Index, size: Size, stride: Size) -> tuple[Affine, int, Index]:
         """Start and extent of the part of one axis that an access needs, and the index into it."""
         if not isinstance(index, Affine):
             assert isinstance(size, int)
             return Affine(), size, index
         outside, inside = self._split(index)
-        if outside == Affine():
+        if outside == Affine() and isinstance(stride, int):
             assert isinstance(size, int)
             return Affine(), size, index
         low = high = inside.const

@@ -55,7 +55,7 @@ class Slicer:
         self._program, self._options = program, options
         self._buffers = {b.name: b for b in program.buffers}
         self._names = FreshNames({*self._buffers, *(k.name for k in program.kernels), *program.sizes})
-        self._derived: dict[tuple[Size, int], str] = {}
+        self._derived = {(size, divisor): name for name, size, divisor in program.derived}
         self.kernels: list[Kernel] = []
 
     def finished(self) -> Program:

@@ -1,6 +1,6 @@
 """python -m tests.fuzz --programs 200000 [--target llvm] [--seed 0] [--jobs 2]: exits 1 on any mismatch.
 
-With `--control N`, N graphs with control flow instead of programs in Tile.
+With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N with open sizes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tests.fuzz.control import run_control_batch
 from tests.fuzz.generate import generate
 from tests.fuzz.run import Summary, compiled, run_batch
 from tests.fuzz.shrink import show, shrink
+from tests.fuzz.sizes import run_sizes_batch
 
 BATCH = 50
 
@@ -28,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Random programs against the evaluator.")
     parser.add_argument("--programs", type=int, default=1000)
     parser.add_argument("--control", type=int, default=0, help="graphs with control flow instead")
+    parser.add_argument("--sizes", type=int, default=0, help="programs with open sizes instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="llvm")
     parser.add_argument("--jobs", type=int, default=2)
@@ -38,14 +40,15 @@ def main() -> int:
     # Workers are replaced now and then: what one leaks must not fill the memory of a long run.
     # (ProcessPoolExecutor with max_tasks_per_child can stop for ever when it replaces one: CPython issue 115634.)
     with get_context("spawn").Pool(options.jobs, maxtasksperchild=40) as pool:
-        work = run_control_batch if options.control else run_batch
-        for done in pool.imap(work, batches(options.seed, options.control or options.programs, options.target)):
+        work = run_control_batch if options.control else run_sizes_batch if options.sizes else run_batch
+        count = options.control or options.sizes or options.programs
+        for done in pool.imap(work, batches(options.seed, count, options.target)):
             total.add(done)
             for failure in done.failures:  # at once: a long run may be broken off
                 print(f"seed {failure.seed}: {failure.reason}\n{failure.text}", flush=True)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
-    for failure in total.failures[: 0 if options.control else 3]:
+    for failure in total.failures[: 0 if options.control or options.sizes else 3]:
         print(f"--- seed {failure.seed}, shrunk:")
         print(show(shrink(generate(failure.seed), compiled(options.target))))
     return 1 if total.failures else 0

@@ -10,8 +10,9 @@ from tilec.api import parse_type, signature_entry
 from tilec.cli.inputs import option_value, split_option
 from tilec.errors import error
 
-_SIZES = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*,?\Z")
-FORM = "--shape NAME=f32[64,64], NAME=64,64 (float32) or NAME=NUMBER"
+_SIZE = "(?:[0-9]{1,19}|[A-Za-z_][A-Za-z_0-9]*)"
+_SIZES = re.compile(rf"{_SIZE}(,{_SIZE})*,?\Z")
+FORM = "--shape NAME=f32[64,64], NAME=64,64 (float32), NAME=N,64 (N stays open) or NAME=NUMBER"
 
 
 def signature(shapes: Iterable[str]) -> dict[str, Any]:
