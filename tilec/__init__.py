@@ -85,7 +85,7 @@ __all__ = [
 ]
 
 
-_MODULES = ("numpy",)
+_MODULES = ("numpy", "random")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,246 @@
+"""`tilec.random`: streams that can be cut, equal on every device, and numbers distributed as they should be.
+
+Statistical tests have fixed keys, so they cannot fail by chance; the bounds are those of a level of one in a thousand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec import random
+from tilec.errors import TileError
+
+KEY = random.key(2024)
+COUNT = 40_000
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(TileError) as caught:
+        call()
+    return caught.value.code
+
+
+def distance(values: Any, distribution: Callable[[float], float]) -> float:
+    """The statistic of Kolmogorov and Smirnov times the root of the number of values."""
+    ordered = np.sort(np.asarray(values, np.float64).reshape(-1))
+    want = np.array([distribution(float(v)) for v in ordered])
+    n = len(ordered)
+    gap = max(np.max(np.arange(1, n + 1) / n - want), np.max(want - np.arange(n) / n))
+    return float(gap * math.sqrt(n))
+
+
+def chi_square(found: Any, wanted: Any) -> float:
+    """Pearson's statistic, in standard deviations above its mean."""
+    found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    free = len(found) - 1
+    return float((((found - wanted) ** 2 / wanted).sum() - free) / math.sqrt(2 * free))
+
+
+def phi(x: float) -> float:
+    return (1 + math.erf(x / math.sqrt(2))) / 2
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def test_known_answers() -> None:
+    """Of Random123, threefry2x32_20: the last is made of digits of pi."""
+    for words, offset, block in (
+        ([0, 0], 0, 0x99BA4EFE6B200159),
+        ([0xFFFFFFFF] * 2, 2**64 - 1, 0xBB002BE71CB996FC),
+        ([0x13198A2E, 0x03707344], 0x85A308D3243F6A88, 0x483DF7A0C4923A9C),
+    ):
+        key, at = np.array(words, np.uint32), np.array(offset, np.uint64)
+        assert int(random.bits(key, at, (1,), "uint64")[0]) == block
+        assert int(random.bits(key, at, (1,))[0]) == block & 0xFFFFFFFF
+
+
+DRAWS: dict[str, Callable[[Any, Any, int], Any]] = {
+    "bits": lambda k, o, n: random.bits(k, o, (n,)),
+    "uniform": lambda k, o, n: random.uniform(k, o, (n,), low=-1.0, high=3.0),
+    "uniform f64": lambda k, o, n: random.uniform(k, o, (n,), "float64"),
+    "normal": lambda k, o, n: random.normal(k, o, (n,)),
+    "normal f64": lambda k, o, n: random.normal(k, o, (n,), "float64"),
+    "truncated_normal": lambda k, o, n: random.truncated_normal(k, o, (n,)),
+    "randint": lambda k, o, n: random.randint(k, o, (n,), low=-5, high=100),
+    "bernoulli": lambda k, o, n: random.bernoulli(k, o, 0.3, shape=(n,)),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_streams_can_be_cut(name: str) -> None:
+    draw = DRAWS[name]
+    whole = draw(KEY, 0, 50)
+    np.testing.assert_array_equal(draw(KEY, 13, 37), whole[13:])
+    np.testing.assert_array_equal(draw(KEY, np.array(13, np.uint64), 1), whole[13:14])
+    assert not np.array_equal(draw(random.key(2025), 0, 50), whole)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_equal_on_every_backend_and_for_every_number_of_threads(name: str) -> None:
+    count = 1 << 17 if name == "bits" else 3000
+    results = []
+    for target, threads in (("llvm", 1), ("llvm", 2), ("llvm", 3), ("opencl", 2), ("reference", 1)):
+        if target == "reference" and name == "truncated_normal":
+            continue  # NumPy's logarithm is rounded otherwise
+        try:
+            with tilec.config(target=target, threads=threads):
+                results.append(DRAWS[name](KEY, 7, count))
+        except TileError as reason:
+            if reason.code not in ("TILE0508", "TILE0509"):
+                raise
+    assert len(results) >= 3
+    for other in results[1:]:
+        if name.startswith("normal"):
+            np.testing.assert_allclose(other, results[0], rtol=1e-5, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(other, results[0])
+
+
+def test_keys() -> None:
+    assert random.key(5).tolist() == [5, 0] and random.key(-1).tolist() == [0xFFFFFFFF] * 2
+    children = random.split(KEY, 100)
+    assert children.shape == (100, 2) and len({tuple(c) for c in children.tolist()}) == 100
+    np.testing.assert_array_equal(random.fold_in(KEY, 17), children[17])
+    drawn = {tuple(random.bits(k, 0, (4,)).tolist()) for k in (KEY, *children[:10])}
+    assert len(drawn) == 11
+
+
+# --- distributions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_uniform(dtype: str) -> None:
+    u = random.uniform(KEY, 0, (COUNT,), dtype)
+    assert u.dtype == dtype and u.min() >= 0 and u.max() < 1
+    assert distance(u, lambda x: x) < 1.95
+    assert distance(random.uniform(KEY, 0, (COUNT,), dtype, low=-2.0, high=6.0), lambda x: (x + 2) / 8) < 1.95
+
+
+@pytest.mark.parametrize("dtype, steps", [("float16", 2**11), ("bfloat16", 2**8)])
+def test_uniform_of_narrow_types(dtype: str, steps: int) -> None:
+    u = random.uniform(KEY, 0, (COUNT,), dtype).astype(np.float64) * steps
+    assert np.array_equal(u, np.floor(u)) and u.min() >= 0 and u.max() < steps
+    assert abs(u.mean() / steps - 0.5) < 0.005
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normal(dtype: str) -> None:
+    z = random.normal(KEY, 0, (COUNT,), dtype)
+    assert z.dtype == dtype and np.isfinite(z).all()
+    assert distance(z, phi) < 1.95
+    for k, moment in ((1, 0), (2, 1), (3, 0), (4, 3)):
+        assert abs((z.astype(np.float64) ** k).mean() - moment) < 0.12
+    half = np.asarray(z).reshape(2, -1)
+    assert abs(np.corrcoef(half)[0, 1]) < 3.3 / math.sqrt(COUNT / 2)
+
+
+def test_tails_of_the_normal_distribution() -> None:
+    z = np.abs(random.normal(KEY, 0, (2_000_000,)))
+    for bound in (3.0, 4.0, 4.5):
+        wanted = 2 * (1 - phi(bound)) * len(z)
+        assert abs((z > bound).sum() - wanted) < 3.3 * math.sqrt(wanted)
+    assert z.max() < 6.67
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("low, high", [(-2.0, 2.0), (-0.5, 3.0), (1.0, 2.5)])
+def test_truncated_normal(dtype: str, low: float, high: float) -> None:
+    z = random.truncated_normal(KEY, 0, (COUNT,), dtype, low=low, high=high)
+    assert z.min() >= low and z.max() <= high
+    assert distance(z, lambda x: (phi(x) - phi(low)) / (phi(high) - phi(low))) < 1.95
+
+
+@pytest.mark.parametrize("low, high, dtype", [(0, 2, "int32"), (-3, 4, "int8"), (10, 1010, "int64"), (0, 7, "uint8")])
+def test_randint(low: int, high: int, dtype: str) -> None:
+    drawn = random.randint(KEY, 0, (COUNT,), low=low, high=high, dtype=dtype)
+    assert drawn.dtype == dtype and drawn.min() == low and drawn.max() == high - 1
+    found = np.bincount(drawn.astype(np.int64) - low, minlength=high - low)
+    assert abs(chi_square(found, np.full(high - low, COUNT / (high - low)))) < 3.3
+
+
+def test_randint_is_the_upper_half_of_an_exact_product() -> None:
+    blocks = random.bits(KEY, 3, (100,), "uint64").tolist()
+    for width in (1, 3, 1000, 2**31, 2**32 - 1):
+        drawn = random.randint(KEY, 3, (100,), low=-5, high=width - 5, dtype="int64").tolist()
+        assert drawn == [b * width // 2**64 - 5 for b in blocks]
+
+
+def test_bernoulli() -> None:
+    drawn = random.bernoulli(KEY, 0, 0.3, shape=(COUNT,))
+    assert drawn.dtype == np.bool_ and abs(drawn.mean() - 0.3) < 3.3 * math.sqrt(0.21 / COUNT)
+    p = np.array([0.0, 1.0, 0.5], np.float32)
+    many = random.bernoulli(KEY, 0, p, shape=(1000, 3)).mean(axis=0)
+    assert many[0] == 0 and many[1] == 1 and 0.4 < many[2] < 0.6
+    assert random.bernoulli(KEY, 0, p).shape == (3,)
+
+
+def test_categorical() -> None:
+    p = np.array([0.1, 0.2, 0.65, 0.05])
+    drawn = random.categorical(KEY, 0, np.tile(np.log(p).astype(np.float32), (COUNT, 1)))
+    assert drawn.dtype == np.int32 and drawn.shape == (COUNT,)
+    assert abs(chi_square(np.bincount(drawn, minlength=4), p * COUNT)) < 3.3
+    sure = np.array([[-np.inf, 0, -np.inf], [0, -np.inf, -np.inf]], np.float32)
+    assert random.categorical(KEY, 0, sure).tolist() == [1, 0]
+
+
+def test_permutation_and_shuffle() -> None:
+    found = random.permutation(KEY, 0, n=1000)
+    assert sorted(found.tolist()) == list(range(1000)) and found.tolist() != sorted(found.tolist())
+    counts = Counter(tuple(random.permutation(KEY, 4 * n, n=4).tolist()) for n in range(2400))
+    assert abs(chi_square([counts[p] for p in permutations(range(4))], np.full(24, 100))) < 3.3
+    x = np.arange(30, dtype=np.float32).reshape(10, 3)
+    np.testing.assert_array_equal(random.shuffle(KEY, 0, x), x[random.permutation(KEY, 0, n=10)])
+
+
+# --- in programs ------------------------------------------------------------------------------------------------------
+
+
+def test_traced_functions_draw_the_same_numbers_in_one_kernel() -> None:
+    @tilec.jit
+    def dropout(key: Any, offset: Any, x: Any) -> Any:
+        return tilec.numpy.where(random.bernoulli(key, offset, 0.75, shape=x.shape), x / 0.75, 0.0)
+
+    x = np.ones((40, 30), np.float32)
+    want = np.where(random.bernoulli(KEY, 5, 0.75, shape=(40, 30)), x / np.float32(0.75), 0)
+    np.testing.assert_array_equal(dropout(KEY, 5, x), want)
+    program = dropout.lower(KEY, 5, x).compile().program
+    assert program is not None and len(program.steps) == 1 and program.arena == 0
+
+
+def test_gradients_reach_what_scales_the_numbers() -> None:
+    def loss(mean: Any, std: Any, key: Any) -> Any:
+        return ((mean + std * random.normal(key, 0, (50,))) ** 2).sum()
+
+    z = random.normal(KEY, 0, (50,)).astype(np.float64)
+    value, (by_mean, by_std) = tilec.value_and_grad(loss, argnums=(0, 1))(np.float32(0.5), np.float32(2.0), KEY)
+    np.testing.assert_allclose(value, ((0.5 + 2 * z) ** 2).sum(), rtol=1e-5)
+    np.testing.assert_allclose([by_mean, by_std], [(2 * (0.5 + 2 * z)).sum(), (2 * (0.5 + 2 * z) * z).sum()], rtol=1e-5)
+
+
+def test_the_tile_language_draws_the_same() -> None:
+    code = "function noise(K[2]: u32, O) -> (U) { U = as_float(random_bits(K, O, 3, 4) >> 8, 32) / 16777216.0; }"
+    got = tilec.run(code, {"K": KEY, "O": 9})["U"]
+    np.testing.assert_array_equal(got, random.uniform(KEY, 9, (3, 4)))
+
+
+def test_refusals() -> None:
+    assert code_of(lambda: random.bits(np.zeros(3, np.uint32))) == "TILE0301"
+    assert code_of(lambda: random.bits(KEY, 1.5)) == "TILE0301"
+    assert code_of(lambda: random.bits(KEY, 0, (2,), "int32")) == "TILE0301"
+    assert code_of(lambda: random.uniform(KEY, 0, (2,), "int32")) == "TILE0301"
+    assert code_of(lambda: random.normal(KEY, 0, (2,), "int32")) == "TILE0301"
+    assert code_of(lambda: random.randint(KEY, 0, (2,), low=3, high=3)) == "TILE0511"
+    assert code_of(lambda: random.randint(KEY, 0, (2,), low=0, high=300, dtype="int8")) == "TILE0511"
+    assert code_of(lambda: random.truncated_normal(KEY, 0, (2,), low=1.0, high=1.0)) == "TILE0511"
+    assert code_of(lambda: random.key("x")) == "TILE0511"  # type: ignore[arg-type]
+    assert code_of(lambda: random.split(KEY, -1)) == "TILE0511"
+    assert code_of(lambda: random.fold_in(np.zeros(2), 1)) == "TILE0301"
