@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tilec.dtypes import BOOL, DType
+from tilec.dtypes import BOOL, I64, DType
 from tilec.errors import Span, error
 from tilec.frontends.tile.builder import Builder, strong
 from tilec.frontends.tile.calls import cast, value
 from tilec.frontends.tile.closed import Closed, close, tensors
+from tilec.frontends.tile.complaints import plural
 from tilec.frontends.tile.syntax import Call, Expression, Function, Name
 from tilec.frontends.tile.trees import members
 from tilec.frontends.tile.values import Scalar, Scope, Tensor, Value, describe
@@ -108,14 +109,12 @@ def _scan(reverse: bool) -> Callable[[Builder, Scope, Call, Names], tuple[Value,
         step = _function(b, call.args[0])
         start, inputs, captures = (_values(b, scope, call, k) for k in (1, 2, 3))
         sequences = [b.tensor(v, e.span, "an input") for v, e in zip(inputs, members(call.args[2]))]
-        length = _length(b, scope, call, sequences)
-        rows = [_row(s) for s in sequences]
-        init, body = _steady(b, step, start, [*rows, *captures], call)
+        length, count = _steps(b, scope, call, _length(call, sequences))
+        init, body = _steady(b, step, start, [*map(_row, sequences), *captures], call)
         carried = len(init)
         stacked = [TensorType(t.dtype, (length, *t.shape)) for t in body.types[carried:]]
-        node = Scan(
-            body.graph, tensors(init), tuple(s.name for s in sequences), tensors(captures), length, reverse=reverse
-        )
+        along = tuple(s.name for s in sequences)
+        node = Scan(body.graph, tensors(init), along, tensors(captures), length, reverse, count)
         return bind(b, node, (*body.types[:carried], *stacked), names, call.span)
 
     return scan
@@ -126,27 +125,40 @@ def _row(sequence: Tensor) -> Tensor:
     return Tensor(sequence.name, TensorType(sequence.type.dtype, sequence.type.shape[1:]))
 
 
-def _length(b: Builder, scope: Scope, call: Call, sequences: Sequence[Tensor]) -> int:
-    """The number of steps: the length of axis 0 of all inputs, and what the call says."""
+def _length(call: Call, sequences: Sequence[Tensor]) -> int | None:
+    """The size of axis 0, which all inputs share; None without inputs."""
     spans = [e.span for e in members(call.args[2])]
-    found: list[tuple[int, Span]] = []
     for sequence, span in zip(sequences, spans):
         if not sequence.type.rank:
             help = "what every step reads whole is passed behind the inputs"
             raise error("TILE0202", f"{describe(sequence)} has no axis to go along", span, help=help)
-        found.append((int(str(sequence.type.shape[0])), span))
-    if len(call.args) > 4:
-        span = call.args[4].span
+    lengths = [int(str(s.type.shape[0])) for s in sequences]
+    for length, span in zip(lengths, spans):
+        if length != lengths[0]:
+            notes = [f"{lengths[0]} by the input at {spans[0]}"]
+            raise error("TILE0222", f"inputs of {lengths[0]} and of {length} slices in one loop", span, notes=notes)
+    return lengths[0] if lengths else None
+
+
+def _steps(b: Builder, scope: Scope, call: Call, length: int | None) -> tuple[int, str | None]:
+    """The length of the loop, and the name of the number of steps where it is given beside inputs."""
+    if len(call.args) < 5:
+        assert length is not None
+        return length, None
+    span = call.args[4].span
+    if length is None:
         with b.scratch():
-            found.append((b.integer(value(b, scope, call.args[4]), span, "the number of steps"), span))
-    length = found[0][0]
-    for other, span in found[1:]:
-        if other != length:
-            notes = [f"{length} by the input at {found[0][1]}"]
-            raise error("TILE0222", f"a loop of {length} steps and of {other} steps", span, notes=notes)
-    if length < 0:
-        raise error("TILE0211", f"a loop of {length} steps", found[-1][1])
-    return length
+            steps = b.integer(value(b, scope, call.args[4]), span, "the number of steps of a loop without inputs")
+        if steps < 0:
+            raise error("TILE0211", f"a loop of {steps} steps", span)
+        return steps, None
+    given = value(b, scope, call.args[4])
+    if isinstance(given, Scalar) and given.value > length:
+        raise error("TILE0222", f"{given.value} steps, but the inputs have {plural(length, 'slice')}", span)
+    count = b.tensor(given, span, "a number of steps")
+    if count.type.rank or not count.type.dtype.is_integer:
+        raise error("TILE0304", f"the number of steps is {_text(count.type)}, not an integer", span)
+    return length, (count if count.type.dtype == I64 else cast(b, count, I64, span)).name
 
 
 def _steady(
