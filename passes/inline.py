@@ -1,18 +1,19 @@
 """Pass `inline`: nodes that only stand for others become Lets.
 
-Remat and the forward Graph of Custom are a Graph applied to arguments. Random bits are a definition, each element made
-from its own place, so that they share kernels with what uses them; which bits they are is settled before that.
+The forward Graph of Custom is a Graph applied to arguments. Random bits are a definition, each element made from its
+own place, so that they share kernels with what uses them; which bits they are is settled before that.
 
-It runs after differentiation, for which Remat and Custom exist, and before `bounds`.
+It runs after differentiation, for which Custom exists, and before `bounds`. Remat stays: see `recompute`.
 
 Before:
     graph f(A: f32[2]) -> (R) {
-      R: f32[2] = remat(A) do graph g(X: f32[2]) -> (Y) { Y: f32[2] = neg(X) }
+      R: f32[2] = custom(A)
+        forward graph g(X: f32[2]) -> (Y) { Y: f32[2] = neg(X) }
+        backward graph h(X: f32[2], Y: f32[2], Z: f32[2]) -> (W) { W: f32[2] = neg(Z) }
     }
 After:
     graph f(A: f32[2]) -> (R) {
-      Y: f32[2] = neg(A)
-      R: f32[2] = ident(Y)
+      R: f32[2] = neg(A)
     }
 
 Before:
@@ -35,10 +36,10 @@ from tilec.affine import Affine
 from tilec.dtypes import I64, U32, U64, DType
 from tilec.expr import IndexValue, read
 from tilec.fresh import FreshNames
-from tilec.graph import Apply, Contraction, Custom, Graph, Let, Remat, Sink, Special, TensorType
+from tilec.graph import Contraction, Custom, Graph, Let, Sink, Special, TensorType
 from tilec.loops import row_major
 from tilec.monoid import standard
-from tilec.rewrite import map_subgraphs, names, rename_operands, with_lets
+from tilec.rewrite import applied, map_subgraphs, names, with_lets
 from tilec.rules import call, cast, constant
 
 
@@ -48,32 +49,19 @@ class Options:
 
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
-    """The Graph without Remat, Custom and random bits, in its sub-Graphs too; the same object where there were none."""
+    """The Graph without Custom and random bits, in its sub-Graphs too; the same object where there were none."""
     fresh = FreshNames(names(graph))
     types = graph.types()
     lets: list[Let] = []
     for let in graph.lets:
         match let.node:
-            case Remat(body=body, args=args) | Custom(forward=body, args=args):
-                lets.extend(_instance(run(body), args, let, fresh))
+            case Custom(forward=body, args=args):
+                lets.extend(applied(run(body), args, let, fresh))
             case Special(op="random_bits" | "random_bits64", args=(key, offset)):
                 lets.append(replace(let, node=_random_bits(key, offset, types[offset].dtype, let.types[0])))
             case _:
                 lets.append(map_subgraphs(let, lambda g: run(g, options)))
     return with_lets(graph, lets)
-
-
-def _instance(body: Graph, args: tuple[str, ...], outer: Let, fresh: FreshNames) -> list[Let]:
-    """The Lets of `body` with its parameters bound and every other name fresh; they bind what `outer` bound."""
-    new = {p.name: a for p, a in zip(body.params, args, strict=True)}
-    lets = []
-    for let in body.lets:
-        node = rename_operands(let.node, new)
-        new.update((n, fresh.like(n)) for n in let.names)
-        lets.append(replace(let, names=tuple(new[n] for n in let.names), node=node))
-    for name, result, type_ in zip(outer.names, body.results, outer.types, strict=True):
-        lets.append(Let((name,), Apply("ident", (new[result],)), (type_,), span=outer.span))
-    return lets
 
 
 def _random_bits(key: str, offset: str, counts: DType, result: TensorType) -> Contraction:

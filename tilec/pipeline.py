@@ -1,6 +1,6 @@
 """Floor 5: the one place that knows all passes and their order.
 
-    Graph -> infer, inline, simplify, fold, simplify, cse, dce, bounds -> fuse -> lower
+    Graph -> infer, inline, simplify, fold, simplify, cse, recompute, dce, bounds -> fuse -> lower
         -> Program -> in_place, share, schedule, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
@@ -16,7 +16,22 @@ from tilec.errors import Report
 from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.options import Options, Watcher, ignore
-from tilec.passes import bounds, cse, dce, fold, fuse, in_place, infer, inline, lower, place, share, simplify, slices
+from tilec.passes import (
+    bounds,
+    cse,
+    dce,
+    fold,
+    fuse,
+    in_place,
+    infer,
+    inline,
+    lower,
+    place,
+    recompute,
+    share,
+    simplify,
+    slices,
+)
 from tilec.passes.schedule.default import scheduled
 from tilec.target import Target
 
@@ -28,6 +43,7 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("fold", fold.run),
     ("simplify", simplify.run),  # folded values are new occasions
     ("cse", cse.run),  # after fold: equal literals meet
+    ("recompute", recompute.run),  # after cse, which would merge it with the first computation
     ("dce", dce.run),  # last of the cleaners: drops what the others left unused
 )
 

@@ -127,6 +127,29 @@ def names(graph: Graph) -> set[str]:
     return {p.name for p in graph.params} | {n for let in graph.lets for n in let.names}
 
 
+def applied(body: Graph, args: Sequence[str], outer: Let, fresh: FreshNames) -> list[Let]:
+    """The Lets of a closed Graph with its parameters bound to `args`; they bind what `outer` binds, others are fresh.
+
+    A result that is a parameter, or was a result before, is copied.
+    """
+    new = {p.name: a for p, a in zip(body.params, args, strict=True)}
+    own = {n for let in body.lets for n in let.names}
+    bound: dict[str, tuple[str, TensorType]] = {}
+    copies: list[Let] = []
+    for name, type_, result in zip(outer.names, outer.types, body.results, strict=True):
+        if result in own and result not in bound:
+            bound[result] = name, type_
+        else:
+            copies.append(Let((name,), Apply("ident", (result,)), (type_,), span=outer.span))
+    lets = []
+    for let in body.lets:
+        node = rename_operands(let.node, new)
+        pairs = [bound.get(n) or (fresh.like(n), t) for n, t in zip(let.names, let.types, strict=True)]
+        new.update((n, name) for n, (name, _) in zip(let.names, pairs))
+        lets.append(replace(let, names=tuple(n for n, _ in pairs), node=node, types=tuple(t for _, t in pairs)))
+    return [*lets, *(rename_uses(copy, new) for copy in copies)]
+
+
 def has_effect(node: Node) -> bool:
     """Whether a node does something besides computing its results, perhaps in a sub-Graph."""
     if isinstance(node, Special):

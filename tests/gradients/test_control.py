@@ -9,7 +9,7 @@ from tests.gradients.differences import assert_right, cleaned
 from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph, Remat
-from tilec.passes import inline
+from tilec.passes import recompute
 from tilec.passes.differentiate import gradient, jvp
 from tilec.text.graph_text import parse_graph
 from tilec.type_graph import infer_graph
@@ -74,7 +74,7 @@ def test_recomputation() -> None:
     assert_right(gradient(graph, ["A", "B"]), inputs, ["A", "B"], "A_grad")
     derived = cleaned(gradient(graph, ["A", "B"]))
     assert sum(isinstance(let.node, Remat) for let in derived.lets) == 2
-    plain = cleaned(inline.run(derived))
+    plain = cleaned(recompute.run(derived))
     assert np.allclose(evaluate(plain, inputs)["A_grad"], evaluate(derived, inputs)["A_grad"])
 
 
