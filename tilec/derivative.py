@@ -14,7 +14,7 @@ from tilec.executable import Executable
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, TensorType
 from tilec.options import Options
-from tilec.passes import cse, dce, fold, infer, inline, simplify
+from tilec.passes import cse, dce, fold, infer, inline, recompute, simplify
 from tilec.runtime import as_array, bind
 from tilec.target import Target
 
@@ -75,6 +75,11 @@ def simplest(graph: Graph) -> Graph:
     for clean in _CLEANERS:
         graph = clean(graph)
     return graph
+
+
+def written_out(graph: Graph) -> Graph:
+    """A derivative for people to read: what would be computed again, to save memory, is there once."""
+    return simplest(recompute.run(graph))
 
 
 @dataclass(slots=True)

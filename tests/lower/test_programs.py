@@ -10,14 +10,14 @@ from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph
 from tilec.loops import Copy, For, Launch, Program, Store, walk
 from tilec.numpy_semantics import Array
-from tilec.passes import bounds, fuse, infer, inline, lower, place
+from tilec.passes import bounds, fuse, infer, inline, lower, place, recompute
 from tilec.text.graph_text import parse_graph
 from tilec.text.loops_text import print_program
 from tilec.verify.loops import verify_program
 
 
 def bounded(text: str) -> Graph:
-    return bounds.run(inline.run(infer.run(parse_graph(text))))
+    return bounds.run(recompute.run(inline.run(infer.run(parse_graph(text)))))
 
 
 def compiled(text: str, fused: bool = True) -> Program:

@@ -34,7 +34,7 @@ def command(
     from tilec.cli import sources
     from tilec.cli.declared import named_types, shapes_asked_for
     from tilec.cli.shapes import signature
-    from tilec.derivative import simplest, variables
+    from tilec.derivative import variables, written_out
     from tilec.files import write_file
     from tilec.frontends.tile.elaborate import to_graph
     from tilec.frontends.tile.names import choose
@@ -46,7 +46,7 @@ def command(
     with shapes_asked_for(chosen):
         graph = to_graph(program, function, named_types(chosen, given))
         names = variables(graph, wrt or None)
-        derived = simplest(_derivative(graph, names, of, value, forward))
+        derived = written_out(_derivative(graph, names, of, value, forward))
         text = to_tile(derived, _about(graph, names, of, forward))
     if output is not None:
         write_file(output, text.encode())
