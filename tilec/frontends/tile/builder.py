@@ -139,7 +139,7 @@ class Builder:
         `settle` is to be called when it is done.
         """
         inner = Builder(self.functions, self.inline, False, self.report, used=set(names))
-        inner.demanded, inner.calls = self.demanded, self.calls
+        inner.demanded, inner.calls, inner.sizes = self.demanded, self.calls, self.sizes
         inner._depth, inner._steps = self._depth, self._steps
         return inner
 

@@ -74,5 +74,5 @@ def tensors(values: Sequence[Value]) -> tuple[str, ...]:
 
 def finished(b: Builder, inner: Builder, name: str, results: Sequence[Tensor]) -> Closed:
     b.settle(inner)
-    graph = Graph(name, tuple(inner.params), tuple(inner.lets), tuple(r.name for r in results))
+    graph = Graph(name, tuple(inner.params), tuple(inner.lets), tuple(r.name for r in results), inner.sizes)
     return Closed(graph, tuple(results))

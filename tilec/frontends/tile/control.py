@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from tilec.affine import Size
 from tilec.dtypes import BOOL, I64, DType
 from tilec.errors import Span, error
 from tilec.frontends.tile.builder import Builder, strong
-from tilec.frontends.tile.calls import cast, value
+from tilec.frontends.tile.calls import cast, size, value
 from tilec.frontends.tile.closed import Closed, close, tensors
-from tilec.frontends.tile.complaints import plural
 from tilec.frontends.tile.syntax import Call, Expression, Function, Name
 from tilec.frontends.tile.trees import members
 from tilec.frontends.tile.values import Scalar, Scope, Tensor, Value, describe
@@ -125,14 +125,14 @@ def _row(sequence: Tensor) -> Tensor:
     return Tensor(sequence.name, TensorType(sequence.type.dtype, sequence.type.shape[1:]))
 
 
-def _length(call: Call, sequences: Sequence[Tensor]) -> int | None:
+def _length(call: Call, sequences: Sequence[Tensor]) -> Size | None:
     """The size of axis 0, which all inputs share; None without inputs."""
     spans = [e.span for e in members(call.args[2])]
     for sequence, span in zip(sequences, spans):
         if not sequence.type.rank:
             help = "what every step reads whole is passed behind the inputs"
             raise error("TILE0202", f"{describe(sequence)} has no axis to go along", span, help=help)
-    lengths = [int(str(s.type.shape[0])) for s in sequences]
+    lengths = [s.type.shape[0] for s in sequences]
     for length, span in zip(lengths, spans):
         if length != lengths[0]:
             notes = [f"{lengths[0]} by the input at {spans[0]}"]
@@ -140,25 +140,26 @@ def _length(call: Call, sequences: Sequence[Tensor]) -> int | None:
     return lengths[0] if lengths else None
 
 
-def _steps(b: Builder, scope: Scope, call: Call, length: int | None) -> tuple[int, str | None]:
-    """The length of the loop, and the name of the number of steps where it is given beside inputs."""
+def _steps(b: Builder, scope: Scope, call: Call, length: Size | None) -> tuple[Size, str | None]:
+    """The length of the loop, and the name of the number of steps where that is given beside inputs; at most as many."""
     if len(call.args) < 5:
         assert length is not None
         return length, None
     span = call.args[4].span
     if length is None:
-        with b.scratch():
-            steps = b.integer(value(b, scope, call.args[4]), span, "the number of steps of a loop without inputs")
-        if steps < 0:
-            raise error("TILE0211", f"a loop of {steps} steps", span)
-        return steps, None
+        return _constant_steps(b, scope, call.args[4]), None
     given = value(b, scope, call.args[4])
-    if isinstance(given, Scalar) and given.value > length:
-        raise error("TILE0222", f"{given.value} steps, but the inputs have {plural(length, 'slice')}", span)
     count = b.tensor(given, span, "a number of steps")
     if count.type.rank or not count.type.dtype.is_integer:
         raise error("TILE0304", f"the number of steps is {_text(count.type)}, not an integer", span)
     return length, (count if count.type.dtype == I64 else cast(b, count, I64, span)).name
+
+
+def _constant_steps(b: Builder, scope: Scope, expression: Expression) -> Size:
+    steps = size(b, scope, expression, "the number of steps of a loop without inputs")
+    if isinstance(steps, int) and steps < 0:
+        raise error("TILE0211", f"a loop of {steps} steps", expression.span)
+    return steps
 
 
 def _steady(
