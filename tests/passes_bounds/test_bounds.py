@@ -11,7 +11,7 @@ import pytest
 from tilec.errors import Report, TileError
 from tilec.evaluate.graph import evaluate
 from tilec.graph import Contraction, Graph
-from tilec.passes import bounds, infer
+from tilec.passes import bounds, infer, inline
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.verify.graph import verify
 

@@ -141,7 +141,7 @@ def _length(call: Call, sequences: Sequence[Tensor]) -> Size | None:
 
 
 def _steps(b: Builder, scope: Scope, call: Call, length: Size | None) -> tuple[Size, str | None]:
-    """The length of the loop, and the name of the number of steps where that is given beside inputs; at most as many."""
+    """The length of the loop, and the name of the number of steps where that is given beside inputs, not above it."""
     if len(call.args) < 5:
         assert length is not None
         return length, None
