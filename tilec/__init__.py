@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tilec.operation import op
     from tilec.target import Target
     from tilec.tracing.contract import contract
+    from tilec.tracing.control import cond, fori_loop, scan, while_loop
+    from tilec.tracing.custom import checkpoint, custom_gradient
     from tilec.tracing.index import at, index
     from tilec.tracing.jit import jit, trace
 
@@ -34,9 +36,13 @@ __version__ = VERSION
 _HOMES = {
     "at": "tilec.tracing.index",
     "check_grad": "tilec.gradient_check",
+    "checkpoint": "tilec.tracing.custom",
     "compile": "tilec.api",
+    "cond": "tilec.tracing.control",
     "config": "tilec.configuration",
     "contract": "tilec.tracing.contract",
+    "custom_gradient": "tilec.tracing.custom",
+    "fori_loop": "tilec.tracing.control",
     "grad": "tilec.gradients",
     "hvp": "tilec.gradients",
     "index": "tilec.tracing.index",
@@ -46,9 +52,11 @@ _HOMES = {
     "op": "tilec.operation",
     "parse": "tilec.api",
     "run": "tilec.api",
+    "scan": "tilec.tracing.control",
     "stop_gradient": "tilec.numpy.elementwise",
     "trace": "tilec.tracing.jit",
     "value_and_grad": "tilec.gradients",
+    "while_loop": "tilec.tracing.control",
     "Diagnostic": "tilec.errors",
     "TileError": "tilec.errors",
     "Executable": "tilec.executable",
@@ -67,9 +75,13 @@ __all__ = [
     "__version__",
     "at",
     "check_grad",
+    "checkpoint",
     "compile",
+    "cond",
     "config",
     "contract",
+    "custom_gradient",
+    "fori_loop",
     "grad",
     "hvp",
     "index",
@@ -79,9 +91,11 @@ __all__ = [
     "op",
     "parse",
     "run",
+    "scan",
     "stop_gradient",
     "trace",
     "value_and_grad",
+    "while_loop",
 ]
 
 

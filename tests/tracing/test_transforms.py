@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -114,14 +115,28 @@ def test_a_gradient_inside_a_gradient_sees_the_outer_variable() -> None:
     assert tilec.grad(outer)(np.array(2.0)) == 24.0
 
 
-def test_gradients_compile_once() -> None:
+def test_gradients_of_arrays_see_what_changes_outside(caplog: pytest.LogCaptureFixture) -> None:
+    scale = 2.0
+
+    def f(x: Any) -> Any:
+        return (x * scale).sum()
+
+    slope = tilec.grad(f)
+    with caplog.at_level(logging.DEBUG, logger="tilec"):
+        assert slope(X).tolist() == slope(X + 1).tolist() == [2.0] * 3
+        scale = 5.0
+        assert slope(X).tolist() == [5.0] * 3
+    assert sum("f: compiling" in r.getMessage() for r in caplog.records) == 2
+
+
+def test_gradients_in_a_compiled_function_are_traced_once() -> None:
     traced = []
 
     def f(x: Any) -> Any:
         traced.append(1)
         return (x * x).sum()
 
-    slope = tilec.grad(f)
+    slope = tilec.jit(tilec.grad(f))
     for k in range(3):
         assert slope(X + k).tolist() == (2 * (X + k)).tolist()
     assert len(traced) == 1

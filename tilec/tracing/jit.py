@@ -27,6 +27,7 @@ from tilec.options import Options
 from tilec.rules import weak_dtype
 from tilec.runtime import as_array, describe, type_of
 from tilec.target import Target
+from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
 from tilec.tracing.cache import Signatures
 from tilec.tracing.place import located, user_span
@@ -111,7 +112,9 @@ class Jitted(Generic[P, R]):
         )
         self._check_names()
         functools.update_wrapper(self, function)
-        self._known: Signatures[tuple[Lowered, Executable | None]] = Signatures(getattr(self, "__name__", "function"))
+        name = getattr(self, "__name__", "function")
+        self._known: Signatures[tuple[Lowered, Executable | None]] = Signatures(name)
+        self._programs: Signatures[tuple[Executable | None]] = Signatures(name)
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the compiled function; inside a function that is being traced, the Python function itself."""
@@ -122,10 +125,19 @@ class Jitted(Generic[P, R]):
         found = self._known.find(key)
         if found is None:
             found = self._known.make(key, lambda: self._words(call, key), lambda: self._compiled(call))
-        lowered, executable = found
-        if executable is None:
-            return lowered.result(())  # type: ignore[no-any-return]
-        return lowered.result(executable.run_values([call.leaves[k] for k in lowered.arguments]))  # type: ignore[no-any-return]
+        return _run(call, *found)  # type: ignore[no-any-return]
+
+    def retraced(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As a call, but the Python function is run each time, so that it may depend on things outside of it; what
+        becomes the same program is compiled once.
+        """
+        call = self._taken_apart(args, kwargs)
+        lowered = self._lowered(call)
+        key = (print_graph(lowered.graph), config.decisive())
+        found = self._programs.find(key)
+        if found is None:
+            found = self._programs.make(key, lambda: self._words(call, self._key(call)), lambda: _executable(lowered))
+        return _run(call, lowered, *found)  # type: ignore[no-any-return]
 
     def lower(self, /, *args: P.args, **kwargs: P.kwargs) -> Lowered:
         """Traces for these arguments, or for types in their place ("f32[64, 64]", a TensorType)."""
@@ -192,7 +204,7 @@ class Jitted(Generic[P, R]):
 
     def _compiled(self, call: Call) -> tuple[Lowered, Executable | None]:
         lowered = self._lowered(call)
-        return lowered, lowered.compile() if lowered.graph.results else None
+        return lowered, *_executable(lowered)
 
     def _lowered(self, call: Call) -> Lowered:
         trace = Trace(getattr(self, "__name__", "function").strip("<>"))
@@ -229,6 +241,17 @@ class Jitted(Generic[P, R]):
             for k, v in enumerate(leaves)
         )
         return Lowered(graph, structure, kept, trace.constants, tuple(arguments), self._choices)
+
+
+def _executable(lowered: Lowered) -> tuple[Executable | None]:
+    """The program, where there is anything to compute."""
+    return (lowered.compile() if lowered.graph.results else None,)
+
+
+def _run(call: Call, lowered: Lowered, executable: Executable | None) -> Any:
+    if executable is None:
+        return lowered.result(())
+    return lowered.result(executable.run_values([call.leaves[k] for k in lowered.arguments]))
 
 
 def _donating(graph: Graph, donated: Sequence[Tensor]) -> Graph:

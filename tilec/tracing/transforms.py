@@ -1,9 +1,10 @@
 """Floor 5: derivatives of Python functions: `grad`, `value_and_grad`, `jvp`, `hvp`.
 
 Each returns a function. While a function is traced, the derivative's nodes become part of its Graph; called on arrays,
-a derivative is compiled, as `tilec.jit` would. The function is traced into a sub-Graph, whose parameters are the leaves
-it is differentiated by, then the traced tensors of enclosing functions that it uses, which count as constants; the pass
-`differentiate` does the rest. A value of rank > 0 is summed. All of them nest.
+a derivative is traced each time and compiled once (`tilec.jit(tilec.grad(f))` is traced once, too). The function is
+traced into a sub-Graph, whose parameters are the leaves it is differentiated by, then the traced tensors of enclosing
+functions that it uses, which count as constants; the pass `differentiate` does the rest. A value of rank > 0 is summed.
+All of them nest.
 """
 
 from __future__ import annotations
@@ -207,12 +208,13 @@ def _compiled(function: Function, derived: Function) -> Function:
     if not callable(function):
         text = f"a Python function is differentiated, not an object of type {type(function).__name__}"
         raise error("TILE0511", text, user_span())
+    derived.__name__ = getattr(function, "__name__", "function")
     compiled = jit(derived)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         with located():
-            return derived(*args, **kwargs) if current() is not None else compiled(*args, **kwargs)
+            return derived(*args, **kwargs) if current() is not None else compiled.retraced(*args, **kwargs)
 
     return call
 
