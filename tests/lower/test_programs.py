@@ -204,6 +204,18 @@ def test_sort(axis: int, dtype: str) -> None:
     agree(text.replace("(S, O) {", "(O) {", 1), A=values)
 
 
+@pytest.mark.parametrize("shape, axis", [((65,), 0), ((2, 130), 1), ((100, 3), 0), ((128,), 0)])
+@pytest.mark.parametrize("dtype", ["f32", "u64", "i8"])
+def test_long_axes_are_sorted_by_merging(shape: tuple[int, ...], axis: int, dtype: str) -> None:
+    rng = np.random.default_rng(len(shape))
+    values: Array = rng.integers(0, 40, shape).astype({"f32": "f4", "u64": "u8", "i8": "i1"}[dtype])
+    if dtype == "f32":
+        values[values == 7], values[values == 9] = np.nan, -np.inf
+    sizes = ", ".join(map(str, shape))
+    agree(f"graph f(A: {dtype}[{sizes}]) -> (S, O) {{ S, O = special sort(A) {{axis = {axis}}} }}", A=values)
+    agree(f"graph f(A: {dtype}[{sizes}]) -> (O) {{ S, O = special sort(A) {{axis = {axis}}} }}", A=values)
+
+
 def test_host_calls_are_steps() -> None:
     text = """graph f(A: f32[3]) -> (R) {
       H = special host_call(A) {function = "twice", types = ((f32, 3),)}
