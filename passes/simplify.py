@@ -140,7 +140,19 @@ def _step(expr: Expr, look: Look = _itself) -> Expr | None:
         return _cast(expr, look)
     if expr.op == "div":
         return _divide(expr, look) or apply_rules(expr, _RULES_OF["div"], look)
+    if expr.op in _STRONG:
+        return _weakened(expr, look)
     return apply_rules(expr, _RULES_OF.get(expr.op, ()), look)
+
+
+_STRONG = {"strong_mul": "mul", "strong_div": "div"}
+
+
+def _weakened(expr: Call, look: Look) -> Expr | None:
+    """A plain product or quotient, where a constant says that it is the same: beside it zero stays what it is."""
+    x, y = map(look, expr.args)
+    plain = (isinstance(x, Const) and x.value != 0) or (isinstance(y, Const) and 0 < y.value < math.inf)
+    return Call(_STRONG[expr.op], expr.args, expr.dtype) if plain or not expr.dtype.is_float else None
 
 
 def _cast(expr: Call, look: Look) -> Expr | None:

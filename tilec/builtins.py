@@ -128,6 +128,8 @@ _ARITHMETIC = (
     ),
     Builtin("div", 2, "arithmetic", meaning.divide, expand.div, {"float": "fdiv"}, {"float": "({0} / {1})"}),
     Builtin("mod", 2, "arithmetic", meaning.modulo, expand.mod),
+    Builtin("strong_mul", 2, "arithmetic", meaning.strong_multiply, expand.strong_mul),
+    Builtin("strong_div", 2, "arithmetic", meaning.strong_divide, expand.strong_div),
     Builtin("neg", 1, "arithmetic", meaning.negate, expand.neg, {"float": "fneg"}, {"float": "(-{0})"}),
     Builtin("abs", 1, "arithmetic", meaning.absolute, expand.absolute, {"float": "@llvm.fabs"}, {"float": "fabs({0})"}),
 )

@@ -10,9 +10,11 @@ to the first; floor, ceil, trunc and round have 0 at their jumps too; pow(x, 0) 
 with respect to y; mod(x, y) has 1 with respect to x at its jumps. A NaN operand of max or min counts as equal. The
 derivatives of two identities are decreed: stop_gradient has 0, reverse_grad(x, s) has -s with respect to x, 0 to s.
 
-Zero times an infinite derivative is NaN. What a condition does not choose has cotangent zero, not none, so
-`x > 0 ? sqrt(x) : 0` has a NaN gradient at 0; choosing the operand first, `sqrt(x > 0 ? x : 1)`, avoids it. Forward,
-a cell that no point of a contraction reaches has tangent zero, so the sqrt of such a cell has a NaN tangent.
+Zero times a derivative is zero, also where the derivative is infinite or NaN: templates multiply and divide g by
+`strong_mul` and `strong_div`, which give 0 for 0. So what a condition does not choose contributes nothing,
+`x > 0 ? sqrt(x) : 0` has the gradient 0 where x is not positive, and cells that no point of a contraction reaches have
+the tangent 0, whatever is computed from them. The rule is that of functions, not of products: `x * y` has the gradient
+g * y, which is NaN where g is 0 and y infinite, as the product itself would be.
 
 An operation that is not in the table has no derivative; that is an error where one is asked for. Operations of integers
 have none and need none: nothing flows through an integer.
@@ -54,6 +56,16 @@ def _div(a: Expr, b: Expr) -> Expr:
     return _call("div", a, b)
 
 
+def _times(g: Expr, slope: Expr) -> Expr:
+    """g * slope; 0 where g is."""
+    return _call("strong_mul", g, slope)
+
+
+def _over(g: Expr, divisor: Expr) -> Expr:
+    """g / divisor; 0 where g is."""
+    return _call("strong_div", g, divisor)
+
+
 def _neg(a: Expr) -> Expr:
     return _call("neg", a)
 
@@ -70,8 +82,10 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "add": (G, G),
     "sub": (G, _neg(G)),
     "mul": (_mul(G, X1), _mul(G, X)),
-    "div": (_div(G, X1), _neg(_div(_mul(G, Y), X1))),
-    "mod": (G, _neg(_mul(G, _call("round", _div(_sub(X, Y), X1))))),  # x = y + x1 * floor(x / x1), the last term exact
+    "div": (_over(G, X1), _neg(_over(_times(G, Y), X1))),
+    "strong_mul": (_times(G, X1), _times(X, G)),  # where x is 0, the value does not change with x1
+    "strong_div": (_over(G, X1), _neg(_over(_times(Y, G), X1))),
+    "mod": (G, _neg(_times(G, _call("round", _div(_sub(X, Y), X1))))),  # x = y + x1 * floor(x / x1), exactly
     "neg": (_neg(G),),
     "abs": (_cond(_IS_ZERO, ZERO, _cond(_compare("lt", X, ZERO), _neg(G), G)),),
     "max": (_cond(_compare("lt", X, X1), ZERO, G), _cond(_compare("lt", X, X1), G, ZERO)),
@@ -85,30 +99,30 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "cond": (None, _cond(X, G, ZERO), _cond(X, ZERO, G)),
     "cast": (_call("cast", G),),
     **dict.fromkeys(("floor", "ceil", "trunc", "round"), (None,)),
-    "recip": (_neg(_mul(G, _mul(Y, Y))),),
-    "sqrt": (_div(G, _add(Y, Y)),),
-    "exp": (_mul(G, Y),),
-    "log": (_div(G, X),),
-    "expm1": (_mul(G, _add(Y, ONE)),),
-    "log1p": (_div(G, _add(ONE, X)),),
+    "recip": (_neg(_times(_times(G, Y), Y)),),
+    "sqrt": (_over(G, _add(Y, Y)),),
+    "exp": (_times(G, Y),),
+    "log": (_over(G, X),),
+    "expm1": (_times(G, _add(Y, ONE)),),
+    "log1p": (_over(G, _add(ONE, X)),),
     "pow": (
-        _cond(_compare("eq", X1, ZERO), ZERO, _mul(G, _mul(X1, _call("pow", X, _sub(X1, ONE))))),
-        _cond(_IS_ZERO, ZERO, _mul(G, _mul(Y, _call("log", X)))),
+        _cond(_compare("eq", X1, ZERO), ZERO, _times(G, _mul(X1, _call("pow", X, _sub(X1, ONE))))),
+        _cond(_IS_ZERO, ZERO, _times(G, _mul(Y, _call("log", X)))),
     ),
-    "sigmoid": (_mul(G, _mul(Y, _sub(ONE, Y))),),
-    "erf": (_mul(G, _mul(_TWO_OVER_ROOT_PI, _call("exp", _neg(_mul(X, X))))),),
-    "sin": (_mul(G, _call("cos", X)),),
-    "cos": (_neg(_mul(G, _call("sin", X))),),
-    "tan": (_mul(G, _add(ONE, _mul(Y, Y))),),
-    "sinh": (_mul(G, _call("cosh", X)),),
-    "cosh": (_mul(G, _call("sinh", X)),),
-    "tanh": (_mul(G, _mul(_sub(ONE, Y), _add(ONE, Y))),),
-    "asin": (_div(G, _call("sqrt", _ONE_MINUS_SQUARE)),),
-    "acos": (_neg(_div(G, _call("sqrt", _ONE_MINUS_SQUARE))),),
-    "atan": (_div(G, _add(ONE, _mul(X, X))),),
-    "asinh": (_div(G, _call("sqrt", _add(ONE, _mul(X, X)))),),
-    "acosh": (_div(G, _mul(_call("sqrt", _sub(X, ONE)), _call("sqrt", _add(X, ONE)))),),
-    "atanh": (_div(G, _ONE_MINUS_SQUARE),),
+    "sigmoid": (_times(G, _mul(Y, _sub(ONE, Y))),),
+    "erf": (_times(G, _mul(_TWO_OVER_ROOT_PI, _call("exp", _neg(_mul(X, X))))),),
+    "sin": (_times(G, _call("cos", X)),),
+    "cos": (_neg(_times(G, _call("sin", X))),),
+    "tan": (_times(G, _add(ONE, _mul(Y, Y))),),
+    "sinh": (_times(G, _call("cosh", X)),),
+    "cosh": (_times(G, _call("sinh", X)),),
+    "tanh": (_times(G, _mul(_sub(ONE, Y), _add(ONE, Y))),),
+    "asin": (_over(G, _call("sqrt", _ONE_MINUS_SQUARE)),),
+    "acos": (_neg(_over(G, _call("sqrt", _ONE_MINUS_SQUARE))),),
+    "atan": (_over(G, _add(ONE, _mul(X, X))),),
+    "asinh": (_over(G, _call("sqrt", _add(ONE, _mul(X, X)))),),
+    "acosh": (_over(_over(G, _call("sqrt", _sub(X, ONE))), _call("sqrt", _add(X, ONE))),),
+    "atanh": (_over(G, _ONE_MINUS_SQUARE),),
     "fma": (_mul(G, X1), _mul(G, X), G),
 }
 

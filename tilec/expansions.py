@@ -124,6 +124,20 @@ def recip(args: tuple[Expr, ...], dtype: DType) -> Expr:
     return op("div", number(1, dtype), args[0])
 
 
+def strong_mul(args: tuple[Expr, ...], dtype: DType) -> Expr:
+    """x * y, but x where x is zero, whatever y is."""
+    return _strong(op("mul", *args), args[0], dtype)
+
+
+def strong_div(args: tuple[Expr, ...], dtype: DType) -> Expr:
+    """x / y, but x where x is zero, whatever y is."""
+    return _strong(op("div", *args), args[0], dtype)
+
+
+def _strong(result: Expr, x: Expr, dtype: DType) -> Expr:
+    return cond(test("cmp_eq", x, number(0, dtype)), x, result) if dtype.is_float else result
+
+
 def neg(args: tuple[Expr, ...], dtype: DType) -> Expr | None:
     return None if dtype.is_float else op("sub", number(0, dtype), args[0])
 

@@ -74,6 +74,18 @@ def divide(a: Array, b: Array) -> Any:
 
 
 @quiet
+def strong_multiply(a: Array, b: Array) -> Any:
+    """Product; where a is zero, a."""
+    return np.where(a == 0, a, exact(np.multiply)(a, b))
+
+
+@quiet
+def strong_divide(a: Array, b: Array) -> Any:
+    """Quotient; where a is zero, a."""
+    return np.where(a == 0, a, divide(a, b))
+
+
+@quiet
 def modulo(a: Array, b: Array) -> Any:
     """Remainder with the sign of the divisor; x mod 0 is 0 for integers, NaN for floats."""
     if is_float(a):

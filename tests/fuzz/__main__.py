@@ -1,6 +1,7 @@
 """python -m tests.fuzz --programs 200000 [--target llvm] [--seed 0] [--jobs 2]: exits 1 on any mismatch.
 
-With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N with open sizes.
+With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N with open sizes. With
+`--gradients`, the gradients of the programs, in both modes, evaluated and compiled.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 
+from tests.fuzz import gradients
 from tests.fuzz.control import run_control_batch
 from tests.fuzz.generate import generate
 from tests.fuzz.run import Summary, compiled, run_batch
@@ -25,6 +27,12 @@ def batches(seed: int, programs: int, target: str) -> Iterator[tuple[int, int, s
         yield start, min(BATCH, seed + programs - start), target
 
 
+def _work(options: argparse.Namespace) -> Callable[[tuple[int, int, str]], Summary]:
+    if options.gradients:
+        return gradients.run_batch
+    return run_control_batch if options.control else run_sizes_batch if options.sizes else run_batch
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Random programs against the evaluator.")
     parser.add_argument("--programs", type=int, default=1000)
@@ -33,14 +41,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="llvm")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--gradients", action="store_true", help="the gradients of the programs")
     options = parser.parse_args()
     os.environ["TILEC_CACHE"] = "0"  # what is tested is the compiler
-    os.environ["TILEC_CACHE"] = "0"  # every program is compiled, and none of them is worth keeping
     total = Summary()
     # Workers are replaced now and then: what one leaks must not fill the memory of a long run.
     # (ProcessPoolExecutor with max_tasks_per_child can stop for ever when it replaces one: CPython issue 115634.)
     with get_context("spawn").Pool(options.jobs, maxtasksperchild=40) as pool:
-        work = run_control_batch if options.control else run_sizes_batch if options.sizes else run_batch
+        work = _work(options)
         count = options.control or options.sizes or options.programs
         for done in pool.imap(work, batches(options.seed, count, options.target)):
             total.add(done)
@@ -48,7 +56,8 @@ def main() -> int:
                 print(f"seed {failure.seed}: {failure.reason}\n{failure.text}", flush=True)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
-    for failure in total.failures[: 0 if options.control or options.sizes else 3]:
+    plain = not (options.control or options.sizes or options.gradients)
+    for failure in total.failures[:3] if plain else ():
         print(f"--- seed {failure.seed}, shrunk:")
         print(show(shrink(generate(failure.seed), compiled(options.target))))
     return 1 if total.failures else 0

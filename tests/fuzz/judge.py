@@ -7,7 +7,7 @@ rounding), plus what the body's own operations may lose: a running error bound o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +28,8 @@ Tensors = Mapping[str, Array]
 
 EPS = {"f16": 2.0**-11, "bf16": 2.0**-8, "f32": 2.0**-24, "f64": 2.0**-53}  # unit roundoff
 _IDENTITIES = frozenset({"ident", "stop_gradient", "reverse_grad"})
-CORRECTLY_ROUNDED = _IDENTITIES | {"add", "sub", "mul", "div", "neg", "abs", "relu", "recip", "cast", "sqrt"}
+_PRODUCTS = frozenset({"mul", "div", "strong_mul", "strong_div", "recip"})
+CORRECTLY_ROUNDED = _IDENTITIES | _PRODUCTS | {"add", "sub", "neg", "abs", "relu", "cast", "sqrt"}
 TINY = {"f16": 2.0**-24, "bf16": 2.0**-133, "f32": 2.0**-149, "f64": 2.0**-1074}  # smallest subnormal
 
 
@@ -55,6 +56,11 @@ def visible(graph: Graph) -> Graph:
 
 def judge(graph: Graph, inputs: Tensors, found: Tensors) -> Mismatch | None:
     """First wrong statement of a typed graph, given what a backend found for every name; None where all is right."""
+    return next(mismatches(graph, inputs, found), None)
+
+
+def mismatches(graph: Graph, inputs: Tensors, found: Tensors) -> Iterator[Mismatch]:
+    """Every wrong value of a typed graph, at its first wrong element."""
     types = graph.types()
     for let in graph.lets:
         actual = {n: found[n] if n in found else inputs[n] for n in operands(let.node)}
@@ -71,8 +77,7 @@ def judge(graph: Graph, inputs: Tensors, found: Tensors) -> Mismatch | None:
                 wrong = ~same(found[name], exact[name])
             if wrong.any():
                 at = tuple(int(i) for i in np.argwhere(wrong)[0])
-                return Mismatch(let, name, at, found[name][at], exact[name][at], allowed[at])
-    return None
+                yield Mismatch(let, name, at, found[name][at], exact[name][at], allowed[at])
 
 
 def same(a: Array, b: Array) -> Array:

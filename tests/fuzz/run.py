@@ -46,6 +46,7 @@ class Summary:
     programs: int = 0
     empty: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
     features: Counter[str] = field(default_factory=Counter)
     pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Summary:
         self.programs += other.programs
         self.empty += other.empty
         self.refused += other.refused
+        self.notes += other.notes
         self.features += other.features
         self.pairs += other.pairs
         self.failures += other.failures
@@ -76,6 +78,7 @@ class Summary:
         lines = [f"{count:8} {name}" for name, count in sorted(self.features.items(), key=lambda f: -f[1])]
         lines.append(f"{self.programs} programs, {self.empty} of them empty, {sum(self.refused.values())} refused")
         lines += [f"{count:8} {code}" for code, count in self.refused.most_common()]
+        lines += [f"{count:8} {note}" for note, count in self.notes.most_common()]
         lines.append(f"feature pairs seen: {seen} of {possible} ({100 * seen / max(1, possible):.0f} %)")
         lines.append(f"mismatches: {len(self.failures)}")
         lines += [f"--- seed {f.seed}: {f.reason}\n{f.text}" for f in self.failures[:20]]

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
+from tests.gradients.build import from_tile
 from tests.gradients.differences import Array, assert_right, cleaned
 from tilec.builtins import BUILTINS
 from tilec.derivatives import GRADIENTS
@@ -15,8 +16,8 @@ from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.expr import walk
 from tilec.graph import Graph
-from tilec.passes.differentiate import gradient
-from tilec.text.graph_text import parse_graph
+from tilec.passes.differentiate import gradient, jvp
+from tilec.text.graph_text import parse_graph, print_graph
 from tilec.type_graph import infer_graph
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -31,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "tan": (-1.2, 1.2),
     "recip": (0.3, 3.0),
     "div": (0.3, 3.0),
+    "strong_div": (0.3, 3.0),
     "mod": (0.4, 3.0),
 }
 INTEGERS_ONLY = {
@@ -172,3 +174,59 @@ def test_no_derivative_is_an_error(text: str) -> None:
     with pytest.raises(TileError) as caught:
         gradient(graph, ["X"])
     assert caught.value.code == "TILE0310"
+
+
+MASKED = [
+    "1 / X",
+    "recip(X)",
+    "atanh(1 + X)",
+    "acos(1 + X)",
+    "sqrt(X)",
+    "log(X)",
+    "log1p(X - 1)",
+    "pow(X, 0.5)",
+    "asin(1 + X)",
+    "acosh(1 + X)",
+    "X % (X + 2)",
+    "exp(-9999 * X)",
+]
+
+
+@pytest.mark.parametrize("function", MASKED)
+def test_what_is_not_chosen_contributes_nothing(function: str) -> None:
+    """At 0 and below, where the function has no derivative; in both modes, and for gradients of gradients."""
+    graph = from_tile(f"(X) -> (Y) {{ Y = X > 0 ? {function} : 3 * X; }}", {"X": (4,)})
+    x = np.array([0.0, -1.0, 0.25, -2.0])
+    first = gradient(graph, ["X"])
+    second = gradient(first, ["X"])
+    plain = from_tile(f"(X) -> (Y) {{ Y = {function}; }}", {"X": (4,)})
+    slope, bend = gradient(plain, ["X"]), gradient(gradient(plain, ["X"]), ["X"])
+    with np.errstate(all="ignore"):
+        wanted = np.where(x > 0, evaluate(slope, {"X": x})[slope.results[0]], 3.0)
+        wanted_bend = np.where(x > 0, evaluate(bend, {"X": x})[bend.results[0]], 0.0)
+    np.testing.assert_allclose(evaluate(cleaned(first), {"X": x})[first.results[0]], wanted)
+    np.testing.assert_allclose(evaluate(cleaned(second), {"X": x})[second.results[0]], wanted_bend)
+    moved = evaluate(cleaned(jvp(graph, ["X"])), {"X": x, "X_dot": np.ones(4)})
+    np.testing.assert_allclose(moved["Y_dot"], wanted)
+
+
+def test_cells_that_are_not_reached_do_not_move() -> None:
+    """Their roots have the slope infinity; a tangent of zero stays zero."""
+    graph = from_tile("(X) -> (Y) { T[2*i : 5] = +(X[i]); Y = sqrt(T); }", {"X": (3,)})
+    moved = evaluate(jvp(graph, ["X"]), {"X": np.ones(3), "X_dot": np.full(3, 2.0)})["Y_dot"]
+    assert moved.tolist() == [1, 0, 1, 0, 1]
+    assert evaluate(gradient(graph, ["X"]), {"X": np.ones(3)})["X_grad"].tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("op", ["strong_mul", "strong_div"])
+def test_strong_operations_beside_constants(op: str) -> None:
+    """They become plain where that is the same, and only there."""
+    for constant, first, plain in [(2.5, 1, True), (-2.5, 1, False), (0.0, 1, False), (-2.5, 0, True), (0.0, 0, False)]:
+        args = "(X, L)" if first else "(L, X)"
+        text = f"graph f(X: f64[6]) -> (Y) {{ L: f64 = literal ({constant}) Y = {op}{args} }}"
+        graph = infer_graph(parse_graph(text))
+        simple = cleaned(graph)
+        assert (op not in print_graph(simple)) == plain
+        x = {"X": np.array([0.0, -0.0, 3.0, np.inf, np.nan, -1.0])}
+        found, wanted = evaluate(simple, x)["Y"], evaluate(graph, x)["Y"]
+        assert np.array_equal(found, wanted, equal_nan=True) and np.array_equal(np.signbit(found), np.signbit(wanted))

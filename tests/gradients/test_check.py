@@ -10,7 +10,7 @@ import pytest
 import tilec
 from tests.fuzz.generate import generate
 from tests.gradients.programs import CONTRACTIONS
-from tests.gradients.test_random import built, floats
+from tests.gradients.random_programs import built, floats
 from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.float64 import in_float64

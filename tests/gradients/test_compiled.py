@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import tilec
-from tests.fuzz.generate import generate
 from tests.gradients.build import random_arrays
 from tests.gradients.differences import cleaned
 from tests.gradients.programs import CONTRACTIONS
-from tests.gradients.test_random import built, floats
+from tests.gradients.random_programs import subject
 from tilec.dtypes import F32
 from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
@@ -42,14 +41,7 @@ def test_programs_of_float32(name: str) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_programs(seed: int) -> None:
-    case = generate(seed)
-    inputs = floats(case)
-    graph = built(case, inputs)
-    if graph is None:
-        pytest.skip("the program has no meaning")
-    types = graph.types()
-    wrt = [p.name for p in graph.params if p.type.dtype.is_float]
-    results = [r for r in graph.results if types[r].dtype.is_float]
-    if not (wrt and results):
-        pytest.skip("the program computes with integers")
-    same(gradient(graph, wrt, results[-1]), inputs, 1e-5)
+    found = subject(seed)
+    if found is None:
+        pytest.skip("the program has no meaning, or computes with integers")
+    same(gradient(found.graph, found.wrt, found.results[-1]), found.inputs, 1e-5)

@@ -73,6 +73,8 @@ ARITHMETIC: dict[str, Callable[[float, float, DType], float]] = {
     "sub": exact(lambda a, b: a - b, lambda a, b: a - b),
     "mul": exact(lambda a, b: a * b, lambda a, b: a * b),
     "div": exact(lambda a, b: a / b, quotient),
+    "strong_mul": exact(lambda a, b: a * b, lambda a, b: a if a == 0 else a * b),
+    "strong_div": exact(lambda a, b: a / b, lambda a, b: a if a == 0 else quotient(a, b)),
     "mod": modulo,
     "max": lambda a, b, d: extreme(a, b, 1),
     "min": lambda a, b, d: extreme(a, b, -1),

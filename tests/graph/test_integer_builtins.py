@@ -45,6 +45,8 @@ BINARY: dict[str, Callable[[int, int, DType], int]] = {
     "mul": lambda a, b, d: a * b,
     "div": lambda a, b, d: truncated(a, b) if b else 0,
     "mod": lambda a, b, d: a % b if b else 0,
+    "strong_mul": lambda a, b, d: a * b,
+    "strong_div": lambda a, b, d: truncated(a, b) if b else 0,
     "max": lambda a, b, d: max(a, b),
     "min": lambda a, b, d: min(a, b),
     "bit_and": lambda a, b, d: a & b,

@@ -12,7 +12,7 @@ from tests.fuzz.generate import generate
 from tests.fuzz.run import elaborate
 from tests.gradients.build import from_tile, random_arrays
 from tests.gradients.programs import CONTRACTIONS
-from tests.gradients.test_random import built, floats
+from tests.gradients.random_programs import built, floats
 from tests.language.test_conformance import ROWS, make_input
 from tests.unparse.roundtrip import assert_same
 from tilec import api, pipeline

@@ -1,0 +1,99 @@
+"""Judges the gradients of random programs.
+
+* Where a result is smooth at the inputs, along a random direction: both modes agree with central differences.
+* Where it is not, at a tie or a corner, and both modes give a number: they agree with each other.
+* Compiled, every statement of the gradient is right by its own error bound, as in `tests.fuzz.judge`, and the gradient
+  is the same to the last bit when its intermediate values are not results. Where a maximum is attained cannot be judged
+  so, because the evaluator's terms are not the last digit of the compiled ones: the place must be the evaluated one.
+
+A result is not smooth where it, or one of its neighbours, is NaN or infinite; no tolerance depends on what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tests.fuzz.generate import generate
+from tests.fuzz.judge import Mismatch, mismatches, same, visible
+from tests.fuzz.run import Executor, Summary, Verdict, compiled
+from tests.gradients.differences import Verdict as Comparison
+from tests.gradients.differences import both_modes
+from tests.gradients.random_programs import Subject, subject
+from tilec.derivative import simplest
+from tilec.errors import TileError
+from tilec.evaluate.graph import evaluate
+from tilec.graph import Graph
+from tilec.passes.differentiate import gradient
+
+TOLERANCE = 1e-6
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+
+def run_gradients(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
+    """Judges the programs of `seeds`; ends early after `stop` failures."""
+    summary = Summary()
+    for seed in seeds:
+        case = generate(seed)
+        summary.count(case)
+        try:
+            found = subject(seed)
+            if found is None:
+                summary.notes["nothing to differentiate"] += 1
+                continue
+            summary.record(case, Verdict(wrong(found, execute, summary), False))
+        except TileError as refusal:
+            summary.refused[refusal.code] += 1
+        except Exception as crash:
+            summary.record(case, Verdict(f"{type(crash).__name__}: {crash}", False))
+        if len(summary.failures) >= stop:
+            break
+    return summary
+
+
+def run_batch(task: tuple[int, int, str]) -> Summary:
+    """`run_gradients` for a worker process: first seed, number of programs, target."""
+    start, count, target = task
+    return run_gradients(range(start, start + count), compiled(target))
+
+
+def wrong(found: Subject, execute: Executor, summary: Summary) -> str | None:
+    """What is wrong with the gradients of a program; None where nothing is."""
+    for result in found.results:
+        reverse, forward = both_modes(found.graph, found.inputs, found.wrt, result, found.case.seed)
+        summary.notes["smooth" if reverse.smooth else "not smooth"] += 1
+        if reason := disagreement(reverse, forward):
+            return f"{result}: {reason}"
+    derived = simplest(gradient(found.graph, found.wrt, found.results[-1]))
+    return miscompiled(derived, found.inputs, execute)
+
+
+def disagreement(reverse: Comparison, forward: Comparison) -> str | None:
+    for mode, verdict in (("reverse", reverse), ("forward", forward)):
+        if verdict.smooth and not verdict.right:
+            return f"{mode} mode disagrees with differences: {verdict}"
+    a, b = reverse.found, forward.found
+    if np.isfinite([a, b]).all() and abs(a - b) > TOLERANCE * max(reverse.scale, forward.scale):
+        return f"reverse mode gives {a}, forward mode {b}"
+    return None
+
+
+def miscompiled(derived: Graph, inputs: Mapping[str, Any], execute: Executor) -> str | None:
+    """The first statement of a gradient that is wrong as machine code."""
+    whole = visible(derived)
+    arguments = {p.name: np.asarray(inputs[p.name], p.type.dtype.numpy) for p in whole.params}
+    found = execute(whole, arguments)
+    evaluated = evaluate(whole, arguments)
+    for mismatch in mismatches(whole, arguments, found):
+        if not (_is_integer(mismatch) and same(found[mismatch.name], evaluated[mismatch.name]).all()):
+            return f"compiled: {mismatch}"
+    for name, value in execute(derived, arguments).items():
+        if name in found and not same(value, found[name]).all():
+            return f"compiled: {name} differs from what it is when the intermediate values are results too"
+    return None
+
+
+def _is_integer(mismatch: Mismatch) -> bool:
+    return mismatch.let.types[mismatch.let.names.index(mismatch.name)].dtype.is_integer
