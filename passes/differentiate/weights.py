@@ -91,8 +91,9 @@ def _extremum(b: Builder, let: Let, node: Contraction) -> Weight:
 
 
 def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, Coef]:
-    """A form that numbers the points in lexicographic order, from 0 or more, and a number above all of them.
+    """A form that numbers the points of a cell in lexicographic order, from 0 or more, and a number above all of them.
 
+    Indices that the output names are the same for all points of a cell, and do not count.
     Raises TILE0210 on open sizes that are not ranged by one variable alone, TILE0401 where an index is unbounded.
     """
     given = conditions(node, b.shapes(*node.body))
@@ -105,7 +106,8 @@ def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, Coef]:
     extents = dict(zip(normal.indices, normal.extents))
     form = Affine()
     stride: Coef = 1
-    for index in reversed(node.indices):
+    named = {form.as_variable() for form in node.sinks[0].indices}
+    for index in reversed([i for i in node.indices if i not in named]):
         low, high = span(normal.values.get(index, Affine.var(index)), normal.box)
         form = form + (Affine.var(index) - low) * stride
         extent = extents.get(index)
