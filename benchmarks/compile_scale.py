@@ -1,10 +1,13 @@
 """How long compilation takes for large programs, pass by pass, and how that grows.
 
-    python benchmarks/compile_scale.py [--sizes 500,1000,3000,6000] [--programs mlp,conv] [--rounds 2]
+    python benchmarks/compile_scale.py [--sizes 500,1000,3000,6000] [--programs mlp,conv] [--kernels 300] [--rounds 2]
 
 One table for each program: seconds of processor time per pass (the least of the rounds; other work on the machine does
 not lengthen it) at each size, counted in Lets before optimisation, and the exponent of growth between the second size
-and the last: 1 is linear.
+and the last: 1 is linear. Garbage is collected between the passes, not in them, except for the row that says so.
+
+Then machine code of kernels no two of which are equal, from the Graph to what can be called: wall time, and processor
+time of this process, by the number of worker processes.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from collections.abc import Callable
 from math import log
 from typing import Any
 
-from large_programs import PROGRAMS
+from large_programs import PROGRAMS, many_kernels
 
-from tilec import pipeline
+from tilec import config, pipeline
+from tilec.backends.llvm.backend import LLVMBackend
 from tilec.backends.llvm.module import emit_module
 from tilec.devices import resolve_target
 from tilec.graph import Graph
@@ -45,7 +49,12 @@ def measure(graph: Graph) -> Times:
         kept[stage] = ir
         last = time.process_time()
 
-    program = pipeline.lower_graph(pipeline.optimise(graph, watch), target, Options(), watch)
+    gc.collect()
+    gc.disable()
+    try:
+        program = pipeline.lower_graph(pipeline.optimise(graph, watch), target, Options(), watch)
+    finally:
+        gc.enable()
     times["all passes"] = sum(times.values())
 
     def timed(stage: str, work: Callable[[], Any]) -> Any:
@@ -54,6 +63,7 @@ def measure(graph: Graph) -> Times:
         times[stage] = time.process_time() - started
         return result
 
+    timed("with garbage", lambda: pipeline.lower_graph(pipeline.optimise(graph), target))
     timed("LLVM text", lambda: emit_module(program, target))
     timed("verify Graph", lambda: verify(graph))
     timed("verify Program", lambda: verify_program(program, True))
@@ -88,14 +98,35 @@ def _growth(counts: list[int], figures: list[float]) -> str:
     return f"{log(figures[-1] / figures[first]) / log(counts[-1] / counts[first]):6.2f}"
 
 
+def kernels(count: int, rounds: int) -> None:
+    """Prints times of a program of at least `count` kernels, by number of workers."""
+    target = resolve_target("llvm")
+    graph = many_kernels(count)
+    print(f"\n{'kernels':>8}{'workers':>9}{'wall':>9}{'own CPU':>9}{'objects':>9}")
+    for workers in (0, 1, 2):
+        found = []
+        for _ in range(rounds):
+            started, used = time.perf_counter(), time.process_time()
+            with config(compile_workers=workers):
+                program = pipeline.lower_graph(pipeline.optimise(graph), target)
+                built = LLVMBackend().build(program, target, {})
+            found.append((time.perf_counter() - started, time.process_time() - used))
+        wall, used = (min(column) for column in zip(*found))
+        row = f"{len(program.kernels):8}{workers:9}{wall:9.2f}{used:9.2f}{len(built.code.objects):9}"
+        print(row, flush=True)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sizes", default="500,1000,3000,6000")
     options.add_argument("--programs", default=",".join(PROGRAMS))
+    options.add_argument("--kernels", type=int, default=300)
     options.add_argument("--rounds", type=int, default=2)
     chosen = options.parse_args()
-    for name in chosen.programs.split(","):
+    for name in filter(None, chosen.programs.split(",")):
         table(name, PROGRAMS[name], [int(s) for s in chosen.sizes.split(",")], chosen.rounds)
+    if chosen.kernels:
+        kernels(chosen.kernels, chosen.rounds)
 
 
 if __name__ == "__main__":

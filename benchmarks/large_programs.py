@@ -183,28 +183,42 @@ PROGRAMS: dict[str, Callable[[int], Graph]] = {
 
 
 def many_kernels(count: int) -> Graph:
-    """`count` kernels no two of which are equal: products of matrices, convolutions, reductions, elementwise ones."""
+    """A Graph of about `count` kernels no two of which are equal; of every five, one is a product of matrices, one a
+    convolution, one a maximum, and two are elementwise."""
     shapes: dict[str, tuple[int, ...]] = {}
     lines: list[str] = []
-    for n in range(count):
-        step = n // 4
-        if n % 4 == 0:
-            m, k, o = 32 + step % 7, 48 + step, 64 + 16 * (step % 5)
-            shapes |= {f"A{n}": (m, k), f"B{n}": (k, o)}
-            lines.append(f"Y{n}[m, n : {m}, {o}] = +(A{n}[m, k] * B{n}[k, n]);")
-        elif n % 4 == 1:
-            size, a, b = 8 + 4 * (step % 3), 8 + step, 16 + 8 * (step % 4)
-            shapes |= {f"A{n}": (1, size, size, a), f"B{n}": (3, 3, a, b), f"C{n}": (b,)}
-            lines.append(f"P{n}[n, y, x, o : 1, {size}, {size}, {b}] = "
-                         f"+(A{n}[n, y + i - 1, x + j - 1, c] * B{n}[i, j, c, o]);")
-            lines.append(f"Y{n} = relu(P{n} + C{n});")
-        elif n % 4 == 2:
-            shapes[f"A{n}"] = m, k = 16, 32 + step
-            lines += [f"M{n}[m : {m}] = >(A{n}[m, k]);", f"Y{n}[m, k : {m}, {k}] = exp(A{n}[m, k] - M{n}[m]);"]
-        else:
-            shapes |= {f"A{n}": (16, 100 + step), f"B{n}": (100 + step,)}
-            lines.append(f"Y{n} = tanh(A{n} * 0.5 + B{n}) * {1 + step % 3}.5;")
-    inputs = ", ".join(f"{n}[{', '.join(map(str, s))}]" for n, s in shapes.items())
-    outputs = ", ".join(f"Y{n}" for n in range(count))
-    text = f"function many({inputs}) -> ({outputs}) {{\n  " + "\n  ".join(lines) + "\n}\n"
+    made = count * 4 // 5
+    for n in range(made):
+        inputs, text = (_product, _convolution, _shifted, _elementwise)[n % 4](n, n // 4)
+        shapes |= inputs
+        lines += text
+    header = ", ".join(f"{n}[{', '.join(map(str, s))}]" for n, s in shapes.items())
+    outputs = ", ".join(f"Y{n}" for n in range(made))
+    text = f"function many({header}) -> ({outputs}) {{\n  " + "\n  ".join(lines) + "\n}\n"
     return to_graph(parse(text), None, {n: TensorType(F32, s) for n, s in shapes.items()})
+
+
+Piece = tuple[dict[str, tuple[int, ...]], list[str]]  # inputs and statements
+
+
+def _product(n: int, step: int) -> Piece:
+    m, k, o = 32 + step % 7, 48 + step, 64 + 16 * (step % 5)
+    return {f"A{n}": (m, k), f"B{n}": (k, o)}, [f"Y{n}[m, n : {m}, {o}] = +(A{n}[m, k] * B{n}[k, n]);"]
+
+
+def _convolution(n: int, step: int) -> Piece:
+    size, a, b = 8 + 4 * (step % 3), 8 + step, 16 + 8 * (step % 4)
+    product = f"A{n}[n, y + i - 1, x + j - 1, c] * B{n}[i, j, c, o]"
+    text = [f"P{n}[n, y, x, o : 1, {size}, {size}, {b}] = +({product});", f"Y{n} = relu(P{n} + C{n});"]
+    return {f"A{n}": (1, size, size, a), f"B{n}": (3, 3, a, b), f"C{n}": (b,)}, text
+
+
+def _shifted(n: int, step: int) -> Piece:
+    m, k = 16, 32 + step
+    text = [f"M{n}[m : {m}] = >(A{n}[m, k]);", f"Y{n}[m, k : {m}, {k}] = exp(A{n}[m, k] - M{n}[m]);"]
+    return {f"A{n}": (m, k)}, text
+
+
+def _elementwise(n: int, step: int) -> Piece:
+    text = [f"Y{n} = tanh(A{n} * 0.5 + B{n}) * {1 + step % 3}.5;"]
+    return {f"A{n}": (16, 100 + step), f"B{n}": (100 + step,)}, text
