@@ -42,6 +42,7 @@ CONTRACTIONS: dict[str, tuple[str, dict[str, tuple[int, ...]]]] = {
     "minimum": ("(A) -> (O) { O[i: 3] = <(A[i, j]); }", {"A": (3, 4)}),
     "maximum of products": ("(A, B) -> (O) { O[i: 3] = >(A[i, j] * B[j]); }", {"A": (3, 4), "B": (4,)}),
     "pooling": ("(A) -> (O) { O[x: 4] = >(A[2*x + i - 1]), i < 3; }", {"A": (8,)}),
+    "maximum over a default": ("(A, D) -> (O) { O[2*i: 7] = >(A[i, j]) default D; }", {"A": (3, 4), "D": (7,)}),
     "minimum over a default": ("(A, D) -> (O) { O[2*i: 7] = <(A[i, j]) default D; }", {"A": (3, 4), "D": (7,)}),
     "maximum of a fraction": ("(A) -> (O) { O[i: 4] = >(A[j/2 + i] * A[j]), j < 9; }", {"A": (9,)}),
     "maximum at negative indices": ("(A) -> (O) { O[] = >(A[-i] * A[i + 4]), -i < 3; }", {"A": (5,)}),

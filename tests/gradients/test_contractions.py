@@ -16,6 +16,7 @@ from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Contraction, Graph, TensorType
+from tilec.monoid import STANDARD
 from tilec.passes import bounds
 from tilec.passes.differentiate import gradient, jvp
 from tilec.text.graph_text import parse_graph
@@ -214,3 +215,11 @@ def test_names_that_are_taken() -> None:
     assert [found[r].tolist() for r in derived.results] == [[3, 4], [3, 4], [0, 0]]
     same = cleaned(gradient(parse_graph("graph f(A: f64[2]) -> (A) {}"), ["A"]))
     assert evaluate(same, {"A": np.zeros(2)})[same.results[0]].tolist() == [1, 1]
+
+
+def test_every_aggregation_of_the_language_is_among_the_programs() -> None:
+    graphs = [from_tile(text, shapes) for text, shapes in CONTRACTIONS.values()]
+    nodes = [let.node for graph in graphs for let in graph.lets if isinstance(let.node, Contraction)]
+    assert {n.monoid.name for n in nodes} == set(STANDARD)
+    assert {n.monoid.name for n in nodes if n.defaults != (None,)} == set(STANDARD)
+    assert {n.monoid.name for n in nodes if n.constraints} >= {"sum", "prod", "max"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph
 from tilec.passes.differentiate import gradient
+from tilec.specials import SPECIALS
 from tilec.text.graph_text import parse_graph
 from tilec.type_graph import infer_graph
 
@@ -98,3 +100,9 @@ def test_indices_that_are_not_supported_say_so(read: str) -> None:
     with pytest.raises(TileError) as caught:
         gradient(graph, ["A"])
     assert caught.value.code == "TILE0310"
+
+
+def test_the_table_is_whole() -> None:
+    """Every operation on whole tensors is differentiated here, or has no derivative and says so, or is constant."""
+    tested = {re.findall(r"special (\w+)", call)[0] for _, call, _ in CASES.values()} | {"sort"}
+    assert set(SPECIALS) == tested | {"host_call", "prng_step", "random_bits", "random_bits64", "assert"}

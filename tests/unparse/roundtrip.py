@@ -23,7 +23,9 @@ def again(graph: Graph, inputs: Mapping[str, Any], text: str) -> Graph:
     signature: dict[str, Any] = {}
     for p in graph.params:
         signature[p.name] = inputs[p.name] if p.type.weak else TensorType(p.type.dtype, np.shape(inputs[p.name]))
-    return to_graph(program, None, signature)
+    *_, main = program.functions
+    assert main.name is not None
+    return to_graph(program, main.name.text, signature)
 
 
 def in_the_order_of(graph: Graph, other: Graph) -> Graph:

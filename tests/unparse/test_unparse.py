@@ -14,6 +14,7 @@ from tests.fuzz.run import elaborate
 from tests.gradients.build import from_tile, random_arrays
 from tests.gradients.programs import CONTRACTIONS
 from tests.gradients.random_programs import built, floats
+from tests.gradients.test_control import COND, SCAN, WHILE
 from tests.language.test_conformance import ROWS, make_input
 from tests.unparse.roundtrip import assert_same
 from tilec import api, pipeline
@@ -139,6 +140,43 @@ def test_sizes_stay_open(name: str) -> None:
     found = tilec.run(text, inputs, target="reference")
     for value, wanted in zip(found.values(), tilec.grad(program, function=function.name.text)(**inputs), strict=True):
         np.testing.assert_allclose(value, wanted, 1e-5, 1e-6)
+
+
+VECTORS = {"H": (2,), "X": (5, 2), "W": (2, 2)}
+
+
+@pytest.mark.parametrize("text", [SCAN, SCAN.replace("length 5 do", "length 5 reverse do")])
+def test_loops_and_their_derivatives(text: str) -> None:
+    inputs: dict[str, Any] = {**random_arrays("scan", VECTORS), "K": np.array(3, np.int32)}
+    graph = infer_graph(parse_graph(text))
+    assert_same(graph, inputs)
+    first = simplest(gradient(graph, ["W", "H", "X"]))
+    assert "scan(step, " in assert_same(first, inputs)
+    assert_same(simplest(gradient(first, ["W"], first.results[0])), inputs)
+    assert_same(simplest(jvp(graph, ["W"])), {**inputs, "W_dot": np.ones((2, 2))})
+
+
+@pytest.mark.parametrize("predicate", [True, False])
+def test_branches_and_their_derivatives(predicate: bool) -> None:
+    inputs: dict[str, Any] = {**random_arrays("cond", {"A": (3,), "B": (3,)}), "P": np.array(predicate)}
+    inputs["N"] = np.arange(3, dtype=np.int32)
+    graph = infer_graph(parse_graph(COND))
+    assert "= cond(P, t, e, A, B, N);" in assert_same(graph, inputs)
+    assert_same(simplest(gradient(graph, ["A", "B"])), inputs)
+
+
+def test_loops_without_a_length() -> None:
+    inputs = {"A": np.array(0.7), "B": np.array(1.3)}
+    graph = infer_graph(parse_graph(WHILE))
+    assert "= while(c, d, (A, Z), B);" in assert_same(graph, inputs)
+    assert_same(simplest(jvp(graph, ["A"])), {**inputs, "A_dot": np.array(1.0)})
+
+
+@pytest.mark.parametrize("length", [0, 4])
+def test_loops_over_nothing_and_counted_ones(length: int) -> None:
+    body = "graph g(A: f32[2]) -> (R) { R = add(A, A) }"
+    graph = infer_graph(parse_graph(f"graph f(A: f32[2]) -> (Y) {{ Y = scan (A) in () length {length} do {body} }}"))
+    assert "fold(" in assert_same(graph, {"A": np.ones(2, "f4")})
 
 
 def made_up(function: Function) -> dict[str, Any]:

@@ -8,6 +8,7 @@ may be taken in another order.
 from __future__ import annotations
 
 from tilec.dtypes import F32
+from tilec.fresh import FreshNames
 from tilec.frontends.tile.format import format_text
 from tilec.frontends.tile.unparse.forms import size_text
 from tilec.frontends.tile.unparse.names import Names, function_name, names_of
@@ -16,18 +17,29 @@ from tilec.graph import Graph, Param
 
 
 def to_tile(graph: Graph, doc: str | None = None) -> str:
-    """The text of a typed Graph as one function, formatted, with `doc` as its documentation.
+    """The text of a typed Graph as a function, formatted, with `doc` as its documentation.
 
-    Raises TILE0606 for what the language has no words for, TILE0411 and TILE0412 where the text would be too long.
+    Steps and branches become functions in front of it. Raises TILE0606 for what the language has no words for, TILE0411
+    and TILE0412 where the text would be too long.
     """
+    texts: list[str] = []
+    _write(graph, texts, FreshNames((), "_"))
+    *steps, main = texts
+    comment = "".join(f"/// {line}\n" for line in doc.splitlines()) if doc else ""
+    return format_text("\n".join((*steps, comment + main)), graph.name)
+
+
+def _write(graph: Graph, texts: list[str], functions: FreshNames) -> str:
+    """Adds the text of a function, behind those that it calls; returns its name."""
+    own = functions.like(function_name(graph.name))
     names = names_of(graph)
-    writer = Writer(graph, names)
+    writer = Writer(graph, names, lambda inner: _write(inner, texts, functions))
     lines = [line for let in graph.lets for line in writer.let(let)]
     results, copies = _outputs(graph, names)
-    head = f"function {function_name(graph.name)}({', '.join(_input(p, names) for p in graph.params)})"
-    comment = "".join(f"/// {line}\n" for line in doc.splitlines()) if doc else ""
+    inputs = ", ".join(_input(p, names) for p in graph.params)
     body = "\n".join(f"{line};" for line in (*lines, *copies))
-    return format_text(f"{comment}{head} -> ({', '.join(results)}) {{\n{body}\n}}\n", graph.name)
+    texts.append(f"function {own}({inputs}) -> ({', '.join(results)}) {{\n{body}\n}}\n")
+    return own
 
 
 def _input(param: Param, names: Names) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tilec.affine import Affine
@@ -14,7 +14,21 @@ from tilec.frontends.tile.unparse.contraction import statement
 from tilec.frontends.tile.unparse.forms import form_text, size_text
 from tilec.frontends.tile.unparse.names import Names, index_names
 from tilec.frontends.tile.unparse.terms import ATOM, Term, combine, convert, known, name, number
-from tilec.graph import Apply, Attribute, Contraction, Graph, Let, Literal, Node, Special, TensorType, operands
+from tilec.graph import (
+    Apply,
+    Attribute,
+    Cond,
+    Contraction,
+    Graph,
+    Let,
+    Literal,
+    Node,
+    Scan,
+    Special,
+    TensorType,
+    While,
+    operands,
+)
 
 SHORT = 60  # characters: a longer expression gets a name
 MOST_VALUES = 64  # of a constant tensor
@@ -22,10 +36,14 @@ MOST_VALUES = 64  # of a constant tensor
 
 @dataclass(slots=True)
 class Writer:
-    """Writes statement by statement. `terms` holds what is written where it is used, `numbers` the known constants."""
+    """Writes statement by statement. `terms` holds what is written where it is used, `numbers` the known constants.
+
+    `function` writes a branch or a step as a function of its own, and gives its name.
+    """
 
     graph: Graph
     names: Names
+    function: Callable[[Graph], str]
     types: dict[str, TensorType] = field(init=False)
     terms: dict[str, Term] = field(default_factory=dict)
     numbers: dict[str, int | float] = field(default_factory=dict)
@@ -89,8 +107,32 @@ class Writer:
                 default = node.defaults[0]
                 tail = "" if default is None or self.numbers.get(default) == 0 else f" default {self._name(default)}"
                 yield statement(let, node, self.types, write, tail)
+            case Cond() | While() | Scan() as node:
+                names = ", ".join(map(self._name, let.names))
+                yield f"{names if len(let.names) == 1 else f'({names})'} = {self._control(node)}"
             case node:
                 raise unspeakable(f"a node '{type(node).__name__.lower()}'", let.span)
+
+    def _control(self, node: Cond | While | Scan) -> str:
+        match node:
+            case Cond(predicate, then, orelse, args):
+                parts = [self._name(predicate), self.function(then), self.function(orelse), *map(self._name, args)]
+                return f"cond({', '.join(parts)})"
+            case While(condition, body, init, captures):
+                rest = [self._group(captures)] if captures else []
+                parts = [self.function(condition), self.function(body), self._group(init), *rest]
+                return f"while({', '.join(parts)})"
+            case Scan(body, init, inputs, captures, length, reverse, steps):
+                word = "scan" if len(body.results) > len(init) else "fold"
+                count = [] if inputs else [size_text(length, self.names)]
+                count = count if steps is None else [self._name(steps)]
+                rest = [self._group(captures)] if captures or count else []
+                parts = [self.function(body), self._group(init), self._group(inputs), *rest, *count]
+                return f"{'reverse_' if reverse else ''}{word}({', '.join(parts)})"
+
+    def _group(self, values: Sequence[str]) -> str:
+        names = ", ".join(map(self._name, values))
+        return names if len(values) == 1 else f"({names})"
 
     def _name(self, value: str) -> str:
         return self.names.values[value]
