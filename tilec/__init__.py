@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tilec.tracing.custom import checkpoint, custom_gradient
     from tilec.tracing.index import at, index
     from tilec.tracing.jit import jit, trace
+    from tilec.tracing.record import record
 
 __version__ = VERSION
 
@@ -51,6 +52,7 @@ _HOMES = {
     "load": "tilec.artifacts.saved",
     "op": "tilec.operation",
     "parse": "tilec.api",
+    "record": "tilec.tracing.record",
     "run": "tilec.api",
     "scan": "tilec.tracing.control",
     "stop_gradient": "tilec.numpy.elementwise",
@@ -90,6 +92,7 @@ __all__ = [
     "load",
     "op",
     "parse",
+    "record",
     "run",
     "scan",
     "stop_gradient",

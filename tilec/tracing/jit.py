@@ -278,6 +278,8 @@ def _leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
     if type(value) is np.ndarray:
         return value
     if isinstance(value, Tensor):
+        if hasattr(value, "numpy"):  # one of a tape
+            return value.numpy()
         raise leaked(value)
     if types and isinstance(value, str | TensorType):
         return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
