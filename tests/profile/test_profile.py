@@ -21,6 +21,7 @@ from tilec.measure import peaks, profiling
 from tilec.measure.costs import Cost
 from tilec.measure.peaks import Peaks
 from tilec.measure.roofline import Point, roofline
+from tilec.text.graph_text import parse_graph
 from tilec.verify.loops import verify_program
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,15 @@ def test_every_kernel_and_its_lines() -> None:
         assert 0 < part.seconds < 1 and len(part.times) >= 5
         assert part.share(PEAKS) > 0
         assert part.bound(PEAKS) == "memory"
+
+
+def test_steps_of_a_loop_are_timed_in_its_first_round() -> None:
+    text = """graph f(H: f32[4], X: f32[9, 4]) -> (L, O) {
+      L, O = scan (H) in (X) length 9 reverse do graph s(H: f32[4], X: f32[4]) -> (N, N) { N = add(H, X) }
+    }"""
+    arrays = {"H": ones(4), "X": ones(9, 4)}
+    found = profiling.profile(tilec.compile(parse_graph(text), target="llvm"), arrays, PEAKS, 0.0)
+    assert [part.in_loop for part in found.parts] == [False, True, True]
 
 
 def test_lines_of_fused_and_inlined_tensors() -> None:

@@ -132,7 +132,8 @@ class _Bench:
 
     def _call(self, step: Step, count: int) -> Callable[[], None]:
         kernels = tuple(k for k in self._program.kernels if isinstance(step, Launch) and k.name == step.kernel)
-        single = replace(self._program, kernels=kernels, steps=(step,) * count)
+        buffers = tuple(replace(b, moves=()) for b in self._program.buffers)  # a step of a loop: as in the first round
+        single = replace(self._program, kernels=kernels, steps=(step,) * count, buffers=buffers)
         built: Built = self._own.build(single, self._target, self._constants)
         if hasattr(built, "bind"):
             bound: Callable[[], None] = built.bind(self._inputs, self._results)
