@@ -16,15 +16,19 @@ Value numbering over the text of the nodes (Click, "Global code motion, global v
 motion): text tells -0.0 from 0.0 and one dtype from another, and makes NaN equal to itself. Index variables of a
 contraction are numbered in their order of declaration first, for their names have no meaning. A second result of equal
 value stays, as a copy. Nodes with effects are left alone; sub-Graphs are scopes of their own.
+
+Scans that differ in their outputs only become one with the outputs of both: the derivative of a scan runs it again to
+keep the carried values, which costs nothing where the scan itself can keep them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine
 from tilec.expr import substitute_indices
-from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Node, Sink
+from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Node, Scan, Sink, TensorType
 from tilec.numbering import Numbering
 from tilec.rewrite import has_effect, map_subgraphs, rename_uses, with_lets
 from tilec.text.graph_text import print_node
@@ -37,12 +41,20 @@ class Options:
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
     seen: dict[str, Let] = {}
+    scans: dict[str, int] = {}  # positions in `lets`
     numbering = Numbering()
     renamed: dict[str, str] = {}
     lets: list[Let] = []
     for old in graph.lets:
         let = map_subgraphs(rename_uses(old, renamed), lambda g: run(g, options))
         shared = let.types and not (has_effect(let.node) or _is_copy(let.node))
+        if shared and isinstance(let.node, Scan):
+            known = scans.setdefault(_steps_key(let.node), len(lets))
+            if known < len(lets):
+                lets[known], names = _with_outputs(lets[known], let)
+                renamed.update(names)
+                lets += _copied(let, names, graph.results)
+                continue
         first = seen.setdefault(_key(let, numbering), let) if shared else None
         if first is None or first is let:
             lets.append(let)
@@ -58,8 +70,38 @@ def _is_copy(node: Node) -> bool:
 
 def _copies(let: Let, first: Let, results: tuple[str, ...]) -> list[Let]:
     """Results keep their names, so those that `let` would have bound become copies."""
-    pairs = zip(let.names, first.names, let.types)
-    return [Let((n,), Apply("ident", (f,)), (t,), span=let.span) for n, f, t in pairs if n in results]
+    return _copied(let, dict(zip(let.names, first.names)), results)
+
+
+def _copied(let: Let, names: Mapping[str, str], results: tuple[str, ...]) -> list[Let]:
+    pairs = [(n, t) for n, t in zip(let.names, let.types) if n in results and n in names]
+    return [Let((n,), Apply("ident", (names[n],)), (t,), span=let.span) for n, t in pairs]
+
+
+def _steps_key(node: Scan) -> str:
+    """Equal for Scans whose steps compute the same and carry the same."""
+    carried = node.body.results[: len(node.init)]
+    return print_node((), replace(node, body=replace(node.body, name="", results=carried)))
+
+
+def _with_outputs(first: Let, second: Let) -> tuple[Let, dict[str, str]]:
+    """The first Scan with the outputs of the second too, and the names of `second` that are now other ones."""
+    a, b = first.node, second.node
+    assert isinstance(a, Scan) and isinstance(b, Scan)
+    carried = len(a.init)
+    names = dict(zip(second.names[:carried], first.names[:carried]))
+    made = dict(zip(a.body.results[carried:], first.names[carried:]))
+    added: list[tuple[str, str, TensorType]] = []
+    for name, result, type in zip(second.names[carried:], b.body.results[carried:], second.types[carried:]):
+        if result in made:
+            names[name] = made[result]
+        else:
+            made[result] = name
+            added.append((name, result, type))
+    body = replace(a.body, results=(*a.body.results, *(r for _, r, _ in added)))
+    node = replace(a, body=body)
+    types = (*first.types, *(t for _, _, t in added))
+    return replace(first, names=(*first.names, *(n for n, _, _ in added)), node=node, types=types), names
 
 
 def _key(let: Let, numbering: Numbering) -> str:
