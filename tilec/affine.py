@@ -43,7 +43,8 @@ class Poly:
     __rmul__ = __mul__
 
     def __str__(self) -> str:
-        return "(" + " + ".join(_monomial_text(m, c) for m, c in self.terms) + ")"
+        text = " + ".join(_monomial_text(m, c) for m, c in self.terms)
+        return text if len(self.terms) == 1 else f"({text})"
 
     def names(self) -> frozenset[str]:
         return frozenset(n for m, _ in self.terms for n in m)
@@ -74,7 +75,7 @@ def named_size(name: str) -> Poly:
 
 def size_text(size: Size) -> str:
     """A size as part of a shape in a message: `N`, `2*N + 1`, `64`."""
-    return str(size)[1:-1] if isinstance(size, Poly) else str(size)
+    return str(size).removeprefix("(").removesuffix(")")
 
 
 def _terms(value: Coef) -> Iterable[tuple[Monomial, int | Fraction]]:

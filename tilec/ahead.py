@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from tilec import pipeline
+from tilec.affine import Poly
 from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.c_interface import BY_VALUE, CArgument, CModule, c_module
 from tilec.backends.llvm.target import host, named, triple_of
 from tilec.errors import Diagnostic, Report, error
+from tilec.exact.domain import must_be_fixed
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.options import Options
@@ -124,9 +126,9 @@ def _by_value(type: TensorType) -> bool:
 
 
 def _shape(type: TensorType) -> tuple[int, ...]:
-    if not all(isinstance(s, int) for s in type.shape):
-        raise error("TILE0210", "objects are made for sizes that are numbers")
-    return tuple(int(str(s)) for s in type.shape)
+    if open_ := [s for s in type.shape if isinstance(s, Poly)]:
+        raise must_be_fixed(open_[0], "code that C programs call is made for sizes that are numbers")
+    return tuple(s for s in type.shape if isinstance(s, int))
 
 
 def _symbol(given: str | None, name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tilec.affine import size_text
 from tilec.api import parse_type
 from tilec.backend import Array
 from tilec.dtypes import BF16
@@ -130,7 +131,7 @@ def random_array(type: TensorType, generator: np.random.Generator) -> Array:
     """Floats uniform in [-1, 1), integers of a small range, bools, of the given type."""
     shape = tuple(s for s in type.shape if isinstance(s, int))
     if len(shape) != type.rank:
-        raise error("TILE0704", f"random values of the open shape [{', '.join(map(str, type.shape))}]")
+        raise error("TILE0704", f"random values of the open shape [{', '.join(map(size_text, type.shape))}]")
     if len(shape) > _MAX_RANK:
         raise error("TILE0413", f"an array of {len(shape)} axes; the limit is {_MAX_RANK}")
     try:
