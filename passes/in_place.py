@@ -78,6 +78,10 @@ class _Work:
     def __init__(self, program: Program) -> None:
         self._program = program
         self._buffers = {b.name: b for b in program.buffers}
+        self._views: dict[str, list[str]] = {}
+        for b in program.buffers:
+            if b.base is not None:
+                self._views.setdefault(b.base, []).append(b.name)
         self._kernels = {k.name: k for k in program.kernels}
         self._steps = list(program.steps)
         launched = (s.kernel for s in all_steps((*program.init, *program.steps)) if isinstance(s, Launch))
@@ -91,10 +95,12 @@ class _Work:
         """Finds the moments anew: after launches have moved."""
         self._first: dict[str, int] = dict.fromkeys(self._init, 0)
         self._last: dict[str, int] = dict.fromkeys(self._init, 0)
+        self._moments: dict[str, list[int]] = {}  # of the steps that touch it
         for moment, step in enumerate(self._steps, 1):
             for name in self._touched(step):
                 self._first.setdefault(name, moment)
                 self._last[name] = moment
+                self._moments.setdefault(name, []).append(moment)
 
     def _touched(self, step: Step) -> set[str]:
         """Memory that a step, or one inside it, reads or writes: names of roots."""
@@ -113,6 +119,10 @@ class _Work:
         for copy in [s for s in self._steps if isinstance(s, Copy)]:
             if copy.target in self._program.params and self._program.results.count(copy.target) == 1:
                 self._donate(copy)
+        kept = [s for s in self._steps if not (isinstance(s, Copy) and s.source == s.target)]
+        if len(kept) < len(self._steps):
+            self._steps = kept
+            self._know_moments()
 
     def _donate(self, copy: Copy) -> None:
         result, param = copy.source, copy.target
@@ -120,9 +130,9 @@ class _Work:
             return
         at = self._first[result]
         launch, end = self._steps[at - 1], self._last[param]
-        if end != self._steps.index(copy) + 1 or end <= at or not isinstance(launch, Launch):
+        if self._steps[end - 1] != copy or end <= at or not isinstance(launch, Launch):
             return
-        needed = max((m for m in range(at + 1, end) if param in self._touched(self._steps[m - 1])), default=at)
+        needed = max((m for m in self._moments[param] if at < m < end), default=at)
         if needed > at and not self._movable(launch, range(at + 1, needed + 1)):
             return
         if not self._alone(launch, param):
@@ -130,12 +140,16 @@ class _Work:
         merged = self._stored_in(launch, param, result)
         if merged is None:
             return
-        moved = self._steps[at:needed]
-        self._steps[at - 1 : needed] = [*moved, merged]
-        self._steps.remove(copy)
         self._become(result, param)
-        self._steps = [rename_buffers(s, {result: param}) for s in self._steps]
-        self._know_moments()
+        self._steps[at - 1] = merged
+        moments = self._moments.pop(result)
+        for m in moments:  # the copy itself remains for now, as one of the parameter to itself: no moment changes
+            self._steps[m - 1] = rename_buffers(self._steps[m - 1], {result: param})
+        self._moments[param] = sorted({*moments, *self._moments[param]})
+        self._first[param] = min(self._first[param], at)
+        if needed > at:
+            self._steps[at - 1 : needed] = [*self._steps[at:needed], self._steps[at - 1]]
+            self._know_moments()
 
     def _movable(self, launch: Launch, over: range) -> bool:
         """Whether a launch may run after the steps at these moments."""
@@ -212,8 +226,11 @@ class _Work:
         """From now on `name` is `other`."""
         self._new[name] = other
         del self._buffers[name]
-        for view in [b for b in self._buffers.values() if b.base == name]:
-            self._buffers[view.name] = replace(view, base=other, space=self._buffers[other].space)
+        for view in self._views.pop(name, []):
+            if view in self._buffers:
+                space = self._buffers[other].space
+                self._buffers[view] = replace(self._buffers[view], base=other, space=space)
+                self._views.setdefault(other, []).append(view)
 
     def finish(self) -> Program:
         program = self._program
