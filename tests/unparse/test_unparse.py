@@ -179,6 +179,14 @@ def test_loops_over_nothing_and_counted_ones(length: int) -> None:
     assert "fold(" in assert_same(graph, {"A": np.ones(2, "f4")})
 
 
+def test_random_numbers() -> None:
+    text = "function f(K: u32, S[3, 2]: u32) -> (Y) { B = random_bits(K, 5, 4, 2); Y = B + 1; }"
+    text = text.replace("K: u32", "K[2]: u32").replace("Y = B + 1;", "T = prng_step(S, 4, 2); Y = B + prng_value(T);")
+    inputs = {"K": np.array([1, 2], np.uint32), "S": np.full((3, 2), 99, np.uint32)}
+    graph = to_graph(parse(text), None, {n: api.signature_entry(n, v) for n, v in inputs.items()})
+    assert "random_bits(K, " in assert_same(graph, inputs)
+
+
 def made_up(function: Function) -> dict[str, Any]:
     """Inputs of any sizes that fit one another: an axis called like another is as long."""
     rng = np.random.default_rng(3)

@@ -198,9 +198,9 @@ class Writer:
         match node.op:
             case "gather" | "scatter":
                 yield from self._kept(let, name(f"{node.op}({args})", let.types[0].dtype))
-            case "reshape":
+            case "reshape" | "random_bits" | "random_bits64":
                 sizes = "".join(f", {s}" for s in let.types[0].shape)
-                yield from self._kept(let, name(f"reshape({args}{sizes})", let.types[0].dtype))
+                yield from self._kept(let, name(f"{node.op}({args}{sizes})", let.types[0].dtype))
             case "prng_step":
                 both = self.names.fresh.numbered("Random")
                 yield f"{both} = prng_step({args}{''.join(f', {s}' for s in let.types[1].shape)})"
