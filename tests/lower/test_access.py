@@ -165,3 +165,29 @@ def test_nothing_to_read() -> None:
     none = np.zeros(0, np.float32)
     for mode, wanted in (("", 0), ("; clamp", 0), ("; value 3.0", 3)):
         assert agree(form.format(monoid="sum", mode=mode), X=none, I=WHERE).tolist() == [wanted] * 5
+
+
+def test_a_pair_of_components_changes_only_where_there_is_a_term() -> None:
+    """The greatest element that is read, and how many were: a monoid of the user's over pairs."""
+    text = """graph f(X: f32[5], I: i32[3, 4], D: f32[3]) -> (M, N) {
+      M: f32[3], N: i32[3] = monoid greatest(-inf:f32, 0:i32)
+        (cond(cmp_lt(a0:f32, b0:f32), b0:f32, a0:f32), add(a1:i32, b1:i32)) [i, j]
+        { [i: 3] <- X[@I[i, j]]; [i: 3] <- cond(cmp_lt(X[@I[i, j]], inf:f32), 1:i32, 1:i32) }
+        where 0 <= i < 3, 0 <= j < 4 default (D, _)
+    }"""
+    graph = infer.run(parse_graph(text))
+    where = np.array([[0, 1, 9, 2], [-1, 5, 7, 9], [4, 4, 3, -3]], np.int32)
+    inputs = {"X": X, "I": where, "D": np.array([70, 80, 90], np.float32)}
+    wanted = evaluate(graph, inputs)
+    assert wanted["M"].tolist() == [4, 80, 5] and wanted["N"].tolist() == [3, 0, 3]
+    for options in (Options(fuse=False, schedule=False), Options()):
+        target = pipeline.resolve_target("llvm")
+        program = pipeline.lower_graph(pipeline.optimise(graph), target, options)
+        verify_program(program, scheduled=options.schedule)
+        found = evaluate_program(program, inputs)
+        results = [np.zeros(3, np.float32), np.zeros(3, np.int32)]
+        built = pipeline.backend("llvm").build(program, target, {})
+        built([inputs[n] for n in program.params], results)
+        for name, buffer, array in zip(graph.results, program.results, results, strict=True):
+            np.testing.assert_array_equal(found[buffer], wanted[name])
+            np.testing.assert_array_equal(array, wanted[name])
