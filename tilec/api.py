@@ -113,6 +113,7 @@ def compile_for(
     _check_call(function, arguments, constants, donate)
     if not isinstance(options, Options):
         raise error("TILE0511", f"options are an Options object, not {_kind(options)}")
+    _check_options(options)
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     if both := [name for name in arguments if name in fixed]:
         raise error("TILE0502", f"input {both[0]!r} is given twice: as a constant and as an argument")
@@ -295,3 +296,14 @@ def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
     free = {p.name: p.type for p in graph.params if p.digest is None}
     check_donation(donate, free, {r: types[r] for r in graph.results})
     return replace(graph, aliases=tuple(donate.items()))
+
+
+def _check_options(options: Options) -> None:
+    """Raises TILE0511 for a memory budget that is none."""
+    if options.remat not in ("none", "auto"):
+        raise error("TILE0511", f"remat is 'none' or 'auto', not {options.remat!r}")
+    limit = options.memory_limit
+    if limit is None and options.remat == "auto":
+        raise error("TILE0511", "remat='auto' needs a budget", help="Options(remat='auto', memory_limit=BYTES)")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit < 1 << 63):
+        raise error("TILE0511", f"memory_limit is a number of bytes, not {limit!r}")

@@ -11,6 +11,7 @@ from tilec.errors import Report
 from tilec.evaluate.graph import evaluate
 from tilec.executable import Compiled, Executable, interface_of, no_memory
 from tilec.graph import Graph
+from tilec.memory_limit import within_limit
 from tilec.options import Options, Watcher, ignore
 from tilec.runtime import argument
 from tilec.target import Target
@@ -32,6 +33,9 @@ def compile_graph(
     report = report if report is not None else Report()
     watch("graph", graph)
     graph = pipeline.optimise(graph, watch, report)
+    if options.memory_limit is not None and device.backend != "reference":
+        graph = within_limit(graph, device, options, report)
+        watch("remat", graph)
     interface = interface_of(graph, tuple(report.warnings()), scalars)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     if device.backend == "reference":

@@ -100,6 +100,7 @@ CODES: dict[str, str] = {
     "TILE0416": "not enough memory",
     "TILE0417": "too many names or statements",
     "TILE0418": "float literal out of range",
+    "TILE0419": "memory limit is not met",
     # 05xx calls and arguments
     "TILE0501": "missing argument",
     "TILE0502": "unexpected argument",

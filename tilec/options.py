@@ -11,10 +11,16 @@ Watcher: TypeAlias = Callable[[str, Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What may be chosen per compilation. `fuse` and `schedule` off give the plainest code, for finding faults."""
+    """What may be chosen per compilation. `fuse` and `schedule` off give the plainest code, for finding faults.
+
+    memory_limit: bytes that the temporary tensors of a call should take at most; with `remat` "auto" values are
+    computed again where they are needed late, until they do. Where they do not, a warning says by how much.
+    """
 
     fuse: bool = True
     schedule: bool = True
+    remat: str = "none"
+    memory_limit: int | None = None
 
 
 def ignore(stage: str, ir: Any) -> None:

@@ -23,7 +23,7 @@ from tilec.options import Options
 from tilec.target import Target
 from tilec.text.affine_text import AffineParser, print_coef
 
-SCHEMA = 4
+SCHEMA = 5
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -132,7 +132,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
         results=_types_in(m["results"]),
         constant_types=types,
         target=_target_in(m["target"]),
-        options=Options(**{_text(k): _bool(v) for k, v in m["options"].items()}),
+        options=_options_in(m["options"]),
         versions={_text(k): _text(v) for k, v in m["versions"].items()},
         graph_text=members["graph"].decode(),
         program_text=members["program"].decode() if "program" in members else None,
@@ -155,6 +155,11 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a string is expected")
     return value
+
+
+def _options_in(value: Any) -> Options:
+    limit = None if value["memory_limit"] is None else _integer(value["memory_limit"])
+    return Options(_bool(value["fuse"]), _bool(value["schedule"]), _text(value["remat"]), limit)
 
 
 def _integer(value: Any) -> int:

@@ -1,0 +1,47 @@
+"""Floor 5: programs within a budget of memory: values are computed again until the arena is small enough."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tilec import pipeline
+from tilec.errors import Report
+from tilec.graph import Graph
+from tilec.options import Options
+from tilec.passes import fuse, remat
+from tilec.target import Target
+
+_ROUNDS = 4  # corrections of the estimate, which knows nothing of what kernels need themselves and share
+
+
+def within_limit(graph: Graph, target: Target, options: Options, report: Report) -> Graph:
+    """The optimised Graph, changed so that its temporary tensors take at most `options.memory_limit` bytes.
+
+    Where they do not, the one that takes least; and a warning, TILE0419, says by how much the limit is missed. The
+    limit of a Graph with open sizes is not looked at: what is needed is known only when it is called.
+    """
+    limit = options.memory_limit
+    if limit is None or graph.sizes:
+        return graph
+    best, least = graph, _arena(graph, target, options)
+    wanted = limit
+    for _ in range(_ROUNDS if options.remat == "auto" else 0):
+        if least <= limit:
+            break
+        found = remat.run(graph, remat.Options(wanted), fuse.run if options.fuse else fuse.trivial)
+        needed = _arena(found, target, options)
+        if needed < least:
+            best, least = found, needed
+        wanted = max(0, wanted - max(64, needed - limit))
+    if least > limit:
+        report.warning(
+            "TILE0419",
+            f"the temporary tensors of {graph.name!r} need {least:,} bytes, {least - limit:,} more than the limit",
+            notes=[f"memory_limit is {limit:,} bytes"],
+            help=None if options.remat == "auto" else "Options(remat='auto') computes values again to save memory",
+        )
+    return best
+
+
+def _arena(graph: Graph, target: Target, options: Options) -> int:
+    return pipeline.lower_graph(graph, target, replace(options, memory_limit=None)).arena
