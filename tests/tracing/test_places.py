@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,23 @@ WRONG = [
     (lambda x: tnp.max(x[:0]), "TILE0403", "tnp.max"),
     (lambda x: tnp.one_hot(x, 3), "TILE0304", "tnp.one_hot"),
     (lambda x: tnp.exp("text"), "TILE0505", "tnp.exp"),
+    (lambda x: tnp.arange(float("nan")), "TILE0210", "tnp.arange"),
+    (lambda x: tnp.linspace("a", 1, 3), "TILE0210", "tnp.linspace"),  # type: ignore[arg-type]
+    (lambda x: tnp.einsum(3, x), "TILE0511", "tnp.einsum"),  # type: ignore[arg-type]
+    (lambda x: tnp.tensordot(x, x, axes=5), "TILE0212", "tnp.tensordot"),
+    (lambda x: tnp.tensordot(x, x, axes=((0, 1),)), "TILE0204", "tnp.tensordot"),
+    (lambda x: tnp.tensordot(x, x, axes=((0, 1), (0,))), "TILE0204", "tnp.tensordot"),
+    (lambda x: tnp.pad(x, width=((1, 2), (3,))), "TILE0204", "tnp.pad"),
+    (lambda x: x[[[0], [0, 1]]], "TILE0304", "x[[[0]"),
+    (lambda x: f"{x:.3f}", "TILE0521", "x:.3f"),
+    (lambda x: tilec.cond(True, 3, 4), "TILE0511", "tilec.cond"),
+    (lambda x: tilec.while_loop(3, 4, x), "TILE0511", "tilec.while_loop"),
+    (lambda x: tilec.scan(3, x, x), "TILE0511", "tilec.scan"),
+    (lambda x: tilec.scan(lambda c, y: (c, c), x, length="a"), "TILE0210", "tilec.scan"),
+    (lambda x: tilec.scan(lambda c, y: (c, c), x, length=-1), "TILE0211", "tilec.scan"),
+    (lambda x: tilec.grad(lambda y: y, argnums="a")(x), "TILE0511", "tilec.grad"),
+    (lambda x: tilec.jvp(lambda y: y)(x, x), "TILE0521", "tilec.jvp"),
+    (lambda x: tilec.index(3), "TILE0112", "tilec.index"),  # type: ignore[arg-type]
     (lambda x: tilec.grad(lambda y: y)(x.astype("int32")), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: (y, y))(x), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: y, argnums=1)(x), "TILE0501", "tilec.grad"),
@@ -103,6 +121,11 @@ def test_assignment_to_elements() -> None:
 
     found = complaint(f, X)
     assert found.code == "TILE0511" and "x[0] = 1" in str(found) and "where" in str(found)
+
+
+def test_copies_of_tensors_are_the_tensors() -> None:
+    got = tilec.jit(lambda x: (copy.deepcopy({"x": x})["x"] + 1, round(x / 4), divmod(x, 2)[1]))(X)
+    assert [g[0, 0] for g in got] == [2, 0, 1]
 
 
 def test_leaks() -> None:

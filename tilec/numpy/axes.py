@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, prod
 from operator import index
 from typing import Any
 
@@ -57,6 +57,14 @@ def whole(value: Any, what: str) -> int:
         raise error("TILE0210", f"{what} is an integer, not {value!r}") from None
 
 
+def number(value: Any, what: str) -> int | float:
+    """A finite Python number, which decides the code; raises TILE0210."""
+    found = value if isinstance(value, bool | int | float) else whole(value, what)
+    if not -inf < found < inf:
+        raise error("TILE0210", f"{what} is a finite number, not {value!r}")
+    return found
+
+
 def pairs(given: Any, rank: int) -> list[tuple[int, int]]:
     """A pair for each axis: from one number, one pair, or a sequence of pairs."""
     if not isinstance(given, Sequence):
@@ -65,4 +73,6 @@ def pairs(given: Any, rank: int) -> list[tuple[int, int]]:
         given = (given,) * rank
     if len(given) != rank:
         raise error("TILE0204", f"{len(given)} pairs for a tensor of rank {rank}")
+    if any(not isinstance(pair, Sequence) or len(pair) != 2 for pair in given):
+        raise error("TILE0204", f"not a pair for each axis: {given!r}")
     return [(whole(a, "a width"), whole(b, "a width")) for a, b in given]

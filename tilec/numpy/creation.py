@@ -10,7 +10,7 @@ from tilec.dtypes import F32, F64, I32, I64, DType
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
 from tilec.graph import Literal, TensorType
-from tilec.numpy.axes import shape_of, whole
+from tilec.numpy.axes import number, shape_of, whole
 from tilec.numpy.shapes import broadcast_to
 from tilec.rules import call, cast, constant, weak_dtype
 from tilec.tracing.contraction import contraction, element, variables
@@ -80,7 +80,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     """start, start + step ... before stop; from 0 where there is one number only. Integers are int32."""
     if stop is None:
         start, stop = 0, start
-    numbers = [v if isinstance(v, bool | int | float) else whole(v, "a bound") for v in (start, stop, step)]
+    numbers = [number(v, "a bound") for v in (start, stop, step)]
     if numbers[2] == 0:
         raise error("TILE0216", "arange with a step of 0")
     count = max(0, ceil((numbers[1] - numbers[0]) / numbers[2]))
@@ -92,6 +92,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
 @operation
 def linspace(start: float, stop: float, num: int = 50, *, endpoint: bool = True, dtype: Any = "float32") -> Any:
     """`num` numbers at equal distances from start to stop."""
+    start, stop = number(start, "a bound"), number(stop, "a bound")
     count = shape_of(num)[0]
     steps = count - 1 if endpoint else count
     step = (stop - start) / steps if steps > 0 else 0.0

@@ -32,13 +32,21 @@ def getitem(x: Tensor, key: Any) -> Any:
 def getitem_of(x: Any, items: Sequence[Any], /) -> Any:
     """x[items] as in NumPy; a traced index that is out of range is clamped, any other raises TILE0225."""
     tensor = lift(x)
-    items = _completed([np.asarray(i) if isinstance(i, list) else i for i in items], tensor.ndim)
+    items = _completed([_listed(i) if isinstance(i, list) else i for i in items], tensor.ndim)
     arrays = [i for i in items if isinstance(i, Tensor | np.ndarray | np.generic)]
     for array in arrays:
         _check_index(array)
     if not arrays:
         return _basic(tensor, items)
     return _gathered(tensor, items)
+
+
+def _listed(item: list[Any]) -> Any:
+    """A list of indices as an array."""
+    try:
+        return np.asarray(item, dtype=None if item else "int64")
+    except ValueError:
+        raise error("TILE0304", f"a tensor is indexed by rows of different lengths: {item!r}") from None
 
 
 def _completed(items: list[Any], rank: int) -> list[Any]:
@@ -159,7 +167,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
     along = axis_of(axis, tensor.ndim)
     if isinstance(indices, bool | int):
         return getitem_of(tensor, [*[slice(None)] * along, indices])
-    index = np.asarray(indices) if isinstance(indices, list) else indices
+    index = _listed(indices) if isinstance(indices, list) else indices
     return getitem_of(tensor, [*[slice(None)] * along, index])
 
 

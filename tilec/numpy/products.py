@@ -18,6 +18,7 @@ from tilec.numpy.shapes import reshape
 from tilec.rules import broadcast, call, cast, common_type
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
 
 
@@ -63,10 +64,16 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
     """Sums of products over axes of both: the last of x1 and the first of x2, or two lists of axes."""
     a, b = lift(x1), lift(x2)
     if isinstance(axes, tuple | list):
+        if len(axes) != 2:
+            raise error("TILE0204", f"tensordot takes a pair of lists of axes, not {axes!r}")
         first, second = axes_of(axes[0], a.ndim), axes_of(axes[1], b.ndim)
     else:
         count = whole(axes, "the number of axes")
+        if not 0 <= count <= min(a.ndim, b.ndim):
+            raise error("TILE0212", f"tensors of rank {a.ndim} and {b.ndim} do not have {count} axes in common")
         first, second = tuple(range(a.ndim - count, a.ndim)), tuple(range(count))
+    if len(first) != len(second):
+        raise error("TILE0204", f"{len(first)} axes are paired with {len(second)}")
     if [a.shape[k] for k in first] != [b.shape[k] for k in second]:
         raise error("TILE0203", f"axes {first} of {list(a.shape)} and {second} of {list(b.shape)} differ in size")
     left = [f"a{k}" for k in range(a.ndim)]
@@ -104,6 +111,9 @@ def einsum_of(operands: Sequence[Any], /, subscripts: str) -> Any:
 
 def einsum(subscripts: str, /, *operands: Any) -> Any:
     """Einstein's sum: `einsum("ij,jk->ik", a, b)`; several operands in an order that NumPy's path finder chooses."""
+    with located():
+        if not isinstance(subscripts, str):
+            raise error("TILE0511", f"einsum begins with its subscripts, such as 'ij,jk->ik', not {subscripts!r}")
     return einsum_of(operands, subscripts=subscripts)
 
 

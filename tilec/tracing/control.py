@@ -15,12 +15,13 @@ from typing import Any
 from tilec.dtypes import BOOL, I32, I64
 from tilec.errors import error
 from tilec.graph import Cond, Scan, TensorType, While
+from tilec.numpy.axes import shape_of
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.elementwise import as_dtype
 from tilec.tracing.jit import jit
 from tilec.tracing.place import located
-from tilec.tracing.subgraph import Subgraph, same_types, subgraph, united
+from tilec.tracing.subgraph import Subgraph, check_function, same_types, subgraph, united
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import current
 
@@ -51,6 +52,8 @@ def cond(predicate: Any, then: Function, orelse: Function, *operands: Any) -> An
 
     Both return trees of one structure and the same types. Raises TILE0202, TILE0305.
     """
+    check_function(then, "a branch")
+    check_function(orelse, "a branch")
     chosen = as_dtype(lift(predicate), BOOL)
     if chosen.ndim:
         help = "tilec.numpy.where chooses for each element"
@@ -59,7 +62,7 @@ def cond(predicate: Any, then: Function, orelse: Function, *operands: Any) -> An
     args = [lift(leaf) for leaf in leaves]
     types = [a.type for a in args]
     branches = [
-        subgraph(f.__name__.strip("<>"), types, lambda t, f=f: f(*trees.unflatten(structure, t)))  # type: ignore[misc]
+        subgraph("branch", types, lambda t, f=f: f(*trees.unflatten(structure, t)))  # type: ignore[misc]
         for f in (then, orelse)
     ]
     same_types("the second branch", branches[1], "the first", branches[0].structure, branches[0].types())
@@ -76,6 +79,8 @@ def while_loop(condition: Function, body: Function, init: Any) -> Any:
     It has a derivative in forward mode only; `fori_loop` with known bounds and `scan` have both. Raises TILE0202,
     TILE0305.
     """
+    check_function(condition, "the condition of a loop")
+    check_function(body, "the body of a loop")
     carried = _Carried(init, lambda types, structure: _step(body, types, structure))
     test = subgraph("condition", carried.types, lambda t: as_dtype(lift(condition(carried.tree(t))), BOOL))
     if test.types() != [TensorType(BOOL)]:
@@ -93,6 +98,7 @@ def scan(body: Function, init: Any, inputs: Any = None, length: int | None = Non
     Returns the pair (last carried tree, outputs stacked along a new axis 0). length: the number of steps, needed where
     there are no inputs; reverse: from the last slice to the first. Raises TILE0202, TILE0305.
     """
+    check_function(body, "the body of a scan")
     leaves, structure = trees.flatten(inputs)
     rows = [as_dtype(t, t.type.dtype) for t in map(lift, leaves)]
     count = _length(rows, length)
@@ -119,7 +125,7 @@ def scan(body: Function, init: Any, inputs: Any = None, length: int | None = Non
 def _length(rows: Sequence[Tensor], length: int | None) -> int:
     if any(r.ndim == 0 for r in rows):
         raise error("TILE0202", "a scan runs along axis 0 of its inputs; one of them has rank 0")
-    counts = {r.shape[0] for r in rows} | (set() if length is None else {length})
+    counts = {r.shape[0] for r in rows} | (set() if length is None else set(shape_of(length)))
     if len(counts) != 1:
         text = "a scan without inputs needs length=" if not counts else f"lengths of a scan differ: {sorted(counts)}"
         raise error("TILE0222" if counts else "TILE0501", text)

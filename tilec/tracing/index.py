@@ -223,7 +223,7 @@ def index(names: str) -> Any:
     >>> print(2 * i + j - 1)
     2*i + j - 1
     """
-    found = re.split(r"[\s,]+", names.strip())
+    found = re.split(r"[\s,]+", names.strip()) if isinstance(names, str) else [str(names)]
     if wrong := [n for n in found if not _NAME.match(n)]:
         raise error("TILE0112", f"an index has a lower-case name, not {wrong[0]!r}", user_span())
     made = tuple(Index(Affine.var(n)) for n in found)

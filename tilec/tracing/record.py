@@ -64,6 +64,9 @@ class Array(Tensor):
     def item(self) -> Any:
         return self.numpy().item()
 
+    def __format__(self, form: str) -> str:
+        return format(self.numpy().item() if form else self.numpy(), form)
+
     def tolist(self) -> Any:
         return self.numpy().tolist()
 

@@ -43,6 +43,12 @@ def subgraph(name: str, types: Sequence[TensorType], run: Callable[[list[Tensor]
     return Subgraph(graph, trace.captures, structure)
 
 
+def check_function(value: Any, what: str) -> None:
+    """Raises TILE0511 for what cannot be called."""
+    if not callable(value):
+        raise error("TILE0511", f"{what} is a Python function, not an object of type {type(value).__name__}")
+
+
 def united(found: Sequence[Subgraph]) -> tuple[list[Graph], list[Tensor]]:
     """The Graphs with all captures of any of them, in one order, and the tensors captured."""
     outer = list(dict.fromkeys(name for sub in found for name in sub.captures.values()))

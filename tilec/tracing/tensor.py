@@ -182,6 +182,18 @@ class Tensor:
     def __invert__(self) -> Tensor:
         return _method("bitwise_invert", self)
 
+    def __round__(self, digits: None = None) -> Tensor:
+        return _method("round", self)
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Tensor:
+        return self
+
     # methods
 
     def __getitem__(self, key: Any) -> Tensor:
@@ -309,6 +321,14 @@ class Tensor:
 
     def item(self) -> Any:
         self._unknown("the value of", "", "return it from the function, and look at it there")
+
+    def __format__(self, form: str) -> str:
+        if not form:
+            return repr(self)
+        self._unknown("the value of", "", "return it from the function, and print it there")
+
+    def __reduce__(self) -> NoReturn:
+        self._unknown("the elements of", "", "return it from the function, and save it there")
 
     def tolist(self) -> Any:
         self._unknown("the elements of", "", "return it from the function, and look at it there")

@@ -127,6 +127,8 @@ class _Split:
 
 def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
     wanted = [argnums] if isinstance(argnums, int) else list(argnums)
+    if strange := [k for k in wanted if not isinstance(k, int)]:
+        raise error("TILE0511", f"argnums are positions of arguments, not {strange[0]!r}")
     if wrong := [k for k in wanted if not -len(args) <= k < len(args)]:
         raise error("TILE0501", f"there is no positional argument {wrong[0]} to differentiate by: {len(args)} given")
     return [k % len(args) for k in wanted]
