@@ -84,11 +84,12 @@ def _carry(
     moved: list[Step] = []
     late: list[Step] = []
     roots = {assembly.root(c) for c in carried}
+    read_last = {assembly.root(f) for f in found}  # by the copies that end the step
     for new, old in zip(found, carried, strict=True):
         if new == old:
             continue
         own = new not in given and new not in carried and list(found).count(new) == 1
-        if own and _replaceable(new, old, steps, assembly):
+        if own and assembly.root(old) not in read_last and _replaceable(new, old, steps, assembly):
             steps = assembly.replace(new, old, steps)
         elif assembly.root(new) in roots:  # another carried value, which may be overwritten first
             kept = assembly.names.numbered(old)

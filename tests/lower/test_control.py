@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,23 @@ def test_carried_values_change_places() -> None:
     }"""
     rows = RNG.integers(-9, 9, (3, 3)).astype(np.float32)
     agree(text, A=rows[0], B=rows[1], C=rows[2])
+
+
+@pytest.mark.parametrize("first", "ABTU")
+def test_carried_values_become_any_of_old_and_new_values(first: str) -> None:
+    """What one carried value is overwritten with may be what another one still hands on unchanged."""
+    inputs = {"A": STATE, "B": STATE[::-1].copy(), "X": slices(3)}
+    for second, output in itertools.product("ABTU", repeat=2):
+        agree(
+            f"""graph f(A: f32[4], B: f32[4], X: f32[3, 4]) -> (L, M, O) {{
+              L, M, O = scan (A, B) in (X) length 3
+              do graph s(A: f32[4], B: f32[4], X: f32[4]) -> ({first}, {second}, {output}) {{
+                T = add(B, X)
+                U = sub(A, T)
+              }}
+            }}""",
+            **inputs,
+        )
 
 
 def test_loops_in_loops_slice_slices() -> None:
