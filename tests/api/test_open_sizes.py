@@ -12,6 +12,7 @@ import pytest
 import tilec
 from tilec import build, pipeline
 from tilec.errors import TileError
+from tilec.options import Options
 
 DENSE = """function dense(X[N, I], W[I, J], B[J]) -> (O, L) {
   H[n, j : N, J] = +(X[n, i] * W[i, j]);
@@ -235,3 +236,8 @@ def test_sizes_that_do_not_fit() -> None:
     assert executable(np.ones(7, np.float32)).tolist() == [8.0, 8.0]
     with pytest.raises(TileError, match="is -2 where N = 3"):
         executable(np.ones(3, np.float32))
+
+
+def test_a_limit_of_memory_needs_known_sizes() -> None:
+    with pytest.raises(TileError, match="the size N must be fixed"):
+        tilec.compile("function (X[N]) -> (Y) { Y = X; }", "llvm", options=Options(memory_limit=100), X=("N",))
