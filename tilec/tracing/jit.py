@@ -7,7 +7,6 @@ number, the values of static arguments, the contents of constant ones, and the s
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -16,23 +15,22 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from tilec.api import compile_for, parse_type
+from tilec.api import compile_for
 from tilec.configuration import config
-from tilec.dtypes import F32, F64, I32, I64, DType
+from tilec.dtypes import F64, DType
 from tilec.errors import error
 from tilec.executable import Executable
-from tilec.graph import Graph, TensorType
+from tilec.graph import Graph
 from tilec.numpy_semantics import Array
 from tilec.options import Options
-from tilec.rules import weak_dtype
-from tilec.runtime import as_array, describe, type_of
 from tilec.target import Target
 from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
 from tilec.tracing.cache import Signatures
+from tilec.tracing.leaves import NUMBERS, digest, exactly, frozen, identifier, kind_of, kind_text, leaf_type, taken_leaf
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
-from tilec.tracing.trace import Trace, current, leaked
+from tilec.tracing.trace import Trace, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -178,25 +176,25 @@ class Jitted(Generic[P, R]):
         except TypeError as reason:
             name = getattr(self, "__name__", "function")
             raise error("TILE0502", f"{name}: {reason}", user_span()) from None
-        static = tuple((n, _frozen(n, v)) for n, v in bound.arguments.items() if n in self._choices.static)
+        static = tuple((n, frozen(n, v)) for n, v in bound.arguments.items() if n in self._choices.static)
         dynamic = OrderedDict((n, v) for n, v in bound.arguments.items() if n not in self._choices.static)
         leaves, structure = trees.flatten(dynamic)
         if not all(type(leaf) is np.ndarray for leaf in leaves):
             places = trees.paths(structure)
-            leaves = [_leaf(p, v, types) for p, v in zip(places, leaves, strict=True)]
+            leaves = [taken_leaf(p, v, types) for p, v in zip(places, leaves, strict=True)]
         return Call(leaves, structure, static)
 
     def _key(self, call: Call) -> Hashable:
-        kinds: list[Hashable] = [_kind(leaf) for leaf in call.leaves]
+        kinds: list[Hashable] = [kind_of(leaf) for leaf in call.leaves]
         if self._choices.constant:
             for k, path in enumerate(call.paths()):
                 if path[0] in self._choices.constant:
-                    kinds[k] = ("constant", kinds[k], _digest(call.leaves[k]))
-        return (call.structure, tuple(kinds), tuple((n, _exactly(v)) for n, v in call.static), config.decisive())
+                    kinds[k] = ("constant", kinds[k], digest(call.leaves[k]))
+        return (call.structure, tuple(kinds), tuple((n, exactly(v)) for n, v in call.static), config.decisive())
 
     def _words(self, call: Call, key: Any) -> dict[str, str]:
         """The signature in words: type by leaf, value by static argument and setting."""
-        words = {trees.path_text(p): _kind_text(k) for p, k in zip(call.paths(), key[1], strict=True)}
+        words = {trees.path_text(p): kind_text(k) for p, k in zip(call.paths(), key[1], strict=True)}
         words |= {name: repr(value) for name, value in call.static}
         return words | {f"setting {n}": repr(v) for settings in key[3] for n, v in settings}
 
@@ -208,7 +206,7 @@ class Jitted(Generic[P, R]):
 
     def _lowered(self, call: Call) -> Lowered:
         trace = Trace(getattr(self, "__name__", "function").strip("<>"))
-        wide = any(_kind(leaf)[0] == F64.numpy for leaf in call.leaves if not isinstance(leaf, _NUMBERS))
+        wide = any(kind_of(leaf)[0] == F64.numpy for leaf in call.leaves if not isinstance(leaf, NUMBERS))
         arguments: list[int] = []
         with located(), trace.open():
             tensors: list[Any] = []
@@ -217,7 +215,7 @@ class Jitted(Generic[P, R]):
                     tensors.append(trace.lift(leaf))
                 else:
                     arguments.append(k)
-                    tensors.append(trace.param(_identifier(path), _type(leaf, wide)))
+                    tensors.append(trace.param(identifier(path), leaf_type(leaf, wide)))
             result = self._run(trees.unflatten(call.structure, tensors), dict(call.static))
             return self._finished(trace, call, tensors, result, arguments)
 
@@ -233,7 +231,7 @@ class Jitted(Generic[P, R]):
         leaves, structure = trees.flatten(result)
         places = {k: at for at, k in enumerate(k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor))}
         paths = trees.paths(structure)
-        graph = trace.graph([leaves[k] for k in places], [_identifier(("result", *paths[k])) for k in places])
+        graph = trace.graph([leaves[k] for k in places], [identifier(("result", *paths[k])) for k in places])
         donated = [t for t, path in zip(tensors, call.paths(), strict=True) if path[0] in self._choices.donated]
         graph = _donating(graph, donated)
         kept = tuple(
@@ -266,95 +264,6 @@ def _donating(graph: Graph, donated: Sequence[Tensor]) -> Graph:
             free.remove(same)
             aliases.append((tensor.name, same))
     return replace(graph, aliases=tuple(aliases)) if aliases else graph
-
-
-# leaves
-
-_NUMBERS = (float, int, bool)
-
-
-def _leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
-    """An array, a plain number or, with `types`, a TensorType; raises TILE0505, TILE0522."""
-    if type(value) is np.ndarray:
-        return value
-    if isinstance(value, Tensor):
-        if hasattr(value, "numpy"):  # one of a tape
-            return value.numpy()
-        raise leaked(value)
-    if types and isinstance(value, str | TensorType):
-        return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
-    plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
-    if plain is not None:
-        return plain(value)
-    if isinstance(value, str) or callable(value):
-        text = f"argument {trees.path_text(path)!r} is of type {type(value).__name__}, not an array"
-        help = "an argument that is not data is named in static_argnames"
-        raise error("TILE0505", text, user_span(), help=help)
-    with located():
-        return as_array(trees.path_text(path), value)
-
-
-def _kind(leaf: Any) -> tuple[Hashable, ...]:
-    if isinstance(leaf, np.ndarray):
-        return leaf.dtype, leaf.shape
-    if isinstance(leaf, TensorType):
-        return leaf.dtype.numpy, leaf.shape
-    kind: type = type(leaf)
-    return kind, weak_dtype(leaf)
-
-
-def _type(leaf: Any, wide: bool) -> TensorType:
-    """The type of a parameter. A float number is passed in float64 where there is an array of it."""
-    if isinstance(leaf, TensorType):
-        return leaf
-    if isinstance(leaf, np.ndarray):
-        found = type_of(leaf)
-        if found is None:
-            raise error("TILE0503", f"an argument has dtype {leaf.dtype}, which tilec does not have")
-        return found
-    if isinstance(leaf, int) and not I64.min <= leaf <= I64.max:
-        raise error("TILE0415", f"the argument {leaf} exceeds 64 bits")
-    dtype = weak_dtype(leaf)
-    return TensorType(F64 if wide and dtype == F32 else dtype, (), weak=True)
-
-
-def _kind_text(kind: Any) -> str:
-    if kind[0] == "constant":
-        return f"constant {_kind_text(kind[1])} {kind[2][:8]}"
-    if isinstance(kind[0], type):
-        return kind[0].__name__ if kind[1] in (F32, I32) or kind[0] is bool else str(kind[1])
-    found = type_of(np.broadcast_to(np.zeros((), kind[0]), kind[1]))
-    return str(kind) if found is None else describe(found)
-
-
-def _digest(leaf: Any) -> str:
-    data = leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode()
-    return hashlib.sha256(data).hexdigest()
-
-
-def _frozen(name: str, value: Any) -> Hashable:
-    """A static value that hashes: lists are tuples."""
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return tuple(_frozen(name, v) for v in value)
-    try:
-        hash(value)
-    except TypeError:
-        text = f"the static argument {name!r} is of type {type(value).__name__}, which does not hash"
-        raise error("TILE0511", text, user_span(), help="pass a tuple, a number or a string") from None
-    return value  # type: ignore[no-any-return]
-
-
-def _identifier(path: Sequence[Any]) -> str:
-    """A name made of a path."""
-    text = "_".join(map(str, path))
-    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in text)
-
-
-def _exactly(value: Any) -> Hashable:
-    """Equal for equal values of one type only: 1, 1.0 and True are three static values, and so are 0.0 and -0.0."""
-    if type(value) is tuple:
-        return tuple(map(_exactly, value))
-    return (type(value), repr(value) if isinstance(value, float) else value)
 
 
 def _names(names: Names) -> list[str]:
