@@ -17,7 +17,7 @@ import numpy as np
 
 from tilec.api import compile_for
 from tilec.configuration import config
-from tilec.dtypes import F64, DType
+from tilec.dtypes import F64
 from tilec.errors import error
 from tilec.executable import Executable
 from tilec.graph import Graph
@@ -342,6 +342,3 @@ def trace(function: Callable[..., Any], /) -> Callable[..., Graph]:
     ('result',)
     """
     return lambda *args, **kwargs: jit(function).lower(*args, **kwargs).graph
-
-
-__all__ = ["DType", "Jitted", "Lowered", "jit", "trace"]

@@ -8,7 +8,7 @@ a *capture*. The innermost open scope of this thread is `current()`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -197,15 +197,6 @@ class Trace:
         return mark_constants(graph, self.constants)
 
 
-def traced(
-    name: str, parent: Trace | None, types: Sequence[tuple[str, TensorType]], run: Callable[[list[Tensor]], Any]
-) -> tuple[Trace, Any]:
-    """Runs code in a scope of its own with parameters of these types."""
-    trace = Trace(name, parent)
-    with trace.open():
-        return trace, run([trace.param(stem, type) for stem, type in types])
-
-
 def leaked(tensor: Tensor) -> Exception:
     return error(
         "TILE0522",
@@ -213,6 +204,3 @@ def leaked(tensor: Tensor) -> Exception:
         user_span(),
         help="return values from the function instead of keeping them in variables outside",
     )
-
-
-__all__ = ["Mapping", "Trace", "current", "leaked", "traced"]
