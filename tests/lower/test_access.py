@@ -147,6 +147,19 @@ def test_indices_of_indices() -> None:
     assert agree(text, X=X, I=WHERE, J=np.array([0, 9, 3, 4], np.int32)).tolist() == [5, 0, 0, 3]
 
 
+@pytest.mark.parametrize("mode", ["clamp", "wrap", "reflect"])
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_an_axis_may_be_longer_than_the_type_of_its_indices_counts(mode: str, dtype: str) -> None:
+    text = f"""graph f(X: i32[300], I: {dtype}[3]) -> (O) {{
+      O: i32[3] = assign:i32 [i] {{ [i: 3] <- X[@I[i]; {mode}] }} where 0 <= i < 3
+    }}"""
+    numbers = [127, -128, -1] if dtype == "i8" else [255, 128, 0]
+    outside = {"clamp": 0, "wrap": 300, "reflect": None}[mode]
+    index = np.array(numbers, parse_graph(text).params[1].type.dtype.numpy)
+    wanted = [n if n >= 0 else -n if outside is None else max(n + outside, 0) for n in numbers]
+    assert agree(text, X=np.arange(300, dtype=np.int32), I=index).tolist() == wanted
+
+
 def test_the_sign_of_zero_and_nan_are_those_of_the_terms() -> None:
     values = np.array([-0.0, np.nan, -np.inf, 0.0, 2.0], np.float32)
     for monoid in ("assign", "max", "min", "prod"):

@@ -243,6 +243,22 @@ def test_traced_indices_are_clamped() -> None:
     assert tilec.jit(lambda x, i: x[i])(np.arange(300.0), np.array([255, -1], "int16")).tolist() == [255, 299]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_indices_of_any_type_reach_and_keep_to_the_axis(dtype: str) -> None:
+    lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    index = np.array([0, 1, 100, highest, highest - 1, lowest, lowest + 1], dtype)
+    wanted = [min(max(i + 300 if i < 0 else i, 0), 299) for i in index.tolist()]
+    assert tilec.jit(lambda x, i: x[i])(np.arange(300.0), index).tolist() == wanted
+    table = np.arange(600).reshape(2, 300)
+    assert tilec.jit(lambda x, i: x[i * 0 + 1, i])(table, index).tolist() == [300 + i for i in wanted]
+
+
+@pytest.mark.parametrize("key", [True, (0, False), np.bool_(True)], ids=str)
+def test_truth_values_are_no_indices(key: Any) -> None:
+    with pytest.raises(tilec.TileError, match="TILE0304"):
+        tilec.jit(lambda x: x[key])(np.ones((2, 3)))
+
+
 def test_methods_are_functions() -> None:
     x = random("float64", (3, 4), 0)
 

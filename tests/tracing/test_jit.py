@@ -119,6 +119,13 @@ def test_results_that_are_arguments_or_the_same_twice() -> None:
     assert X[0, 1] == 1 and b[0, 1] == 1  # no memory in common
 
 
+def test_what_is_returned_untraced_belongs_to_the_caller() -> None:
+    table = np.ones(3)
+    f = tilec.jit(lambda x: (x, table))
+    f(X)[1][:] = 9
+    assert f(X)[1].tolist() == table.tolist() == [1.0] * 3
+
+
 def test_nothing_traced_in_the_result() -> None:
     assert tilec.jit(lambda x: ("text", 3))(X) == ("text", 3)
 

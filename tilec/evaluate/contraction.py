@@ -174,6 +174,8 @@ def read_cells(data: Array, position: Sequence[Array], access: Access, mode: Mod
 
 
 def _moved(position: Array, size: int, access: Access) -> Array:
+    if position.dtype.itemsize < 8:  # a narrow type need not hold the size
+        position = position.astype(np.int64)
     match access.boundary:
         case "clamp":
             return np.asarray(np.clip(position, 0, size - 1))

@@ -34,8 +34,8 @@ def getitem_of(x: Any, items: Sequence[Any], /) -> Any:
     tensor = lift(x)
     items = _completed([_listed(i) if isinstance(i, list) else i for i in items], tensor.ndim)
     arrays = [i for i in items if isinstance(i, Tensor | np.ndarray | np.generic)]
-    for array in arrays:
-        _check_index(array)
+    for index in (*arrays, *(np.asarray(i) for i in items if isinstance(i, bool))):
+        _check_index(index)
     if not arrays:
         return _basic(tensor, items)
     return _gathered(tensor, items)
@@ -118,7 +118,7 @@ def _gathered(x: Tensor, items: Sequence[Any]) -> Any:
     sizes, rest = front.shape[: len(advanced)], front.shape[len(advanced) :]
     flat: Any = 0
     for k, index in enumerate(indices):
-        flat = apply("add", flat, apply("mul", index, prod(sizes[k + 1 :])))
+        flat = apply("add", flat, apply("mul", as_dtype(index, _wide(prod(sizes))), prod(sizes[k + 1 :])))
     rows = reshape(front, (prod(sizes), *rest))
     found = _gather(rows, broadcast_to(flat, shape))
     together = advanced == list(range(advanced[0], advanced[-1] + 1))
@@ -133,15 +133,22 @@ def _run(start: int, count: int) -> list[int]:
 def _in_range(item: Any, size: int, axis: int) -> Any:
     """An index counted from 0. One that is known is checked, a traced one clamped."""
     if isinstance(item, Tensor):
-        index = as_dtype(item, item.type.dtype)
-        if index.type.dtype.is_signed:
-            index = where(apply("cmp_lt", index, 0), apply("add", as_dtype(index, _wide(size)), size), index)
-        return apply("min", apply("max", index, 0), max(size - 1, 0))
+        return _clamped(as_dtype(item, item.type.dtype), size)
     numbers = np.asarray(item)
     if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
         worst = numbers.min() if numbers.min() < -size else numbers.max()
         raise error("TILE0225", f"index {worst} on axis {axis} of size {size}")
     return lift(np.where(numbers < 0, numbers + size, numbers).astype(_wide(size).numpy))
+
+
+def _clamped(index: Tensor, size: int) -> Any:
+    """Compared in the index's own type where that is the wider one, else in a type that holds the size."""
+    own, wide, last = index.type.dtype, _wide(size), max(size - 1, 0)
+    if not own.is_signed:
+        return as_dtype(apply("min", index, last) if last <= own.max else index, wide)
+    counted = index if own.bits >= wide.bits else as_dtype(index, wide)
+    counted = where(apply("cmp_lt", counted, 0), apply("add", counted, size), counted)
+    return as_dtype(apply("min", apply("max", counted, 0), last), wide)
 
 
 def _wide(size: int) -> Any:

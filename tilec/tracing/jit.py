@@ -78,8 +78,9 @@ class Lowered:
         )
 
     def result(self, arrays: Sequence[Any]) -> Any:
-        """The function's result from the program's results."""
-        leaves = [arrays[leaf.position] if isinstance(leaf, _Result) else leaf for leaf in self.leaves]
+        """The function's result from the program's results; arrays that were not traced are the caller's own copies."""
+        kept = (leaf.copy() if isinstance(leaf, np.ndarray) else leaf for leaf in self.leaves)
+        leaves = [arrays[leaf.position] if isinstance(leaf, _Result) else leaf for leaf in kept]
         return trees.unflatten(self.structure, leaves)
 
 
