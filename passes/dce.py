@@ -57,9 +57,9 @@ def trimmed(let: Let, live: Collection[str]) -> Let:
         case While(init=init, captures=captures) as node:
             kept, used = _needed(node.body, len(init), {*wanted, *_read(node.condition)}, ())
             used |= _read(node.condition)
-            if len(kept) == len(init) and len(used) == len(init) + len(captures):
-                return let
             params = sorted(used | set(kept))
+            if len(kept) == len(init) and len(params) == len(init) + len(captures):
+                return let
             loop = While(
                 _taking(node.condition, params),
                 _taking(_giving(node.body, kept), params),

@@ -208,7 +208,7 @@ class _Work:
 
     def _stored_in(self, launch: Launch, source: str, target: str) -> Launch | None:
         """The launch with `target` stored in the memory of `source`, which it may read; None where that is not safe."""
-        if launch.args.count(target) != 1:
+        if launch.args.count(target) != 1 or not self._alone(launch, target):
             return None
         names = [source if a == target else a for a in launch.args]
         if source not in launch.args:

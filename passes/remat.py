@@ -147,7 +147,13 @@ class _Lives:
                 return self._size[name]
 
     def _chain(self, name: str, peak: int, lives: Mapping[str, tuple[int, int]]) -> list[str] | None:
-        """The Lets to repeat, in order: `name` and what it takes that will not be in memory anyway."""
+        """The Lets to repeat, in order: `name` and what it takes that will not be in memory anyway.
+
+        None where that is no gain, or not possible: what is read on both sides of the peak stays, and so does memory
+        that another value is a view of.
+        """
+        if any(self._root[n] == name for let in self._users(name) for n in let.names):
+            return None
         if any(min(at) <= peak < max(at) for at in map(self._users_moments, self._users(name)) if at):
             return None
         found: set[str] = set()
@@ -161,7 +167,8 @@ class _Lives:
                 return None
             found.add(current)
             for operand in operands(let.node):
-                alive = operand in self._given or (operand in lives and lives[operand][1] > peak)
+                root = self._root[operand]
+                alive = root in self._given or (root in lives and lives[root][1] > peak)
                 if not alive:
                     waiting.append(operand)
         return sorted(found, key=self._index.__getitem__)

@@ -133,3 +133,35 @@ def test_wrong_options(options: Options) -> None:
     with pytest.raises(TileError) as caught:
         tilec.compile(CHAIN, "llvm", X=(4, 4), W=(4, 4), options=options)
     assert caught.value.code == "TILE0511"
+
+
+def test_memory_that_another_value_shows_stays() -> None:
+    """V is P in another shape: to compute P again would not free it."""
+    product = "sum:f32 [i < 64, j < 64, k < 64] { [i, j] <- mul(%s[i, k], A[k, j]) }"
+    graph = parse_graph(f"""graph f(A: f32[64, 64]) -> (R) {{
+      P: f32[64, 64] = {product % "A"}
+      V: f32[4096] = special reshape(P) {{shape = (4096)}}
+      W: f32[64, 64] = {product % "P"}
+      Q: f32[64, 64] = {product % "W"}
+      S: f32[64, 64] = {product % "Q"}
+      R: f32[4096] = sum:f32 [i < 4096, k < 64] {{ [i] <- mul(V[i], S[k, k]) }}
+    }}""")
+    found = remat.run(graph, remat.Options(100), fuse.run)
+    assert arena(found) <= arena(graph)
+    a = np.random.default_rng(0).standard_normal((64, 64)).astype("float32")
+    assert np.array_equal(evaluate(found, {"A": a})["R"], evaluate(graph, {"A": a})["R"])
+
+
+def test_a_view_of_what_stays_is_there_to_compute_from() -> None:
+    """V is A in another shape, and A is the caller's."""
+    product = "sum:f32 [i < 64, j < 64, k < 64] { [i, j] <- mul(%s[i, k], %s[k, j]) }"
+    graph = parse_graph(f"""graph f(A: f32[4096]) -> (R) {{
+      V: f32[64, 64] = special reshape(A) {{shape = (64, 64)}}
+      P: f32[64, 64] = {product % ("V", "V")}
+      W: f32[64, 64] = {product % ("P", "V")}
+      Q: f32[64, 64] = {product % ("W", "V")}
+      S: f32[64, 64] = {product % ("Q", "V")}
+      R: f32[64, 64] = {product % ("S", "P")}
+    }}""")
+    found = remat.run(graph, remat.Options(100), fuse.run)
+    assert "P.1: f32[64, 64] = " in print_graph(found) and arena(found) < arena(graph)

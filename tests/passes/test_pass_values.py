@@ -10,7 +10,8 @@ import pytest
 from tests.generators.graphs import Array, arguments, random_graph
 from tests.passes.harness import PASSES, pass_named
 from tilec.evaluate.graph import evaluate
-from tilec.text.graph_text import print_graph
+from tilec.passes import dce
+from tilec.text.graph_text import parse_graph, print_graph
 from tilec.verify.graph import verify
 
 GRAPHS = 150
@@ -60,3 +61,12 @@ def test_same_object_where_nothing_changes(name: str) -> None:
     for seed in range(40):
         once = run(random_graph(seed))
         assert run(once) is once, seed
+
+
+def test_a_carried_value_that_nothing_reads_is_no_reason_to_build_a_loop_anew() -> None:
+    graph = parse_graph("""graph f(A: i32) -> (N, M) {
+      N: i32, M: i32 = while (A, A) test graph c(n: i32, m: i32) -> (p) { three: i32 = literal (3)
+        p: bool = cmp_lt(n, three) } do graph d(n: i32, m: i32) -> (k, k) { one: i32 = literal (1)
+        k: i32 = add(n, one) }
+    }""")
+    assert dce.run(graph) is graph
