@@ -2,8 +2,8 @@
 
 Cond: the branch taken is differentiated, and computed again. Remat: its body is computed again, inside a Remat.
 Custom: its own backward Graph. Scan: the carried values of every step are kept by running it again with them as
-outputs; then a Scan in the other direction carries their cotangents and adds up those of the captures. While has no
-number of steps to keep values for; it has a forward derivative only.
+outputs; then a Scan in the other direction carries their cotangents and adds up those of the captures. While:
+`tilec.passes.differentiate.while_loop`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from tilec.graph import Cond, Custom, Graph, Let, Param, Remat, Scan, While
 from tilec.passes.differentiate.builder import Builder, no_derivative, start
+from tilec.passes.differentiate.while_loop import pull_while
 from tilec.type_graph import result_types
 
 Differentiate: TypeAlias = Callable[[Graph, Sequence[str], Sequence[int]], Graph]
@@ -42,8 +43,7 @@ def pull_control(
         case Scan():
             return _pull_scan(b, let, let.node, seeds, active, backward)
         case While():
-            help = "a scan of a fixed length has one; stop it by masking the steps"
-            raise no_derivative("a while loop has no derivative in reverse mode", let.span, help)
+            return pull_while(b, let, let.node, seeds, active, backward)
         case _:
             raise AssertionError(f"no control node: {let.node}")
 

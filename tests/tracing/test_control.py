@@ -157,7 +157,6 @@ def test_length_without_inputs() -> None:
         (lambda x: tilec.scan(lambda c, y: (c, y), x), "TILE0501"),
         (lambda x: tilec.scan(lambda c, y: (c, y), x, x, length=5), "TILE0222"),
         (lambda x: tilec.scan(lambda c, y: (c, y), x, x[0]), "TILE0202"),
-        (lambda x: tilec.grad(lambda y: tilec.while_loop(lambda c: c[0] < 9, lambda c: c * 2.0, y))(x), "TILE0310"),
     ],
 )
 def test_mistakes(call: Any, code: str) -> None:

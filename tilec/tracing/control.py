@@ -76,7 +76,7 @@ def cond(predicate: Any, then: Function, orelse: Function, *operands: Any) -> An
 def while_loop(condition: Function, body: Function, init: Any) -> Any:
     """Replaces the carried tree, `init` at first, by `body(carried)` as long as `condition(carried)` is not zero.
 
-    It has a derivative in forward mode only; `fori_loop` with known bounds and `scan` have both. Raises TILE0202,
+    Reverse mode computes states again from snapshots: 128 of them, whatever the number of steps. Raises TILE0202,
     TILE0305.
     """
     check_function(condition, "the condition of a loop")
