@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,44 +231,57 @@ def test_what_folds_constants_is_part_of_the_compiler(
     assert len(compilations) == 2
 
 
-@pytest.mark.parametrize("cache", ["0", "1"])
-def test_threads_that_ask_together_compile_once(
-    store: Store, compilations: list[str], cache: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TILEC_CACHE", cache)
-    barrier, results = threading.Barrier(32), []
-
-    def ask() -> None:
-        barrier.wait()
-        results.append(tilec.compile(MATMUL, A=(3, 4), B=(4, 2))(X.reshape(3, 4), X[:8].reshape(4, 2)))
-
-    threads = [threading.Thread(target=ask) for _ in range(32)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 32
-    assert all(np.array_equal(r, results[0]) for r in results)
-    assert len(compilations) == 1
-
-
-def test_threads_that_ask_another_device_compile_once(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    counted, together = build.compile_graph, 16
+def all_ask_before_one_compiles(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets nothing be compiled until so many threads wait for it: one that asks after the work is done is not together
+    with the others, and where nothing is kept it rightly compiles anew."""
+    counted = build.compile_graph
 
     def patient(*arguments: Any) -> Executable:
-        until = time.monotonic() + 10  # until all have asked: only LLVM's code is kept for those that come late
+        until = time.monotonic() + 60
         while sum(f.users for f in cached._flights._going.values()) < together and time.monotonic() < until:
             time.sleep(0.001)
         return counted(*arguments)
 
     monkeypatch.setattr(build, "compile_graph", patient)
-    threads = [
-        threading.Thread(target=lambda: tilec.compile(MATMUL, "reference", A=(3, 4), B=(4, 2))) for _ in range(together)
-    ]
+
+
+def in_threads(number: int, work: Callable[[], Any]) -> list[Any]:
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(work())) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return results
+
+
+@pytest.mark.parametrize("cache", ["0", "1"])
+def test_threads_that_ask_together_compile_once(
+    store: Store, compilations: list[str], cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILEC_CACHE", cache)
+    all_ask_before_one_compiles(32, monkeypatch)
+    a, b = X.reshape(3, 4), X[:8].reshape(4, 2)
+    results = in_threads(32, lambda: tilec.compile(MATMUL, A=(3, 4), B=(4, 2))(a, b))
+    assert len(results) == 32
+    assert all(np.array_equal(r, a @ b) for r in results)
+    assert compilations == ["matmul"]
+
+
+def test_threads_that_ask_one_after_the_other_compile_once(store: Store, compilations: list[str]) -> None:
+    barrier = threading.Barrier(8)
+
+    def ask() -> Executable:
+        barrier.wait()
+        return tilec.compile(MATMUL, A=(3, 4), B=(4, 2))
+
+    assert len(in_threads(8, ask)) == 8  # whoever is late finds what is kept
+    assert compilations == ["matmul"]
+
+
+def test_threads_that_ask_another_device_compile_once(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    all_ask_before_one_compiles(16, monkeypatch)
+    assert len(in_threads(16, lambda: tilec.compile(MATMUL, "reference", A=(3, 4), B=(4, 2)))) == 16
     assert compilations == ["matmul"]
 
 
