@@ -15,7 +15,8 @@ After:
 Value numbering over the text of the nodes (Click, "Global code motion, global value numbering", 1995, without the code
 motion): text tells -0.0 from 0.0 and one dtype from another, and makes NaN equal to itself. Index variables of a
 contraction are numbered in their order of declaration first, for their names have no meaning. A second result of equal
-value stays, as a copy. Nodes with effects are left alone; sub-Graphs are scopes of their own.
+value stays, as a copy. Nodes with effects are left alone, and what is computed `again` to save memory; sub-Graphs are
+scopes of their own.
 
 Scans that differ in their outputs only become one with the outputs of both: the derivative of a scan runs it again to
 keep the carried values, which costs nothing where the scan itself can keep them.
@@ -26,10 +27,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tilec.affine import Affine
-from tilec.expr import substitute_indices
-from tilec.graph import Apply, Constraint, Contraction, Graph, Let, Node, Scan, Sink, TensorType
-from tilec.numbering import Numbering
+from tilec.graph import AGAIN, Apply, Graph, Let, Node, Scan, TensorType
+from tilec.numbering import Numbering, value_key
 from tilec.rewrite import has_effect, map_subgraphs, rename_uses, with_lets
 from tilec.text.graph_text import print_node
 
@@ -47,7 +46,7 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
     lets: list[Let] = []
     for old in graph.lets:
         let = map_subgraphs(rename_uses(old, renamed), lambda g: run(g, options))
-        shared = let.types and not (has_effect(let.node) or _is_copy(let.node))
+        shared = let.types and not (has_effect(let.node) or _is_copy(let.node) or AGAIN in let.attributes)
         if shared and isinstance(let.node, Scan):
             known = scans.setdefault(_steps_key(let.node), len(lets))
             if known < len(lets):
@@ -55,7 +54,7 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
                 renamed.update(names)
                 lets += _copied(let, names, graph.results)
                 continue
-        first = seen.setdefault(_key(let, numbering), let) if shared else None
+        first = seen.setdefault(value_key(let, numbering), let) if shared else None
         if first is None or first is let:
             lets.append(let)
             continue
@@ -102,22 +101,3 @@ def _with_outputs(first: Let, second: Let) -> tuple[Let, dict[str, str]]:
     node = replace(a, body=body)
     types = (*first.types, *(t for _, _, t in added))
     return replace(first, names=(*first.names, *(n for n, _, _ in added)), node=node, types=types), names
-
-
-def _key(let: Let, numbering: Numbering) -> str:
-    """Equal for Lets of equal values and types."""
-    return print_node(let.types, _canonical(let.node, numbering))
-
-
-def _canonical(node: Node, numbering: Numbering) -> Node:
-    if not isinstance(node, Contraction):
-        return node
-    new = {index: f"{i}" for i, index in enumerate(node.indices)}
-    forms = {old: Affine.var(name) for old, name in new.items()}
-    return replace(
-        node,
-        indices=tuple(new.values()),
-        body=tuple(numbering.stand_in(substitute_indices(b, forms)) for b in node.body),
-        sinks=tuple(Sink(tuple(f.rename(new) for f in s.indices), s.shape) for s in node.sinks),
-        constraints=tuple(Constraint(c.form.rename(new), c.bound) for c in node.constraints),
-    )

@@ -28,7 +28,7 @@ from math import prod
 from tilec.affine import Affine, Poly, Size
 from tilec.exact.domain import box_of, conditions, guards
 from tilec.expr import Call, Expr, IndexValue, Read, walk
-from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
+from tilec.graph import AGAIN, Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
 from tilec.partition import Partition, labelled
 from tilec.specials import SPECIALS
 
@@ -102,7 +102,7 @@ class _Fuser:
         self._options = options
         self._results = frozenset(graph.results)
         self._settled = settled(graph)
-        self._again = {n for let in graph.lets if any(a.name == "again" for a in let.attributes) for n in let.names}
+        self._again = {n for let in graph.lets if AGAIN in let.attributes for n in let.names}
         self._shapes = {n: t.shape for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
         for let in graph.lets:
@@ -219,8 +219,8 @@ class _Fuser:
         group = self._groups[at]
         if group.lets and (name in self._settled) != (group.lets[0] in self._settled):
             return None  # what constants decide is computed once, in kernels of its own
-        if name in self._again and not (group.lets and group.lets[0] in self._again):
-            return None  # it would be computed long before it is needed
+        if name in self._again and at < len(self._groups) - 1:
+            return None  # it would be computed, and kept, long before it is needed
         if group.shape != self._shapes[name] or group.cost + how.cost > MAX_GROUP_COST:
             return None
         if len(group.reads | how.reads.keys()) > MAX_OPERANDS or any(n in how.reads for n in group.views):

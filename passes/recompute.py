@@ -3,7 +3,8 @@
 A Remat is a Graph applied to arguments; the gradient of one holds the computation once more. Its Lets stand where it
 stood, so that a value is computed again at the place where it is needed, and not kept until then.
 
-It runs after `cse`, which would merge the second computation with the first, and nothing after it merges Lets.
+It runs after `cse`, which would merge the second computation with the first. Lets that repeat an earlier one are marked
+`again`: no later pass merges them, or moves them ahead to where the earlier one is.
 
 Before:
     graph f(A: f32[2]) -> (R) {
@@ -14,6 +15,7 @@ Before:
 After:
     graph f(A: f32[2]) -> (R) {
       B: f32[2] = exp(A)
+      [[again]]
       E: f32[2] = exp(A)
       C: f32[2] = mul(E, B)
       R: f32[2] = neg(C)
@@ -22,11 +24,13 @@ After:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tilec.fresh import FreshNames
-from tilec.graph import Graph, Let, Remat
-from tilec.rewrite import applied, map_subgraphs, names, with_lets
+from tilec.graph import AGAIN, Graph, Let, Remat
+from tilec.numbering import Numbering, value_key
+from tilec.rewrite import applied, has_effect, map_subgraphs, names, rename_operands, with_lets
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,31 @@ class Options:
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
     """The Graph without Remat, in its sub-Graphs too; the same object where there was none."""
-    fresh = FreshNames(names(graph))
+    lets = _applied(graph, FreshNames(names(graph)))
+    return with_lets(graph, _marked(lets) if any(isinstance(let.node, Remat) for let in graph.lets) else lets)
+
+
+def _applied(graph: Graph, fresh: FreshNames) -> list[Let]:
     lets: list[Let] = []
     for let in graph.lets:
         match let.node:
             case Remat(body=body, args=args):
                 lets.extend(applied(run(body), args, let, fresh))
             case _:
-                lets.append(map_subgraphs(let, lambda g: run(g, options)))
-    return with_lets(graph, lets)
+                lets.append(map_subgraphs(let, run))
+    return lets
+
+
+def _marked(lets: Sequence[Let]) -> list[Let]:
+    """Lets with those marked that compute what an earlier one computes."""
+    numbering = Numbering()
+    first: dict[str, Let] = {}
+    same: dict[str, str] = {}
+    found = []
+    for let in lets:
+        node = rename_operands(let.node, same)
+        earlier = let if has_effect(node) else first.setdefault(value_key(replace(let, node=node), numbering), let)
+        same.update(zip(let.names, earlier.names))
+        again = earlier is not let and AGAIN not in let.attributes
+        found.append(replace(let, attributes=(*let.attributes, AGAIN)) if again else let)
+    return found

@@ -4,7 +4,7 @@ At the moment at which most memory is needed, one of the tensors that only wait 
 the Lets that it takes are repeated, marked `again`, right before its later readers. The tensor that saves most bytes
 per operation goes first (greedy, as in T. Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016, and the
 heuristics compared in P. Jain et al., Checkmate, 2020), until the estimate is within the budget or nothing is left to
-drop. It runs last of the passes on Graphs: `cse` would undo it.
+drop. It runs last of the passes on Graphs.
 
 Before:
     graph f(A: f32[64, 64]) -> (R) {
@@ -32,11 +32,10 @@ from math import prod
 from tilec.exact.boxes import integer
 from tilec.expr import Call, walk
 from tilec.fresh import FreshNames
-from tilec.graph import Apply, Attribute, Contraction, Graph, Let, Literal, Special, operands
+from tilec.graph import AGAIN, Apply, Contraction, Graph, Let, Literal, Special, operands
 from tilec.partition import Partition
 from tilec.rewrite import names, rename_operands
 
-AGAIN = Attribute("again")
 _LINE = 64
 _CHAIN = 8  # Lets that are repeated for one tensor, at most
 

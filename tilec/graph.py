@@ -178,6 +178,9 @@ class Attribute:
     args: tuple[str, ...] = ()
 
 
+AGAIN = Attribute("again")  # on a Let that repeats an earlier one to save memory: to be neither merged nor moved ahead
+
+
 @dataclass(frozen=True, slots=True)
 class Let:
     """Binds `names` to the results of `node`. `types` is empty until inference has run."""

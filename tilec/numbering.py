@@ -1,4 +1,4 @@
-"""Floor 3: numbers for expressions: equal ones have one number.
+"""Floor 3: numbers for expressions: equal ones have one number; and keys for Lets that compute the same.
 
 The text of an expression grows with its tree, in which a shared term is written as often as it is used; numbers are
 found in time linear in the terms themselves.
@@ -6,10 +6,14 @@ found in time linear in the terms themselves.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tilec.affine import Affine
-from tilec.expr import Call, Expr, Read, Var, walk
+from tilec.expr import Call, Expr, Read, Var, substitute_indices, walk
+from tilec.graph import Constraint, Contraction, Let, Node, Sink
 from tilec.text.affine_text import print_affine
 from tilec.text.expr_text import print_expr
+from tilec.text.graph_text import print_node
 
 
 class Numbering:
@@ -39,3 +43,22 @@ def _key(term: Expr, known: dict[int, int]) -> object:
             return access.tensor, dtype.name, indices, access.boundary, fill
         case _:
             return print_expr(term)
+
+
+def value_key(let: Let, numbering: Numbering) -> str:
+    """Equal for Lets of equal values and types, however the index variables of a contraction are named."""
+    return print_node(let.types, _canonical(let.node, numbering))
+
+
+def _canonical(node: Node, numbering: Numbering) -> Node:
+    if not isinstance(node, Contraction):
+        return node
+    new = {index: f"{i}" for i, index in enumerate(node.indices)}
+    forms = {old: Affine.var(name) for old, name in new.items()}
+    return replace(
+        node,
+        indices=tuple(new.values()),
+        body=tuple(numbering.stand_in(substitute_indices(b, forms)) for b in node.body),
+        sinks=tuple(Sink(tuple(f.rename(new) for f in s.indices), s.shape) for s in node.sinks),
+        constraints=tuple(Constraint(c.form.rename(new), c.bound) for c in node.constraints),
+    )

@@ -12,7 +12,7 @@ from tests.lower.test_memory import NETWORKS, gradient_of, graph_of
 from tilec.api import compile_for
 from tilec.errors import Report, TileError
 from tilec.evaluate.graph import evaluate
-from tilec.graph import Graph
+from tilec.graph import AGAIN, Graph
 from tilec.memory_limit import within_limit
 from tilec.numpy_semantics import Array
 from tilec.options import Options
@@ -78,7 +78,7 @@ def test_cheap_values_are_computed_again_and_memory_is_saved() -> None:
     report = Report()
     found = within_limit(graph, TARGET, Options(remat="auto", memory_limit=full - 1), report)
     assert arena(found) < full and not report.diagnostics
-    assert any(a == remat.AGAIN for let in found.lets for a in let.attributes)
+    assert any(a == AGAIN for let in found.lets for a in let.attributes)
 
 
 def test_a_deep_network_meets_half_of_its_memory() -> None:
