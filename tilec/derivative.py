@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from tilec.api import ProgramLike, compile_for, parse_text, signature_entry, source_of
+from tilec.configuration import config
 from tilec.errors import Source, error
 from tilec.executable import Executable
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, TensorType
 from tilec.options import Options
 from tilec.passes import cse, dce, fold, infer, inline, recompute, simplify
+from tilec.rules import weak_dtype
 from tilec.runtime import as_array, bind
+from tilec.signatures import Signatures
 from tilec.target import Target
 
 Entry: TypeAlias = TensorType | int | float
@@ -95,8 +97,7 @@ class Derivative:
     _arrange: Callable[[Executable, Sequence[Any]], Any]
     _target: str | Target
     _options: Options
-    _known: dict[Any, list[tuple[dict[str, Any], Executable]]] = field(default_factory=dict)
-    _gate: threading.Lock = field(default_factory=threading.Lock)
+    _known: Signatures[Executable] = field(default_factory=lambda: Signatures("derivative"))
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Computes the derivative; raises TileError."""
@@ -119,17 +120,22 @@ class Derivative:
 
     def _compiled(self, arguments: Mapping[str, Any]) -> Executable:
         signature = {n: signature_entry(n, v) for n, v in arguments.items()}
-        key = tuple(v if isinstance(v, TensorType) else type(v) for v in signature.values())
-        with self._gate:
-            for fixed, executable in self._known.get(key, ()):
-                if all(signature[n] == v for n, v in fixed.items()):
-                    return executable
+        key = (tuple(map(_kind, signature.values())), config.decisive())
+        values = tuple(None if isinstance(v, TensorType) else v for v in signature.values())
+
+        def work() -> tuple[Executable, list[int]]:
             own = self._subject.names()
             graph, constants = self._derived({n: v for n, v in signature.items() if n in own})
             given = {n: v for n, v in arguments.items() if n not in constants and not isinstance(v, int | float)}
-            executable = compile_for(graph, self._target, None, given, None, self._options)
-            self._known.setdefault(key, []).append(({n: signature[n] for n in constants}, executable))
-            return executable
+            found = compile_for(graph, self._target, None, given, None, self._options)
+            return found, [i for i, n in enumerate(signature) if n in constants]
+
+        return self._known.find(key, values) or self._known.make(key, work, values=values)
+
+
+def _kind(entry: Entry) -> Any:
+    """What decides the code: a type, or that of a number."""
+    return entry if isinstance(entry, TensorType) else (type(entry), weak_dtype(entry))
 
 
 def _readable(name: str, value: Any) -> Any:

@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
-import os
 import re
-import threading
-import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeAlias, overload
@@ -23,72 +18,24 @@ import numpy as np
 
 from tilec.api import compile_for, parse_text, signature_entry, source_of
 from tilec.configuration import Changes, config
-from tilec.dtypes import from_numpy
+from tilec.dtypes import I32, I64, DType, from_numpy
 from tilec.errors import Source, error
 from tilec.executable import Executable
 from tilec.graph import TensorType
 from tilec.options import Options
 from tilec.runtime import as_array, bind, describe
+from tilec.signatures import Signatures
 from tilec.target import Target
 
-_log = logging.getLogger("tilec")
-
-LIMIT = 1024  # signatures kept by one op, and numbers by one signature; beyond it the oldest are forgotten
-
-# Per argument the dtype and shape of an array, or the type of a number; then the changed settings that decide the code.
-Kind: TypeAlias = tuple[np.dtype[Any], tuple[int, ...]] | type
+# Per argument the dtype and shape of an array, or the type of a number, and whether it is an int that needs 64 bits;
+# then the changed settings that decide the code.
+Kind: TypeAlias = tuple[np.dtype[Any], tuple[int, ...]] | type | DType
 Key: TypeAlias = tuple[tuple[Kind, ...], tuple[Changes, Changes]]
 
 _NUMBERS = (float, int, bool)
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _HEADER = re.compile(r"\bfunction\b\s*(?:[A-Za-z_]\w*)?\s*\(([^()]*)\)")
 _INPUT = re.compile(r"\s*#?([A-Za-z_]\w*'?)\s*(?:\[[^\[\]]*\])?\s*(?::\s*\w+)?\s*\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """Executables of one Key with the numbers among their arguments: several where numbers shape the code.
-
-    `fixed`: places of such numbers.
-    """
-
-    fixed: tuple[int, ...] = ()
-    members: tuple[tuple[tuple[Any, ...], Executable], ...] = ()
-
-    def find(self, values: Sequence[Any]) -> Executable | None:
-        """The Executable for these arguments."""
-        if not self.fixed:
-            return self.members[0][1] if self.members else None
-        return next((e for known, e in self.members if all(known[i] == values[i] for i in self.fixed)), None)
-
-    def plus(self, values: Sequence[Any], found: Executable) -> _Known:
-        """With one more; the oldest of too many are forgotten."""
-        numbers = tuple(v if isinstance(v, _NUMBERS) else None for v in values)
-        places = {i for i, name in enumerate(found.params) if name in found.fixed}
-        return _Known(tuple(sorted({*self.fixed, *places})), (*self.members, (numbers, found))[-LIMIT:])
-
-
-@dataclass(slots=True)
-class _Family:
-    """What is known of one Key. Calls read `known` once and without a lock, for it is replaced, never changed.
-
-    `gate` is held while one is compiled.
-    """
-
-    known: _Known = _Known()
-    gate: threading.Lock = field(default_factory=threading.Lock)
-
-
-_ops: weakref.WeakSet[Op] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for op in list(_ops):
-        op.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Op:
@@ -108,16 +55,9 @@ class Op:
     ) -> None:
         self._text, self._function, self._target, self._options = source, function, target, options
         self._given_names, self._defaults = names, dict(defaults or {})
-        self._families: dict[Key, _Family] = {}
-        self._lock = threading.Lock()
+        self._order: list[int] | None = None  # of the program's inputs among `names`, where it is another one
+        self._known: Signatures[Executable] = Signatures(function or "op")
         self.__name__ = function or "op"
-        _ops.add(self)
-
-    def forked(self) -> None:
-        """To be called in a child process: no thread is left there that would release what another one holds."""
-        self._lock = threading.Lock()
-        for family in self._families.values():
-            family.gate = threading.Lock()
 
     @property
     def source(self) -> str:
@@ -137,17 +77,16 @@ class Op:
             if type(value) is np.ndarray:
                 kinds.append((value.dtype, value.shape))
             elif type(value) in _NUMBERS:
-                kinds.append(type(value))
+                kinds.append(type(value) if type(value) is not int else _int_kind(value))
             elif any(hasattr(v, "__tilec_type__") for v in args):
                 return self._traced(args)
             else:
                 return self(*self._arrays(args, i), out=out)
         key = (tuple(kinds), config.decisive())
-        family = self._families.get(key)
-        found = None if family is None else family.known.find(args)
+        found = self._known.find(key, args)
         if found is None:
-            found = self._compiled(key, args, args)
-        arrays = found.run_values(args, out)
+            found = self._compiled(key, args)
+        arrays = found.run_values(args if self._order is None else [args[i] for i in self._order], out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
     def compile(self, /, **shapes_or_examples: Any) -> Executable:
@@ -155,14 +94,11 @@ class Op:
         given = {n: signature_entry(n, v) for n, v in {**self._defaults, **shapes_or_examples}.items()}
         entries = bind(self.names, (), given)
         key = (tuple(map(_kind, entries)), config.decisive())
-        family = self._families.get(key)
-        found = None if family is None else family.known.find(entries)
-        return found if found is not None else self._compiled(key, entries, entries)
+        return self._known.find(key, entries) or self._compiled(key, entries)
 
     def signatures(self) -> list[str]:
         """The signatures compiled so far, in words, oldest first."""
-        with self._lock:
-            return [in_words(self._described(*known)) for known in self._known()]
+        return self._known.in_words()
 
     def __repr__(self) -> str:
         return f"<tilec.op {self.__name__}({', '.join(self.names)}): {len(self.signatures())} signatures>"
@@ -185,55 +121,27 @@ class Op:
         found = call_program(source, self._function, dict(zip(self.names, args, strict=True)))
         return found[0] if len(found) == 1 else tuple(found)
 
-    def _compiled(self, key: Key, values: Sequence[Any], examples: Sequence[Any]) -> Executable:
-        config.loaded()  # shows log records, where that is set
-        with self._lock:
-            while len(self._families) >= LIMIT and key not in self._families:
-                del self._families[next(iter(self._families))]
-            family = self._families.setdefault(key, _Family())
-        with family.gate:
-            found = family.known.find(values)
-            if found is not None:
-                return found
-            if _log.isEnabledFor(logging.DEBUG):
-                self._explain(key, values, family.known.fixed)
-            arguments = dict(zip(self.names, examples, strict=True))
+    def _compiled(self, key: Key, values: Sequence[Any]) -> Executable:
+        numbers = tuple(v if isinstance(v, _NUMBERS) else None for v in values)
+
+        def work() -> tuple[Executable, list[int]]:
+            arguments = dict(zip(self.names, values, strict=True))
             found = compile_for(self._program, self._target, self._function, arguments, options=self._options)
-            family.known = family.known.plus(values, found)
-            return found
+            return found, [i for i, name in enumerate(self.names) if name in found.fixed]
+
+        self._known.name = self.__name__
+        return self._known.make(key, work, functools.partial(self._described, key, numbers), numbers)
 
     @property
     def _program(self) -> Any:
         """What the compiler takes: the path where there is one, for its diagnostics."""
         return self.source if self._text.name == "<string>" else Path(self._text.name)
 
-    # why something is compiled
-
-    def _explain(self, key: Key, values: Sequence[Any], own: Collection[int]) -> None:
-        """Says how the new signature differs from the nearest known one, the latest of several.
-
-        `own`: places of numbers that shaped the code before, for this key.
-        """
-        with self._lock:
-            pairs = [
-                (self._described(*known), self._described(key, values, {*known[2], *own})) for known in self._known()
-            ]
-        if not pairs:
-            _log.debug("%s: compiling for %s", self.__name__, in_words(self._described(key, values, ())))
-            return
-        nearest = min((changes(old, new) for old, new in reversed(pairs)), key=len)
-        _log.debug("%s: compiling again: %s", self.__name__, "; ".join(nearest))
-
-    def _known(self) -> list[tuple[Key, Sequence[Any], tuple[int, ...]]]:
-        """Every signature: its key, its numbers, and which of them count."""
-        families = [(key, family.known) for key, family in self._families.items()]
-        return [(key, numbers, known.fixed) for key, known in families for numbers, _ in known.members]
-
     def _described(self, key: Key, numbers: Sequence[Any], fixed: Collection[int]) -> dict[str, str]:
         """A signature in words: type by argument, value by setting. A number's value is told where it counts."""
         kinds, (process, scope) = key
         told = {
-            name: f"{_type_text(kind)} {numbers[i]}" if i in fixed and isinstance(kind, type) else _type_text(kind)
+            name: f"{_type_text(kind)} {numbers[i]}" if i in fixed and not isinstance(kind, tuple) else _type_text(kind)
             for i, (name, kind) in enumerate(zip(self.names, kinds))
         }
         return {**told, **{f"setting {n}": repr(v) for n, v in {**dict(process), **dict(scope)}.items()}}
@@ -307,6 +215,8 @@ def _decorated(python: Any, function: str | None, target: str | Target, options:
     if set(names) != set(own := input_names(found._text, function)):
         notes = [f"parameters: {', '.join(names)}", f"inputs: {', '.join(own)}"]
         raise error("TILE0511", f"{python.__name__!r} and its Tile function have different parameters", notes=notes)
+    if names != own:
+        found._order = [names.index(n) for n in own]
     functools.update_wrapper(found, python)
     return found
 
@@ -344,24 +254,19 @@ def _name_of(text: str) -> str | None:
 def _kind(entry: TensorType | int | float) -> Kind:
     if isinstance(entry, TensorType):
         return entry.dtype.numpy, tuple(map(int, entry.shape))  # type: ignore[arg-type]  # sizes are ints here
-    return type(entry)
+    return _int_kind(entry) if type(entry) is int else type(entry)
+
+
+def _int_kind(value: int) -> Kind:
+    """A number that an int32 does not hold is passed as another type."""
+    return int if I32.min <= value <= I32.max else I64
 
 
 def _type_text(kind: Kind) -> str:
-    if isinstance(kind, type):
-        return kind.__name__
+    if isinstance(kind, type | DType):
+        return kind.__name__ if isinstance(kind, type) else kind.long
     dtype = from_numpy(kind[0])
     return str(kind) if dtype is None else describe(TensorType(dtype, kind[1]))
 
 
-def in_words(signature: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}: {text}" for name, text in signature.items())
-
-
-def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    names = dict.fromkeys((*new, *old))
-    pairs = [(n, old.get(n, "not set"), new.get(n, "not set")) for n in names]
-    return [f"{n}: {a} -> {b}" for n, a, b in pairs if a != b] or ["a number that shapes the code has a new value"]
-
-
-__all__ = ["LIMIT", "Op", "compile_for", "input_names", "op"]
+__all__ = ["Op", "compile_for", "input_names", "op"]

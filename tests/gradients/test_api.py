@@ -84,6 +84,14 @@ def test_numbers() -> None:
         assert by_s == size
 
 
+def test_settings_and_wide_numbers_are_part_of_the_signature() -> None:
+    slope = grad("function (X[N], S) -> (O) { O[] = +(X[n] * S); }", "X")
+    with tilec.config(target="reference"):
+        assert slope.compile(X=W, S=1).target.backend == "reference"
+    assert slope.compile(X=W, S=1).target.backend != "reference"
+    assert slope(np.ones(2), 5).tolist() == [5, 5] and slope(np.ones(2), 1 << 40).tolist() == [1 << 40] * 2
+
+
 def test_several_results() -> None:
     text = "function (A[N]) -> (B, C) { B = A * A; C = exp(B); }"
     (b, c), by_a = value_and_grad(text, "A", of="B")(np.array([1.0, 2.0]))

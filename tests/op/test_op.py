@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec import operation
+from tilec import operation, signatures
 from tilec.configuration import config
 from tilec.errors import Source
 from tilec.operation import Op, input_names
@@ -225,6 +225,21 @@ def test_settings_are_part_of_the_signature() -> None:
     assert len(scale.signatures()) == 3
 
 
+def test_parameters_in_another_order_than_the_inputs() -> None:
+    @tilec.op
+    def difference(B: Any, A: Any) -> Any:  # noqa: N803
+        """function (A[N], B[N]) -> (Y) { Y = A - B; }"""
+
+    assert difference(ramp(2), 3 * ramp(2)).tolist() == difference(B=ramp(2), A=3 * ramp(2)).tolist() == [0, 2]
+
+
+def test_a_number_that_needs_64_bits_is_another_signature() -> None:
+    scale = tilec.op(SCALE)
+    for number in (5, 1 << 40, 5, -1 << 33):
+        assert scale(ramp(3, "int64"), number).tolist() == [0, number, 2 * number]
+    assert scale.signatures() == ["X: i64[3], F: int", "X: i64[3], F: int64"]
+
+
 def test_compile_and_call_share_executables() -> None:
     scale = tilec.op(SCALE)
     found = scale.compile(X="f32[3]", F=1.0)
@@ -262,7 +277,7 @@ def test_threads_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_signatures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "LIMIT", 2)
+    monkeypatch.setattr(signatures, "LIMIT", 2)
     plus = tilec.op("function (X[N]) -> (Y) { Y = X + 1; }", target="reference")
     for n in (1, 2, 3):
         plus(ramp(n))
@@ -270,7 +285,7 @@ def test_old_signatures_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_numbers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "LIMIT", 2)
+    monkeypatch.setattr(signatures, "LIMIT", 2)
     window = tilec.op(WINDOW, target="reference")
     for k in (1, 2, 3, 1):
         np.testing.assert_array_equal(window(ramp(8), k), np.convolve(ramp(8), np.ones(k), "valid"))
@@ -283,25 +298,25 @@ def test_a_signature_that_is_forgotten_while_it_is_compiled(
     plus = tilec.op("function (X[N]) -> (Y) { Y = X + 1; }", target="reference")
 
     def forgetting(level: int) -> bool:
-        plus._families.clear()
+        plus._known.families.clear()
         return True
 
-    monkeypatch.setattr(operation._log, "isEnabledFor", forgetting)
+    monkeypatch.setattr(signatures._log, "isEnabledFor", forgetting)
     assert plus(ramp(2)).tolist() == [1, 2]
 
 
 def test_no_call_sees_half_of_a_change() -> None:
     """At every line of a look-up another thread may add what is for other numbers."""
     window = tilec.op(WINDOW, target="reference")
-    one, lines = window.compile(X=(4,), k=1), len(inspect.getsource(operation._Known.find).splitlines())
+    one, lines = window.compile(X=(4,), k=1), len(inspect.getsource(signatures.Known.find).splitlines())
     for when in range(lines + 2):
-        family, count = operation._Family(), 0
+        family, count = signatures.Family[Any](), 0
 
         def look(frame: Any, event: str, _: Any, family: Any = family, when: int = when) -> Any:
             nonlocal count
             count += event == "line"
             if event == "line" and count == when:
-                family.known = family.known.plus((ramp(4), 1), one)
+                family.known = family.known.plus(signatures.Member((None, 1), one, None), [1])
             return look
 
         sys.settrace(look)
@@ -318,8 +333,8 @@ def test_a_child_does_not_wait_for_threads_of_its_parent() -> None:
     code = (
         "import os, signal, numpy as np, tilec\n"
         "plus = tilec.op('function (X[N]) -> (Y) { Y = X + 1; }', target='reference')\n"
-        "plus(np.zeros(1)); family, = plus._families.values(); family.known = type(family.known)()\n"
-        "family.gate.acquire(); plus._lock.acquire()\n"
+        "plus(np.zeros(1)); family, = plus._known.families.values(); family.known = type(family.known)()\n"
+        "family.gate.acquire(); plus._known.lock.acquire()\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    signal.alarm(20); print(plus(np.zeros(1)), flush=True); os._exit(0)\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import sys
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,25 @@ def test_mistakes() -> None:
 def test_docstrings(name: str) -> None:
     found = doctest.testmod(getattr(tilec.tracing, name))
     assert found.attempted and not found.failed
+
+
+def test_settings_decide_where_a_tape_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["tilec.tracing.record"]
+
+    def value() -> float:
+        with tilec.record():
+            return float(tnp.sum(np.arange(5.0)))
+
+    targets = []
+    real = module.compile_for
+
+    def seen(*args: Any, **options: Any) -> Any:
+        targets.append(real(*args, **options).target.backend)
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, "compile_for", seen)
+    monkeypatch.setattr(module, "_programs", type(module._programs)("record"))
+    assert value() == 10
+    with tilec.config(target="reference"):
+        assert value() == value() == 10
+    assert len(targets) == 2 and targets[1] == "reference"

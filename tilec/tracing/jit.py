@@ -23,10 +23,10 @@ from tilec.executable import Executable
 from tilec.graph import Graph
 from tilec.numpy_semantics import Array
 from tilec.options import Options
+from tilec.signatures import Describe, Signatures
 from tilec.target import Target
 from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
-from tilec.tracing.cache import Signatures
 from tilec.tracing.leaves import NUMBERS, digest, exactly, frozen, identifier, kind_of, kind_text, leaf_type, taken_leaf
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
@@ -123,7 +123,7 @@ class Jitted(Generic[P, R]):
         key = self._key(call)
         found = self._known.find(key)
         if found is None:
-            found = self._known.make(key, lambda: self._words(call, key), lambda: self._compiled(call))
+            found = self._known.make(key, lambda: (self._compiled(call), ()), self._described(call, key))
         return _run(call, *found)  # type: ignore[no-any-return]
 
     def retraced(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -135,7 +135,8 @@ class Jitted(Generic[P, R]):
         key = (print_graph(lowered.graph), config.decisive())
         found = self._programs.find(key)
         if found is None:
-            found = self._programs.make(key, lambda: self._words(call, self._key(call)), lambda: _executable(lowered))
+            described = self._described(call, self._key(call))
+            found = self._programs.make(key, lambda: (_executable(lowered), ()), described)
         return _run(call, lowered, *found)  # type: ignore[no-any-return]
 
     def lower(self, /, *args: P.args, **kwargs: P.kwargs) -> Lowered:
@@ -193,11 +194,12 @@ class Jitted(Generic[P, R]):
                     kinds[k] = ("constant", kinds[k], digest(call.leaves[k]))
         return (call.structure, tuple(kinds), tuple((n, exactly(v)) for n, v in call.static), config.decisive())
 
-    def _words(self, call: Call, key: Any) -> dict[str, str]:
+    def _described(self, call: Call, key: Any) -> Describe:
         """The signature in words: type by leaf, value by static argument and setting."""
         words = {trees.path_text(p): kind_text(k) for p, k in zip(call.paths(), key[1], strict=True)}
         words |= {name: repr(value) for name, value in call.static}
-        return words | {f"setting {n}": repr(v) for settings in key[3] for n, v in settings}
+        words |= {f"setting {n}": repr(v) for settings in key[3] for n, v in settings}
+        return lambda places: words
 
     # tracing
 

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tilec.api import compile_for
+from tilec.configuration import config
 from tilec.errors import error
 from tilec.executable import Executable
 from tilec.fresh import FreshNames
@@ -25,9 +26,9 @@ from tilec.passes import differentiate
 from tilec.passes.differentiate.activity import live_lets
 from tilec.rewrite import rename_operands
 from tilec.runtime import type_of
+from tilec.signatures import Signatures
 from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
-from tilec.tracing.cache import Signatures
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import Trace
@@ -239,8 +240,8 @@ def _numbered(lets: Sequence[Let], known: Sequence[str], results: Sequence[str],
 
 def _compiled(graph: Graph) -> Executable:
     """The program of a Graph; equal ones are compiled once."""
-    text = print_graph(graph)
-    return _programs.find(text) or _programs.make(text, dict, lambda: compile_for(graph, "auto", None, {}))
+    key = (print_graph(graph), config.decisive())
+    return _programs.find(key) or _programs.make(key, lambda: (compile_for(graph, "auto", None, {}), ()))
 
 
 def _same_bytes(a: NumpyArray, b: NumpyArray) -> bool:
