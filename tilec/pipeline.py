@@ -1,7 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
     Graph -> infer, inline, simplify, fold, simplify, cse, recompute, dce, bounds -> fuse -> lower
-        -> Program -> in_place, share, schedule, place -> Program -> backend
+        -> Program -> slices or in_place, share, schedule, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
 """
