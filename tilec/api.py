@@ -123,7 +123,8 @@ def compile_for(
         from tilec.verify.graph import verify
 
         verify(program)  # it need not come from one of our own frontends
-        _check_graph_call(program, function, signature)
+        check_graph_call(program, function, signature)
+        check_constants(program, fixed)
         return _from_graph(mark_donated(mark_constants(program, fixed), work.donate), work)
     if isinstance(program, TileProgram):
         return _from_tile(program, function, signature, work)
@@ -203,7 +204,7 @@ def _check_call(function: Any, arguments: Any, constants: Any, donate: Any = Non
         raise error("TILE0511", f"the name of a result is a string, not {_kind(wrong[0])}")
 
 
-def _check_graph_call(graph: Graph, function: str | None, signature: Mapping[str, TensorType | int | float]) -> None:
+def check_graph_call(graph: Graph, function: str | None, signature: Mapping[str, TensorType | int | float]) -> None:
     """What is said of a Graph's inputs must agree with it; raises TILE0110, TILE0502, TILE0503, TILE0504."""
     if function not in (None, graph.name):
         raise error("TILE0110", f"the Graph is called {graph.name!r}, not {function!r}")
@@ -214,6 +215,14 @@ def _check_graph_call(graph: Graph, function: str | None, signature: Mapping[str
         if isinstance(given, TensorType) and (given.dtype, given.shape) != (types[name].dtype, types[name].shape):
             code = "TILE0504" if given.dtype == types[name].dtype else "TILE0503"
             raise error(code, f"input {name!r} of the Graph is {describe(types[name])}, not {describe(given)}")
+
+
+def check_constants(graph: Graph, given: Mapping[str, Any]) -> None:
+    """Every constant of a Graph must have its value; raises TILE0501."""
+    if missing := [p.name for p in graph.params if p.digest is not None and p.name not in given]:
+        notes = ["a Graph holds no arrays: it names those that a Python function took from outside"]
+        help = "give them in constants=, or compile the function itself: tilec.jit(f).lower(...).compile()"
+        raise error("TILE0501", f"the constant {missing[0]!r} of the Graph is not given", notes=notes, help=help)
 
 
 def _kind(value: Any) -> str:

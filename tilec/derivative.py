@@ -33,6 +33,15 @@ class Subject:
     program: TileProgram | Graph
     function: str | None
 
+    def name(self) -> str:
+        """Name of the function; one without is shown as `function`."""
+        if isinstance(self.program, Graph):
+            return self.program.name
+        from tilec.frontends.tile.names import choose
+
+        chosen = choose(self.program, self.function).name
+        return chosen.text if chosen else "function"
+
     def names(self) -> tuple[str, ...]:
         """Names of the inputs."""
         if isinstance(self.program, Graph):
@@ -58,7 +67,8 @@ def subject(program: ProgramLike, function: str | None) -> Subject:
         program = parse_text(source.text, source.name)
     if not isinstance(program, TileProgram | Graph):
         kind = type(program).__name__
-        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not a {kind}")
+        help = "tilec.trace(f)(*arguments) is the Graph of a Python function f" if callable(program) else None
+        raise error("TILE0511", f"a program is text, a path, a parsed program or a Graph, not a {kind}", help=help)
     return Subject(program, function)
 
 
@@ -84,7 +94,7 @@ def written_out(graph: Graph) -> Graph:
     return simplest(recompute.run(graph))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Derivative:
     """What `grad`, `value_and_grad`, `jvp` and `hvp` return. Call it with arrays, by position or name.
 
@@ -98,6 +108,9 @@ class Derivative:
     _target: str | Target
     _options: Options
     _known: Signatures[Executable] = field(default_factory=lambda: Signatures("derivative"))
+
+    def __repr__(self) -> str:
+        return f"<tilec derivative of {self._subject.name()}({', '.join(self._names)})>"
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Computes the derivative; raises TileError."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from tilec.api import ProgramLike
 from tilec.derivative import Derivative, Variables, listed, subject, variables
+from tilec.errors import error
 from tilec.executable import Executable
 from tilec.graph import Graph
 from tilec.options import Options
@@ -30,7 +31,12 @@ def _also_of_functions(transformation: Callable[..., Derivative]) -> Callable[..
         if not callable(program):
             return transformation(program, *args, **kwargs)
         from tilec.tracing import transforms
+        from tilec.tracing.place import user_span
 
+        if named := kwargs.keys() & {"wrt", "of", "function"}:
+            help = "choose arguments of a Python function by their positions: argnums=0 or argnums=(0, 1)"
+            text = f"{min(named)}= is for programs in Tile, not for Python functions"
+            raise error("TILE0511", text, user_span(), help=help)
         return getattr(transforms, transformation.__name__)(program, *args, **kwargs)
 
     return call

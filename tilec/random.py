@@ -20,13 +20,14 @@ from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, I64, U32, U64, DType
 from tilec.errors import error
 from tilec.graph import Special
 from tilec.mathlib.threefry import threefry
-from tilec.numpy import argsort, take, where
+from tilec.numpy import argsort, stack, take, where
 from tilec.numpy import max as largest
 from tilec.numpy import min as smallest
 from tilec.numpy.axes import shape_of
 from tilec.numpy_semantics import Array
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
+from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
 
 _CHILDREN = 0x5BF0_3635_0000_0000  # separates the keys made of a key from the bits made of it
@@ -42,18 +43,46 @@ def key(seed: int) -> Array:
     return _words(np.array(int(seed) % (1 << 64), np.uint64))
 
 
-def split(parent: Any, count: int = 2) -> Array:
-    """`count` keys whose streams are independent of one another and of the parent's: uint32[count, 2]."""
+def split(parent: Any, count: int = 2) -> Any:
+    """`count` keys whose streams are independent of one another and of the parent's: uint32[count, 2].
+
+    A traced key gives a tensor of the same keys. Raises TILE0301 of what is no key, TILE0511 of what is no number.
+    """
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 0 <= count < 1 << 31:
         raise error("TILE0511", f"a key is split into a number of keys, not into {count!r}")
-    return _words(_children(parent, np.arange(count, dtype=np.uint64)))
+    return _keys(parent, np.arange(count, dtype=np.uint64))
 
 
-def fold_in(parent: Any, number: int) -> Array:
-    """The key of that number among those of `split`: for the steps of a training, say."""
+def fold_in(parent: Any, number: Any) -> Any:
+    """The key of that number among those of `split`: for the steps of a training, say.
+
+    Key and number may be traced: a step of a loop has its own numbers by `fold_in(key, i)`. Raises as `split` does.
+    """
+    if isinstance(number, Tensor):
+        return _keys(parent, number)
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
         raise error("TILE0511", f"a number is folded in, not an object of type {type(number).__name__}")
-    return _words(_children(parent, np.array(int(number) % (1 << 64), np.uint64)))
+    return _keys(parent, np.array(int(number) % (1 << 64), np.uint64))
+
+
+def _keys(parent: Any, numbers: Any) -> Any:
+    """The keys of these numbers, at once or, where something is traced, as a tensor."""
+    if isinstance(parent, Tensor) or isinstance(numbers, Tensor):
+        with located():
+            return _traced_keys(lift(parent), lift(numbers))
+    return _words(_children(parent, numbers))
+
+
+def _traced_keys(parent: Tensor, numbers: Tensor) -> Tensor:
+    if parent.type.dtype != U32 or parent.shape != (2,):
+        raise error("TILE0301", f"a key is uint32 of shape [2], not {parent.type.dtype.long} of {list(parent.shape)}")
+    if numbers.type.dtype == BOOL or not numbers.type.dtype.is_integer:
+        raise error("TILE0511", f"an integer is folded in, not {numbers.type.dtype.long}")
+    words = as_dtype(parent, U64)
+    whole = apply("bit_or", words[0], apply("bit_left", words[1], 32))
+    blocks = apply("threefry", apply("bit_xor", whole, np.uint64(_CHILDREN)), as_dtype(numbers, U64))
+    found: Tensor = stack([as_dtype(blocks, U32), as_dtype(apply("bit_right", blocks, 32), U32)], axis=-1)
+    return found
 
 
 def _children(parent: Any, numbers: Array) -> Array:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tilec
 from tests.backends.llvm_support import undefined_symbols
 from tilec.artifacts.store import open_store
 from tilec.cli.main import call
@@ -206,3 +207,22 @@ def test_a_cache_that_is_off_or_of_no_use(
     shown = capfd.readouterr()
     assert "usable: no: Not a directory" in shown.out
     assert "error[TILE0701]" in shown.err
+
+
+def test_a_printed_graph_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = np.ones((3, 2), "float32")
+    lowered = tilec.jit(lambda x, w: x @ w).lower(np.ones((4, 3), "float32"), weights)
+    file = tmp_path / "f.graph"
+    file.write_text(str(lowered))
+    np.save(tmp_path / "w.npy", weights)
+    constant = ["--constant", f"w={tmp_path}/w.npy"]
+    assert call(["compile", str(file), *constant, "--emit", "header"]) == 0
+    assert "const float *x, float *result" in capsys.readouterr().out
+    assert call(["compile", str(file), "--emit", "asm", "--shape", "x=4,3"]) == 0
+    mistakes = {"TILE0504": ["--shape", "x=5,3"], "TILE0502": ["--shape", "y=4,3"], "TILE0110": ["-f", "g"]}
+    for code, wrong in mistakes.items():
+        assert call(["compile", str(file), *wrong]) == 1
+        assert code in capsys.readouterr().err
+    file.write_text(str(tilec.jit(lambda x: x @ np.ones((3, 10), "float32")).lower(np.ones((4, 3), "float32"))))
+    assert call(["compile", str(file)]) == 1
+    assert "TILE0501" in capsys.readouterr().err

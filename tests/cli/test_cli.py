@@ -61,9 +61,10 @@ def test_a_function_is_chosen_with_an_option(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_number_in_the_place_of_a_vector(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "twice.tile").write_text("function twice(A[N]) -> (B) { B = 2 * A; }\n")
-    for arguments in (["run", "-i", "A=4"], ["compile", "--shape", "A=4"]):
+    array, shape = "a vector is an array, or a type such as f32[4]", "a vector is f32[4], or '4,' (float32)"
+    for arguments, vector in ((["run", "-i", "A=4"], array), (["compile", "--shape", "A=4"], shape)):
         assert call([*arguments, f"{tmp_path}/twice.tile"]) == 1
-        assert "help: a number has no axes; a vector is an array, or a type such as f32[4]" in capsys.readouterr().err
+        assert f"help: a number has no axes; {vector}" in capsys.readouterr().err
 
 
 def test_a_misspelt_variable_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,3 +121,17 @@ def test_errors_of_arguments() -> None:
     with pytest.raises(TileError) as caught:
         grad(whole, "A")(np.arange(3))
     assert caught.value.code == "TILE0309"
+
+
+def test_a_derivative_is_shown_in_a_line() -> None:
+    assert repr(grad(LOSS, "W")) == "<tilec derivative of loss(X, W, Y)>"
+    assert repr(jvp(LOSS.replace("loss", "", 1), "W")) == "<tilec derivative of function(X, W, Y, W_dot)>"
+    assert repr(grad(grad(LOSS, "W").graph(X=X, W=W, Y=Y), "W")).startswith("<tilec derivative of loss")
+
+
+def test_a_python_function_is_no_program() -> None:
+    with pytest.raises(TileError) as caught:
+        tilec.check_grad(lambda x: x, {"x": X})  # type: ignore[arg-type]
+    assert caught.value.code == "TILE0511" and "tilec.trace" in str(caught.value.diagnostics[0].help)
+    graph = tilec.trace(lambda x: (x * x).sum())("f64[3]")
+    assert tilec.check_grad(graph, {"x": W[:1].repeat(3)}).passed

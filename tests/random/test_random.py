@@ -114,6 +114,37 @@ def test_keys() -> None:
     assert len(drawn) == 11
 
 
+@pytest.mark.parametrize("number", [0, 17, -1, np.int64(2**40)])
+def test_keys_of_traced_keys_are_the_same(number: Any) -> None:
+    want = random.fold_in(KEY, number)
+    np.testing.assert_array_equal(tilec.jit(random.fold_in)(KEY, number), want)
+    np.testing.assert_array_equal(tilec.jit(lambda key: random.fold_in(key, number))(KEY), want)
+    np.testing.assert_array_equal(tilec.jit(lambda n: random.fold_in(KEY, n))(number), want)
+
+
+def test_a_traced_key_is_split_into_the_same_keys() -> None:
+    np.testing.assert_array_equal(tilec.jit(lambda key: random.split(key, 5))(KEY), random.split(KEY, 5))
+    second = tilec.jit(lambda key: random.split(key)[1])(KEY)
+    np.testing.assert_array_equal(second, random.split(KEY)[1])
+    assert tilec.jit(lambda key: random.split(key, 0))(KEY).shape == (0, 2)
+
+
+def test_each_step_of_a_loop_has_its_own_numbers() -> None:
+    def walk(key: Any) -> Any:
+        start = np.zeros(3, "f4")
+        return tilec.fori_loop(0, 5, lambda i, at: at + random.normal(random.fold_in(key, i), 0, (3,)), start)
+
+    want = sum(random.normal(random.fold_in(KEY, i), 0, (3,)) for i in range(5))
+    np.testing.assert_allclose(tilec.jit(walk)(KEY), want, rtol=1e-6)
+
+
+def test_what_is_no_key_or_number_is_an_error_while_traced_too() -> None:
+    assert code_of(lambda: tilec.jit(random.split)(np.zeros(2))) == "TILE0301"
+    assert code_of(lambda: tilec.jit(random.fold_in)(KEY[:1], 1)) == "TILE0301"
+    assert code_of(lambda: tilec.jit(random.fold_in)(KEY, 1.5)) == "TILE0511"
+    assert code_of(lambda: tilec.jit(random.fold_in)(KEY, True)) == "TILE0511"
+
+
 # --- distributions ----------------------------------------------------------------------------------------------------
 
 

@@ -141,6 +141,16 @@ def test_methods() -> None:
     assert Model().run(X).tolist() == (X * 2).tolist()
 
 
+def test_a_graph_whose_constants_are_not_given() -> None:
+    weights = np.ones((3, 10), "float32")
+    graph = tilec.trace(lambda x: x @ weights)(X)
+    with pytest.raises(TileError) as caught:
+        tilec.compile(graph)
+    assert caught.value.code == "TILE0501"
+    constants = {p.name: weights for p in graph.params if p.digest}
+    assert tilec.compile(graph, constants=constants)(X).tolist() == (X @ weights).tolist()
+
+
 def test_why_it_is_compiled_again(caplog: pytest.LogCaptureFixture) -> None:
     @tilec.jit
     def step(tree: Any, rate: Any) -> Any:

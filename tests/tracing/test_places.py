@@ -99,7 +99,10 @@ WRONG = [
     (lambda x: tilec.scan(lambda c, y: (c, c), x, length="a"), "TILE0210", "tilec.scan"),
     (lambda x: tilec.scan(lambda c, y: (c, c), x, length=-1), "TILE0211", "tilec.scan"),
     (lambda x: tilec.grad(lambda y: y, argnums="a")(x), "TILE0511", "tilec.grad"),
-    (lambda x: tilec.jvp(lambda y: y)(x, x), "TILE0521", "tilec.jvp"),
+    (lambda x: tilec.jvp(lambda y: y)(x, x), "TILE0511", "tilec.jvp"),
+    (lambda x: tilec.hvp(lambda y: y.sum())(x, x), "TILE0511", "tilec.hvp"),
+    (lambda x: tilec.grad(lambda y: y, wrt="y")(x), "TILE0511", "tilec.grad"),
+    (lambda x: tilec.trace(lambda y: y)("f32[N, 4]"), "TILE0210", "tilec.trace"),
     (lambda x: tilec.index(3), "TILE0112", "tilec.index"),  # type: ignore[arg-type]
     (lambda x: tilec.grad(lambda y: y)(x.astype("int32")), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: (y, y))(x), "TILE0309", "tilec.grad"),

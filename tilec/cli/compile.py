@@ -18,6 +18,7 @@ from tilec.cli.color import shown
 
 if TYPE_CHECKING:
     from tilec.ahead import Ahead
+    from tilec.graph import Graph
 
 KINDS = ("graph", "loops", "llvm", "asm", "obj", "header", "lib")
 _BINARY = ("obj", "lib")
@@ -31,11 +32,11 @@ def kinds(start: str) -> list[str]:
 
 
 def command(
-    file: str = typer.Argument(..., help="A .tile file; '-' for standard input."),
+    file: str = typer.Argument(..., help="A .tile or .graph file; '-' for standard input."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
     emit: str = typer.Option("llvm", "--emit", metavar="KIND,...", help=f"{', '.join(KINDS)}.", autocompletion=kinds),
     shapes: list[str] = typer.Option(
-        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32) or a number."
+        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32), A=64, or a number."
     ),
     constants: list[str] = typer.Option(
         [], "--constant", metavar="NAME=VALUE", help="An input to compile in: a .npy, .npz:KEY or number."
@@ -96,6 +97,9 @@ def compile_file(
 
     device = target_named(target)
     fixed = read_inputs(constants, [], 0)
+    if file.endswith(".graph"):
+        graph = api.mark_donated(api.mark_constants(_read_graph(file, function, shapes, fixed), fixed), pairs(donated))
+        return compile_ahead(graph, device, fixed, {}, symbol)
     given: Mapping[str, Any] = signature(shapes)
     given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
     with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
@@ -103,6 +107,20 @@ def compile_file(
     scalars = {n: given[n] for n in found.constants if n not in fixed}
     graph = api.mark_donated(api.mark_constants(found.graph, fixed), pairs(donated))
     return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)
+
+
+def _read_graph(file: str, function: str | None, shapes: list[str], fixed: Mapping[str, Any]) -> Graph:
+    """A printed Graph, which has its types already; raises TileError."""
+    from tilec import api
+    from tilec.cli.shapes import signature
+    from tilec.passes import infer
+    from tilec.text.graph_text import parse_graph
+
+    graph = parse_graph(api.read_text(file), file)
+    given = {n: api.signature_entry(n, v) for n, v in fixed.items()}
+    api.check_graph_call(graph, function, {**signature(shapes), **given})
+    api.check_constants(graph, fixed)
+    return infer.run(graph)
 
 
 def pairs(donated: Sequence[str]) -> dict[str, str]:

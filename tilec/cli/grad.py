@@ -21,7 +21,7 @@ def command(
     value: bool = typer.Option(False, "--value", metavar="", help="Compute the results, too."),
     forward: bool = typer.Option(False, "--forward", metavar="", help="Forward mode, along directions NAME_dot."),
     shapes: list[str] = typer.Option(
-        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32) or a number."
+        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32), A=64, or a number."
     ),
     output: Path | None = typer.Option(None, "-o", "--output", metavar="FILE", help="Write the program to a file."),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),

@@ -44,6 +44,9 @@ def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) ->
     return values
 
 
+_VECTOR = ("a vector is an array, or a type such as f32[4]", "a vector is f32[4], or '4,' (float32)")
+
+
 @contextmanager
 def inputs_given_by(option: str) -> Iterator[None]:
     """Adds to errors about inputs, and about a function that was not chosen, how the command line gives them."""
@@ -59,7 +62,7 @@ def _with_option(problem: Diagnostic, option: str) -> Diagnostic:
     if problem.code == "TILE0111" and problem.help is not None:
         return replace(problem, help=f"{problem.help}, with -f NAME")
     if problem.code == "TILE0202" and problem.help is None and "the argument's shape is []" in problem.notes:
-        return replace(problem, help="a number has no axes; a vector is an array, or a type such as f32[4]")
+        return replace(problem, help=f"a number has no axes; {_VECTOR[option.startswith('--shape')]}")
     return problem
 
 
@@ -131,7 +134,8 @@ def random_array(type: TensorType, generator: np.random.Generator) -> Array:
     """Floats uniform in [-1, 1), integers of a small range, bools, of the given type."""
     shape = tuple(s for s in type.shape if isinstance(s, int))
     if len(shape) != type.rank:
-        raise error("TILE0704", f"random values of the open shape [{', '.join(map(size_text, type.shape))}]")
+        text = f"random values of the open shape [{', '.join(map(size_text, type.shape))}]"
+        raise error("TILE0704", text, help="give a number for each size")
     if len(shape) > _MAX_RANK:
         raise error("TILE0413", f"an array of {len(shape)} axes; the limit is {_MAX_RANK}")
     try:

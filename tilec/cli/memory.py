@@ -12,7 +12,7 @@ def command(
     file: str = typer.Argument(..., help="A .tile file, or - for standard input."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function, where there are several."),
     shapes: list[str] = typer.Option(
-        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32) or a number."
+        [], "--shape", metavar="NAME=TYPE", help="An input: A=f32[64,64], A=64,64 (float32), A=64, or a number."
     ),
     donated: list[str] = typer.Option([], "--donate", metavar="NAME=RESULT", help="An input that a result overwrites."),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON, all tensors included."),

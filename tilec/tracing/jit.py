@@ -60,7 +60,7 @@ class Call:
         return trees.paths(self.structure)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lowered:
     """A function traced for one signature. `graph` is what was traced, before any pass."""
 
@@ -70,6 +70,14 @@ class Lowered:
     constants: Mapping[str, Array]
     arguments: tuple[int, ...]  # which leaves of the call are arguments of the graph
     choices: Choices
+
+    def __str__(self) -> str:
+        """The graph as text, which `tilec opt` and `tilec compile` read."""
+        return print_graph(self.graph)
+
+    def __repr__(self) -> str:
+        params = (f"{p.name}: {p.type}" for p in self.graph.params if p.digest is None)
+        return f"<tilec lowered {self.graph.name}({', '.join(params)}) -> ({', '.join(self.graph.results)})>"
 
     def compile(self) -> Executable:
         """The Executable; its arguments are the leaves of the call's arguments, in order."""

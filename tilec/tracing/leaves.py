@@ -31,7 +31,7 @@ def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
             return value.numpy()
         raise leaked(value)
     if types and isinstance(value, str | TensorType):
-        return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
+        return _known_sizes(path, parse_type(trees.path_text(path), value) if isinstance(value, str) else value)
     plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
     if plain is not None:
         return plain(value)
@@ -41,6 +41,15 @@ def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
         raise error("TILE0505", text, user_span(), help=help)
     with located():
         return as_array(trees.path_text(path), value)
+
+
+def _known_sizes(path: Sequence[Any], type: TensorType) -> TensorType:
+    """The type, whose sizes are numbers: Python code computes with them. Raises TILE0210."""
+    if all(isinstance(s, int) for s in type.shape):
+        return type
+    text = f"argument {trees.path_text(path)!r} of a Python function is {type}: its sizes must be numbers"
+    help = "programs in Tile may leave sizes open; a Python function is traced once for each shape"
+    raise error("TILE0210", text, user_span(), help=help)
 
 
 def kind_of(leaf: Any) -> tuple[Hashable, ...]:

@@ -26,7 +26,10 @@ _RENAMED = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "
     "right_shift": "bitwise_right_shift",
     "rint": "round",
 }
-_LOOP = "tilec.while_loop and tilec.fori_loop repeat a function as often as values say"
+_LOOP = (
+    "tilec.while_loop and tilec.fori_loop repeat a function as often as values say; "
+    "an argument that Python must know, as an axis, is named in static_argnames"
+)
 
 
 def _functions() -> Any:
@@ -313,7 +316,7 @@ class Tensor:
         self._unknown("the value of", "", "tilec has no complex numbers")
 
     def __iter__(self) -> Any:
-        help = "tilec.scan runs a function for each slice along axis 0; 'for i in range(len(t))' with t[i] unrolls"
+        help = "tilec.scan runs a function for each slice along axis 0; t[0], t[1] or 'for i in range(len(t))' unroll"
         self._unknown("the elements of", "", help)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
@@ -335,7 +338,8 @@ class Tensor:
 
     def _unknown(self, what: str, why: str, help: str) -> NoReturn:
         notes = ["while a function is traced, tensors have a type and a shape, but no elements"]
-        message = f"{what} {self!r} is not known" + (f", but {why}" if why else "")
+        are = "are" if what.endswith("elements of") else "is"
+        message = f"{what} {self!r} {are} not known" + (f", but {why}" if why else "")
         raise error("TILE0521", message, user_span(), notes=notes, help=help)
 
 

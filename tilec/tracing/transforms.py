@@ -75,8 +75,8 @@ def jvp(function: Function, /) -> Function:
     """
 
     def derived(primals: Sequence[Any], tangents: Sequence[Any], /) -> Any:
-        split = _Split.of(list(primals))
-        moved, structure = trees.flatten(list(tangents))
+        split = _Split.of(_tuple(primals, "arguments"))
+        moved, structure = trees.flatten(_tuple(tangents, "directions"))
         if structure != split.structure:
             raise _different("the direction", structure, "the arguments", split.structure)
         return _forward(lambda tensors: function(*split.trees(tensors)), split, moved)
@@ -92,9 +92,10 @@ def hvp(function: Function, /) -> Function:
     """
 
     def derived(primals: Sequence[Any], vectors: Sequence[Any], /) -> Any:
-        slope = value_and_grad(function, tuple(range(len(primals))))
+        count = len(_tuple(primals, "arguments"))
+        slope = value_and_grad(function, tuple(range(count)))
         _, product = jvp(lambda *args: slope(*args)[1])(primals, vectors)
-        return product[0] if len(primals) == 1 else product
+        return product[0] if count == 1 else product
 
     return _compiled(function, derived)
 
@@ -125,10 +126,18 @@ class _Split:
                 raise error("TILE0309", f"{name} is {leaf.type.dtype.long}: it has no gradient", help=help)
 
 
+def _tuple(given: Any, what: str) -> list[Any]:
+    if not isinstance(given, tuple | list):
+        help = f"the function's {what} stand in parentheses: ((x,), (v,)) for a function of x alone"
+        raise error("TILE0511", f"the {what} are a tuple, not an object of type {type(given).__name__}", help=help)
+    return list(given)
+
+
 def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
     wanted = [argnums] if isinstance(argnums, int) else list(argnums)
     if strange := [k for k in wanted if not isinstance(k, int)]:
-        raise error("TILE0511", f"argnums are positions of arguments, not {strange[0]!r}")
+        help = "inputs go by name where the program is text, a path or a Graph: tilec.grad(path, wrt=NAME)"
+        raise error("TILE0511", f"argnums are positions of arguments, not {strange[0]!r}", help=help)
     if wrong := [k for k in wanted if not -len(args) <= k < len(args)]:
         raise error("TILE0501", f"there is no positional argument {wrong[0]} to differentiate by: {len(args)} given")
     return [k % len(args) for k in wanted]

@@ -48,8 +48,8 @@ _ONE_ARGUMENT: Mapping[str, str] = {"max": _LARGEST, "min": _SMALLEST}
 
 _STATEMENTS: Mapping[str, str] = {
     "return": "nothing is returned: assign the names listed after '->'",
-    "for": "there are no loops: 'B[i : N] = A[i];' is meant for all i",
-    "while": "there are no loops: 'B[i : N] = A[i];' is meant for all i",
+    "for": "'B[i : N] = A[i];' is meant for all i; where a step needs the one before, scan() applies a function",
+    "while": "'B[i : N] = A[i];' is meant for all i; while(test, body, X) applies functions",
     "if": "there are no branches: write 'Y = c ? a : b;', which chooses element by element",
     "let": "write 'Name = expression;'",
     "var": "write 'Name = expression;'",
