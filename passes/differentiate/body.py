@@ -12,7 +12,7 @@ from dataclasses import replace
 from tilec.builtins import BUILTINS
 from tilec.derivatives import instantiate
 from tilec.errors import Span
-from tilec.expr import Access, Call, Expr, Read, walk
+from tilec.expr import Access, Call, Const, Expr, Read, walk
 from tilec.passes.differentiate.activity import active_nodes
 from tilec.passes.differentiate.builder import no_derivative
 
@@ -43,7 +43,8 @@ def tangent(body: Expr, tangents: Mapping[str, str], span: Span | None) -> Expr 
         if id(e) not in flow:
             continue
         if isinstance(e, Read):
-            found[id(e)] = Read(replace(e.access, tensor=tangents[e.access.tensor]), e.dtype)
+            fill = None if e.access.fill is None else Const(0.0, e.access.fill.dtype)
+            found[id(e)] = Read(replace(e.access, tensor=tangents[e.access.tensor], fill=fill), e.dtype)
         elif isinstance(e, Call):
             parts = [_part(e, k, found[id(a)], e, span) for k, a in enumerate(e.args) if id(a) in found]
             known = [p for p in parts if p is not None]

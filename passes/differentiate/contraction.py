@@ -5,8 +5,9 @@
     dA[alpha(i)] += weight(i) * g[sigma(i)] * d body(i) / d A[alpha(i)]
 
 where the weight is that of the aggregation (`tilec.passes.differentiate.weights`). The points must be the same, so the
-conditions of accesses that the new contraction does not have become constraints. A default has the cotangent of the
-cells that no point reaches: `max(0) default g` over the same points.
+conditions of accesses that the new contraction does not have become constraints. Where alpha is not affine, or the
+access has a boundary mode, the cotangent is scattered (`tilec.passes.differentiate.places`). A default has the
+cotangent of the cells that no point reaches: `max(0) default g` over the same points.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from tilec.graph import Contraction, Let, Sink
 from tilec.monoid import STANDARD, Monoid, standard
 from tilec.passes.differentiate.body import adjoints, tangent
 from tilec.passes.differentiate.builder import Builder, no_derivative
+from tilec.passes.differentiate.places import is_plain, scatter
 from tilec.passes.differentiate.weights import converted, over_points, weight
 
 
 def pull_contraction(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tuple[str, str]]:
     """Operands and their parts of the cotangent."""
-    node = _checked(let, active)
+    node = _checked(let)
     (body,), (sink,), (default,) = node.body, node.sinks, node.defaults
     if any(r.access.tensor in active for r in reads(body)):
         arriving = converted(b.element(g, sink.indices), body.dtype)
@@ -38,7 +40,7 @@ def pull_contraction(b: Builder, let: Let, g: str, active: set[str]) -> Iterator
 
 def push_contraction(b: Builder, let: Let, tangents: Mapping[str, str]) -> str:
     """The tangent of the result."""
-    node = _checked(let, set(tangents))
+    node = _checked(let)
     (body,), (default,), dtype = node.body, node.defaults, let.types[0].dtype
     moved = tangent(body, tangents, let.span)
     if moved is None:
@@ -50,17 +52,12 @@ def push_contraction(b: Builder, let: Let, tangents: Mapping[str, str]) -> str:
     return over_points(b, node, monoid, moved, node.sinks[0], f"{let.names[0]}_dot", dtype, passed)
 
 
-def _checked(let: Let, active: set[str]) -> Contraction:
+def _checked(let: Let) -> Contraction:
     """The contraction, if it is of a kind that has a derivative; else raises TILE0310."""
     node = let.node
     assert isinstance(node, Contraction)
     if node.monoid.arity != 1 or not _is_standard(node.monoid):
         raise no_derivative(f"the aggregation '{node.monoid.name}' has no derivative", let.span)
-    for r in reads(node.body[0]):
-        if any(not isinstance(i, Affine) for i in r.access.indices):
-            raise no_derivative(f"'{r.access.tensor}' is read at an index that depends on data", let.span)
-        if r.access.boundary != "skip" and r.access.tensor in active:
-            raise no_derivative(f"'{r.access.tensor}' is read with boundary '{r.access.boundary}'", let.span)
     return node
 
 
@@ -75,9 +72,11 @@ def _sum(dtype: DType, term: DType) -> Monoid:
 
 def _scatter(b: Builder, node: Contraction, access: Access, term: Expr) -> str:
     """The sum of `term` over the points, into the cells that the access reads."""
-    forms = tuple(i for i in access.indices if isinstance(i, Affine))
     target = b.types[access.tensor]
     monoid = _sum(target.dtype, node.accumulator[0])
+    if not is_plain(access):
+        return scatter(b, node, access, term, monoid)
+    forms = tuple(i for i in access.indices if isinstance(i, Affine))
     return over_points(b, node, monoid, term, Sink(forms, target.shape), f"{access.tensor}_bar", target.dtype)
 
 

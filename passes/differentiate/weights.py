@@ -22,8 +22,8 @@ from tilec.affine import Affine, Coef, Poly
 from tilec.dtypes import BOOL, I32, I64, DType
 from tilec.errors import error
 from tilec.exact.boxes import Unbounded, span
-from tilec.exact.domain import conditions, normalise_open
-from tilec.expr import Call, Const, Expr, IndexValue, read
+from tilec.exact.domain import conditions, integral_forms, normalise_open
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, read, reads
 from tilec.graph import Contraction, Let, Sink, TensorType
 from tilec.monoid import Monoid, standard
 from tilec.passes.differentiate.builder import Builder
@@ -52,7 +52,12 @@ def over_points(
     dtype: DType,
     default: str | None = None,
 ) -> str:
-    """A contraction of another body over the points of `node`: what its reads and sink do not say, constraints do."""
+    """A contraction of another body over the points of `node`: what its reads and sink do not say, constraints do.
+
+    A read that bounds the points as no constraint can say stays, in a branch that is never chosen.
+    """
+    for r in _bounding(node, body):
+        body = Call("cond", (Const(1, BOOL), body, converted(r, body.dtype)), body.dtype)
     shapes = b.shapes(body, *node.body)
     new = Contraction(node.indices, monoid, (body,), (sink,), (), (default,))
     said = set(conditions(new, shapes))
@@ -60,6 +65,18 @@ def over_points(
     if isinstance(body, Const) and not rest and default is None and _one_point_per_cell(node.indices, sink):
         return b.filled(body.value, TensorType(dtype, sink.shape), stem)
     return b.bind(Contraction(node.indices, monoid, (body,), (sink,), rest, (default,)), stem, dtype)
+
+
+def _bounding(node: Contraction, body: Expr) -> list[Read]:
+    """The reads of `node` that `body` lacks, and that drop points by the values of tensors or by fractional indices."""
+    own = {r.access for r in reads(body)}
+    return [r for e in node.body for r in reads(e) if r.access not in own and _bounds_points(r.access)]
+
+
+def _bounds_points(access: Access) -> bool:
+    if access.boundary == "skip":
+        return any(not isinstance(i, Affine) for i in access.indices)
+    return any(isinstance(i, Affine) and i.denominator() != 1 for i in access.indices)
 
 
 def _one_point_per_cell(indices: tuple[str, ...], sink: Sink) -> bool:
@@ -98,7 +115,7 @@ def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, Coef]:
     """
     given = conditions(node, b.shapes(*node.body))
     try:
-        normal = normalise_open(node.indices, given)
+        normal = normalise_open(node.indices, given, integral_forms(node))
     except Unbounded as e:
         raise error("TILE0401", f"index '{e}' is unbounded", let.span) from None
     if normal is None:

@@ -93,15 +93,6 @@ def test_a_host_function_has_no_derivative() -> None:
     assert found["W_grad"].tolist() == [3, 3]
 
 
-@pytest.mark.parametrize("read", ["A[@X[i]]", "A[i - 1; clamp]"])
-def test_indices_that_are_not_supported_say_so(read: str) -> None:
-    text = f"graph f(A: f64[4], X: i32[4]) -> (Y) {{ Y: f64[4] = sum:f64 [i] {{ [i] <- {read} }} }}"
-    graph = infer_graph(parse_graph(text))
-    with pytest.raises(TileError) as caught:
-        gradient(graph, ["A"])
-    assert caught.value.code == "TILE0310"
-
-
 def test_the_table_is_whole() -> None:
     """Every operation on whole tensors is differentiated here, or has no derivative and says so, or is constant."""
     tested = {re.findall(r"special (\w+)", call)[0] for _, call, _ in CASES.values()} | {"sort"}
