@@ -5,7 +5,7 @@ store it there: the two buffers become one parameter of the kernel, so that para
 a result of the program, the temporary is computed in the result's memory from the start. So it is
 with donated state: a result that is copied to a parameter at the end is computed there in the first place, if nothing
 needs the parameter's old value any more. The launch that computes it moves behind others that do need it, where that
-changes nothing.
+changes nothing; and behind checks and host calls, so that a call that fails leaves the state as it was.
 
 It runs before `share`, when each kernel has one launch and its loops are as the lowering made them.
 
@@ -39,8 +39,10 @@ from tilec.loops import (
     Alloc,
     Block,
     Buffer,
+    Check,
     Copy,
     For,
+    HostCall,
     Kernel,
     Launch,
     Let,
@@ -96,7 +98,10 @@ class _Work:
         self._first: dict[str, int] = dict.fromkeys(self._init, 0)
         self._last: dict[str, int] = dict.fromkeys(self._init, 0)
         self._moments: dict[str, list[int]] = {}  # of the steps that touch it
+        self._ends: list[int] = []  # moments at which the call may end with an error
         for moment, step in enumerate(self._steps, 1):
+            if any(isinstance(s, Check | HostCall) for s in all_steps([step])):
+                self._ends.append(moment)
             for name in self._touched(step):
                 self._first.setdefault(name, moment)
                 self._last[name] = moment
@@ -132,7 +137,7 @@ class _Work:
         launch, end = self._steps[at - 1], self._last[param]
         if self._steps[end - 1] != copy or end <= at or not isinstance(launch, Launch):
             return
-        needed = max((m for m in self._moments[param] if at < m < end), default=at)
+        needed = max((m for m in (*self._moments[param], *self._ends) if at < m < end), default=at)
         if needed > at and not self._movable(launch, range(at + 1, needed + 1)):
             return
         if not self._alone(launch, param):

@@ -12,6 +12,7 @@ import pytest
 import tilec
 from tilec.errors import TileError
 from tilec.executable import Executable
+from tilec.text.graph_text import parse_graph
 
 STEP = """function step(W[M, N], G[M, N], Rate) -> (W_new, S) {
   W_new = W - Rate * G;
@@ -188,3 +189,25 @@ def test_threads_with_arrays_of_their_own() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize("target", ["llvm", "reference"])
+@pytest.mark.parametrize("tested", ["V", "G", "W"])
+def test_a_failed_assertion_leaves_the_state_as_it_was(target: str, tested: str) -> None:
+    graph = parse_graph(f"""graph f(W: f64[3], G: f64[3]) -> (V) aliases (W = V) {{
+      V: f64[3] = sub(W, G)
+      limit: f64 = literal (5.0)
+      p: bool[3] = cmp_lt({tested}, limit)
+      () = special assert(p) {{message = "too large"}}
+    }}""")
+    step = tilec.compile(graph, target)
+    for failing in ({"V": -8.0, "G": 6.0, "W": 5.0}[tested], 0.0):
+        w = np.array([1.0, failing if tested == "W" else 1.0, 1.0])
+        g = np.array([0.0, 0.0 if tested == "W" else failing, 0.0])
+        before = w.copy()
+        if failing:
+            with pytest.raises(tilec.TileError, match="TILE0405"):
+                step(w, g)
+            assert w.tolist() == before.tolist()
+        else:
+            assert step(w, g) is w and w.tolist() == (before - g).tolist()
