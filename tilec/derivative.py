@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -73,8 +73,11 @@ def subject(program: ProgramLike, function: str | None) -> Subject:
 
 
 def listed(wrt: str | Sequence[str]) -> tuple[str, ...]:
-    """One name, or names, as a tuple."""
-    return (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    """One name, or names, as a tuple; raises TILE0511 for anything else."""
+    names = (wrt,) if isinstance(wrt, str) or not isinstance(wrt, Iterable) else tuple(wrt)
+    if strange := [name for name in names if not isinstance(name, str)]:
+        raise error("TILE0511", f"inputs are chosen by name, not by {strange[0]!r}")
+    return names
 
 
 def variables(graph: Graph, wrt: Variables) -> tuple[str, ...]:

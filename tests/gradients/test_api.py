@@ -135,3 +135,9 @@ def test_a_python_function_is_no_program() -> None:
     assert caught.value.code == "TILE0511" and "tilec.trace" in str(caught.value.diagnostics[0].help)
     graph = tilec.trace(lambda x: (x * x).sum())("f64[3]")
     assert tilec.check_grad(graph, {"x": W[:1].repeat(3)}).passed
+
+
+@pytest.mark.parametrize("wrt", [3, ["W", 3], 1.5])
+def test_inputs_are_chosen_by_name(wrt: object) -> None:
+    with pytest.raises(TileError, match="TILE0511"):
+        grad(LOSS, wrt)(X, W, Y)

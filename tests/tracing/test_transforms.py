@@ -166,6 +166,11 @@ def test_programs_inside_traced_functions() -> None:
         (lambda: tilec.jvp(lambda x: x)((X,), (X, X)), "TILE0305"),
         (lambda: tilec.jvp(lambda x: x)((X,), (X[:2],)), "TILE0504"),
         (lambda: tilec.grad(lambda x: x)(), "TILE0501"),
+        (lambda: tilec.grad(lambda x: x, argnums=0.0)(X), "TILE0511"),
+        (lambda: tilec.grad(lambda x: x, argnums="x")(X), "TILE0511"),
+        (lambda: tilec.checkpoint(3), "TILE0511"),  # type: ignore[arg-type]
+        (lambda: tilec.fori_loop(0, 3, 1, X), "TILE0511"),  # type: ignore[arg-type]
+        (lambda: tilec.fori_loop(0, np.int32(3), 1, X), "TILE0511"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_uses(call: Any, code: str) -> None:

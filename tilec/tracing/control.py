@@ -137,6 +137,8 @@ def fori_loop(lower: Any, upper: Any, body: Function, init: Any) -> Any:
 
     With Python integers for bounds it is a scan, which has all derivatives; with tensors a `while_loop`.
     """
+    with located():
+        check_function(body, "the body of a loop")
     if isinstance(lower, int) and isinstance(upper, int):
         return _counted(lower, upper, body, init)
     return while_loop(_below, functools.partial(_advanced, body), (lower, upper, init))[2]

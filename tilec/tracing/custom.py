@@ -14,7 +14,7 @@ from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.elementwise import as_dtype
 from tilec.tracing.jit import jit
 from tilec.tracing.place import located, user_span
-from tilec.tracing.subgraph import Subgraph, subgraph, united
+from tilec.tracing.subgraph import Subgraph, check_function, subgraph, united
 from tilec.tracing.tensor import Tensor, is_operand
 from tilec.tracing.trace import Trace, current
 
@@ -24,8 +24,10 @@ Function = Callable[..., Any]
 def checkpoint(function: Function, /) -> Function:
     """The function, whose intermediate values a gradient computes again instead of keeping them.
 
-    Arguments that are no arrays, tensors or numbers are passed as they are. The result is the same.
+    Arguments that are no arrays, tensors or numbers are passed as they are. The result is the same. Raises TILE0511.
     """
+    with located():
+        check_function(function, "what is computed again")
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

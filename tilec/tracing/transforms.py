@@ -10,7 +10,7 @@ All of them nest.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,7 +134,7 @@ def _tuple(given: Any, what: str) -> list[Any]:
 
 
 def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
-    wanted = [argnums] if isinstance(argnums, int) else list(argnums)
+    wanted = list(argnums) if isinstance(argnums, Iterable) else [argnums]
     if strange := [k for k in wanted if not isinstance(k, int)]:
         help = "inputs go by name where the program is text, a path or a Graph: tilec.grad(path, wrt=NAME)"
         raise error("TILE0511", f"argnums are positions of arguments, not {strange[0]!r}", help=help)
