@@ -74,21 +74,30 @@ def _keys(parent: Any, numbers: Any) -> Any:
 
 
 def _traced_keys(parent: Tensor, numbers: Tensor) -> Tensor:
-    if parent.type.dtype != U32 or parent.shape != (2,):
-        raise error("TILE0301", f"a key is uint32 of shape [2], not {parent.type.dtype.long} of {list(parent.shape)}")
     if numbers.type.dtype == BOOL or not numbers.type.dtype.is_integer:
         raise error("TILE0511", f"an integer is folded in, not {numbers.type.dtype.long}")
-    words = as_dtype(parent, U64)
+    words = as_dtype(_checked_key(parent), U64)
     whole = apply("bit_or", words[0], apply("bit_left", words[1], 32))
     blocks = apply("threefry", apply("bit_xor", whole, np.uint64(_CHILDREN)), as_dtype(numbers, U64))
     found: Tensor = stack([as_dtype(blocks, U32), as_dtype(apply("bit_right", blocks, 32), U32)], axis=-1)
     return found
 
 
+def _checked_key(key: Tensor) -> Tensor:
+    if key.type.dtype != U32 or key.shape != (2,):
+        raise _no_key(key.type.dtype.long, key.shape)
+    return key
+
+
+def _no_key(dtype: Any, shape: Any) -> Exception:
+    help = "tilec.random.key(seed) makes one, split(key) gives several"
+    return error("TILE0301", f"a key is a uint32 array of shape [2], not {dtype} of {list(shape)}", help=help)
+
+
 def _children(parent: Any, numbers: Array) -> Array:
     words = np.asarray(parent)
     if words.dtype != np.uint32 or words.shape != (2,):
-        raise error("TILE0301", f"a key is a uint32 array of shape [2], not {words.dtype} of {list(words.shape)}")
+        raise _no_key(words.dtype, words.shape)
     whole = int(words[0]) | int(words[1]) << 32
     return threefry(np.full(numbers.shape, whole ^ _CHILDREN, np.uint64), numbers)
 
@@ -109,9 +118,12 @@ def bits(key: Any, offset: Any = 0, /, shape: Any = (), dtype: Any = "uint32") -
 def _bits(key: Any, offset: Any, shape: Any, dtype: DType) -> Tensor:
     if dtype not in (U32, U64):
         raise error("TILE0301", f"random bits are uint32 or uint64, not {dtype.long}")
+    if isinstance(offset, tuple | list):
+        help = "the shape comes after the offset: normal(key, 0, (2, 3)), or normal(key, shape=(2, 3))"
+        raise error("TILE0511", f"an offset is an integer, not a {type(offset).__name__}", help=help)
     node = Special(
         "random_bits" if dtype == U32 else "random_bits64",
-        scope().names([lift(key), lift(offset)]),
+        scope().names([_checked_key(lift(key)), lift(offset)]),
         (("shape", shape_of(shape)),),
     )
     return scope().bind(node, "bits")

@@ -275,3 +275,5 @@ def test_refusals() -> None:
     assert code_of(lambda: random.key("x")) == "TILE0511"  # type: ignore[arg-type]
     assert code_of(lambda: random.split(KEY, -1)) == "TILE0511"
     assert code_of(lambda: random.fold_in(np.zeros(2), 1)) == "TILE0301"
+    assert code_of(lambda: random.normal(3, 0, (2,))) == "TILE0301"
+    assert code_of(lambda: random.normal(KEY, (2,))) == "TILE0511"

@@ -13,6 +13,7 @@ import tilec
 import tilec.numpy as tnp
 from tilec.dtypes import F32
 from tilec.errors import TileError
+from tilec.text.graph_text import parse_graph, print_graph
 
 X = np.arange(6, dtype="float32").reshape(2, 3)
 
@@ -139,6 +140,12 @@ def test_methods() -> None:
             return x * self.scale
 
     assert Model().run(X).tolist() == (X * 2).tolist()
+
+
+def test_what_is_lowered_is_shown() -> None:
+    lowered = tilec.jit(lambda x: x + np.ones(40, "float32")).lower(np.ones(40, "float32"))
+    assert repr(lowered) == "<tilec lowered lambda(x: f32[40]) -> (result)>"
+    assert print_graph(parse_graph(str(lowered))) == str(lowered) == print_graph(lowered.graph)
 
 
 def test_a_graph_whose_constants_are_not_given() -> None:

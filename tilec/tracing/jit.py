@@ -23,6 +23,7 @@ from tilec.executable import Executable
 from tilec.graph import Graph
 from tilec.numpy_semantics import Array
 from tilec.options import Options
+from tilec.runtime import describe
 from tilec.signatures import Describe, Signatures
 from tilec.target import Target
 from tilec.text.graph_text import print_graph
@@ -76,7 +77,7 @@ class Lowered:
         return print_graph(self.graph)
 
     def __repr__(self) -> str:
-        params = (f"{p.name}: {p.type}" for p in self.graph.params if p.digest is None)
+        params = (f"{p.name}: {describe(p.type)}" for p in self.graph.params if p.digest is None)
         return f"<tilec lowered {self.graph.name}({', '.join(params)}) -> ({', '.join(self.graph.results)})>"
 
     def compile(self) -> Executable:

@@ -47,7 +47,7 @@ def _known_sizes(path: Sequence[Any], type: TensorType) -> TensorType:
     """The type, whose sizes are numbers: Python code computes with them. Raises TILE0210."""
     if all(isinstance(s, int) for s in type.shape):
         return type
-    text = f"argument {trees.path_text(path)!r} of a Python function is {type}: its sizes must be numbers"
+    text = f"argument {trees.path_text(path)!r} of a Python function is {describe(type)}: its sizes must be numbers"
     help = "programs in Tile may leave sizes open; a Python function is traced once for each shape"
     raise error("TILE0210", text, user_span(), help=help)
 
