@@ -128,6 +128,8 @@ def test_index_objects_as_text() -> None:
         (lambda i, j, a: tilec.contract(a[i, j] + tilec.index("z"), out=tilec.index("y"), sizes=3), "TILE0401"),
         (lambda i, j, a: a[i], "TILE0202"),
         (lambda i, j, a: a[i, 0.5], "TILE0205"),
+        (lambda i, j, a: a[i, np.array([0, 1])], "TILE0205"),
+        (lambda i, j, a: a[i, np.array(1.5)], "TILE0205"),
         (lambda i, j, a: i * j, "TILE0205"),
         (lambda i, j, a: i / 0, "TILE0205"),
         (lambda i, j, a: bool(a[i, j] > 0), "TILE0521"),

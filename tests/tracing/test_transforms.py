@@ -168,6 +168,8 @@ def test_programs_inside_traced_functions() -> None:
         (lambda: tilec.grad(lambda x: x)(), "TILE0501"),
         (lambda: tilec.grad(lambda x: x, argnums=0.0)(X), "TILE0511"),
         (lambda: tilec.grad(lambda x: x, argnums="x")(X), "TILE0511"),
+        (lambda: tilec.scan(lambda c, _: (c + 1, None), 0, length=2**64), "TILE0415"),
+        (lambda: tilec.fori_loop(2**70, 2**70 + 3, lambda i, c: c + i, 1.0), "TILE0415"),
         (lambda: tilec.checkpoint(3), "TILE0511"),  # type: ignore[arg-type]
         (lambda: tilec.fori_loop(0, 3, 1, X), "TILE0511"),  # type: ignore[arg-type]
         (lambda: tilec.fori_loop(0, np.int32(3), 1, X), "TILE0511"),  # type: ignore[arg-type]

@@ -129,7 +129,10 @@ def _length(rows: Sequence[Tensor], length: int | None) -> int:
     if len(counts) != 1:
         text = "a scan without inputs needs length=" if not counts else f"lengths of a scan differ: {sorted(counts)}"
         raise error("TILE0222" if counts else "TILE0501", text)
-    return counts.pop()
+    (count,) = counts
+    if count > I64.max:
+        raise error("TILE0415", f"the number of steps {count} exceeds 64 bits")
+    return count
 
 
 def fori_loop(lower: Any, upper: Any, body: Function, init: Any) -> Any:
@@ -155,6 +158,9 @@ def _advanced(body: Function, state: Any) -> Any:
 def _counted(lower: int, upper: int, body: Function, init: Any) -> Any:
     from tilec.numpy.creation import arange
 
+    if wide := next((n for n in (lower, upper) if not I64.min <= n <= I64.max), None):
+        with located():
+            raise error("TILE0415", f"the bound {wide} of a loop exceeds 64 bits")
     dtype = I32 if I32.min <= lower and upper <= I32.max else I64
     with located():
         indices = arange(lower, max(lower, upper), dtype=dtype)

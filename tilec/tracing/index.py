@@ -9,6 +9,7 @@ An index expression is affine with rational coefficients: `2 * i + k - 1`, `i / 
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -248,7 +249,12 @@ def as_form(value: Any) -> Affine | None:
         return value.form
     if isinstance(value, Fraction) or (isinstance(value, int) and not isinstance(value, bool)):
         return Affine.constant(value)
-    return Affine.constant(int(value)) if type(value).__module__ == "numpy" and hasattr(value, "__index__") else None
+    if type(value).__module__ != "numpy":
+        return None
+    try:
+        return Affine.constant(operator.index(value))
+    except TypeError:  # an array with axes, or of floats
+        return None
 
 
 def builtin(op: str, *args: Any, dtype: DType | None = None) -> Element:
