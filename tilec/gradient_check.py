@@ -142,7 +142,7 @@ def _results(graph: Graph, of: str | None) -> tuple[str, ...]:
     types = graph.types()
     if found := tuple(n for n in dict.fromkeys(graph.results) if types[n].dtype.is_float):
         return found
-    raise error("TILE0309", f"'{graph.name}' has no result that is a float", notes=[f"results: {graph.results}"])
+    raise error("TILE0309", f"'{graph.name}' has no result that is a float", notes=[f"results: {', '.join(graph.results)}"])
 
 
 def _check(
