@@ -144,3 +144,13 @@ def test_mistakes(call: Any, code: str) -> None:
         call(*tilec.index("i j"), tilec.at(A))
     assert found.value.code == code
     assert __file__ in str(found.value)
+
+
+def test_names_that_a_text_does_not_know_are_explained() -> None:
+    for text in ("O[i : N] = +(A[i, k])", "O[i] = +(Z[i, k])"):
+        with pytest.raises(TileError) as caught:
+            tilec.contract(text, A=np.ones((3, 4)))
+        assert caught.value.code == "TILE0101" and caught.value.diagnostics[0].help is not None
+    with pytest.raises(TileError) as caught:
+        tilec.contract("O[i] = +(Image2[i, k])", Image=np.ones((3, 4)))
+    assert caught.value.diagnostics[0].help == "did you mean 'Image'?"

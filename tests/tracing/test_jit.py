@@ -142,6 +142,12 @@ def test_methods() -> None:
     assert Model().run(X).tolist() == (X * 2).tolist()
 
 
+def test_an_object_of_no_known_class_may_be_made_a_tree() -> None:
+    with pytest.raises(TileError) as caught:
+        tilec.jit(lambda x: x)(object())
+    assert caught.value.code == "TILE0505" and "optree" in str(caught.value.diagnostics[0].help)
+
+
 def test_what_is_lowered_is_shown() -> None:
     lowered = tilec.jit(lambda x: x + np.ones(40, "float32")).lower(np.ones(40, "float32"))
     assert repr(lowered) == "<tilec lowered lambda(x: f32[40]) -> (result)>"

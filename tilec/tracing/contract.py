@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilec.affine import Affine, Size
-from tilec.errors import Source, error
+from tilec.errors import Diagnostic, Source, TileError, error
 from tilec.expr import Expr, IndexValue, Read, reads, walk
 from tilec.graph import Constraint
 from tilec.monoid import STANDARD
@@ -91,7 +91,17 @@ def _of_text(operands: Mapping[str, Any], /, text: str) -> Any:
         help = "write it like C[m, n] = +(A[m, k] * B[k, n])"
         raise error("TILE0511", f"a contraction begins with the tensor that it defines: {text!r}", help=help)
     program = f"function ({', '.join(operands)}) -> ({target[1]}) {{\n{text};\n}}\n"
-    return call_program(Source("<contract>", program), None, operands)[0]
+    try:
+        return call_program(Source("<contract>", program), None, operands)[0]
+    except TileError as found:
+        raise TileError(map(_helped, found.diagnostics)) from found.__cause__
+
+
+def _helped(problem: Diagnostic) -> Diagnostic:
+    """Where a name is not known: what the names are."""
+    if problem.code != "TILE0101" or problem.help is not None:
+        return problem
+    return replace(problem, help="operands are given by name, contract(text, A=a); sizes are numbers, or left out")
 
 
 # elements

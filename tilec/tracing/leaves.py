@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tilec.api import parse_type
 from tilec.dtypes import F32, F64, I32, I64
-from tilec.errors import error
+from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import TensorType
 from tilec.rules import weak_dtype
 from tilec.runtime import as_array, describe, type_of
@@ -40,7 +41,17 @@ def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
         help = "an argument that is not data is named in static_argnames"
         raise error("TILE0505", text, user_span(), help=help)
     with located():
-        return as_array(trees.path_text(path), value)
+        try:
+            return as_array(trees.path_text(path), value)
+        except TileError as found:
+            raise TileError(map(_helped, found.diagnostics)) from found.__cause__
+
+
+def _helped(problem: Diagnostic) -> Diagnostic:
+    """An object that is no array may be meant as a tree of them."""
+    if problem.code != "TILE0505" or problem.help is None:
+        return problem
+    return replace(problem, help=f"{problem.help}, or register its class as a tree with optree")
 
 
 def _known_sizes(path: Sequence[Any], type: TensorType) -> TensorType:
