@@ -58,7 +58,7 @@ from tilec.loops import (
     touched,
     walk,
 )
-from tilec.verify.program import root, writes_of
+from tilec.verify.steps import root, writes_of
 
 
 @dataclass(frozen=True, slots=True)

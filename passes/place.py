@@ -3,8 +3,9 @@
 First, heap memory that a kernel allocates for itself, at the top of its body, becomes a parameter of the kernel and a
 buffer of the program. Then each buffer is placed at the lowest 64-byte aligned offset at which it overlaps no buffer
 alive at the same time, largest first; see `tilec.arena`. A buffer lives from the first step that touches it, or a view
-of it, to the last. What `init` touches has no place: it is kept from call to call, and the arena is the memory of one
-call. A program with open sizes gets its places at run time.
+of it, to the last; inside of a loop, from where a round stores it to where the same round reads it last, unless it goes
+round; see `tilec.verify.lifetimes`. What `init` touches has no place: it is kept from call to call, and the arena is
+the memory of one call. A program with open sizes gets its places at run time.
 
 Error: TILE0414 where an offset or a size is 2^63 bytes or more.
 
@@ -31,7 +32,7 @@ After:
       place B 0
       place t 64
       kernel a(in A: f32[4], out B: f32[4]) { for i in 4 { B[i] = neg(A[i]) } }
-      kernel b(in B: f32[4], out C: f32[4], inout t: f32[4]) {
+      kernel b(in B: f32[4], out C: f32[4], out t: f32[4]) {
         for i in 4 { t[i] = neg(B[i]) }
         for j in 4 { C[j] = neg(t[j]) }
       }
@@ -57,7 +58,8 @@ from tilec.loops import (
     map_launches,
     touched,
 )
-from tilec.verify.program import root
+from tilec.verify.lifetimes import lifetimes
+from tilec.verify.steps import root
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def run(program: Program, options: Options = Options()) -> Program:
     program = hoist(program)
     if program.sizes:
         return program
-    lives = lifetimes(program)
+    lives = lives_of(program)
     places, arena = assign(lives, options.alignment)
     ordered = tuple((b.name, places[b.name]) for b in program.buffers if b.name in places)
     if (ordered, arena) == (program.places, program.arena):
@@ -112,28 +114,22 @@ def _without_allocations(kernel: Kernel, own: list[Buffer]) -> Kernel:
     if not own:
         return kernel
     body = tuple(s for s in kernel.body if not (isinstance(s, Alloc) and s.buffer in own))
-    params = tuple(KernelParam(replace(b, space="param"), "inout") for b in own)
+    params = tuple(KernelParam(replace(b, space="param"), "out") for b in own)
     return replace(kernel, params=(*kernel.params, *params), body=body)
 
 
 # --- lifetimes --------------------------------------------------------------------------------------------------------
 
 
-def lifetimes(program: Program) -> list[Life]:
-    """One Life per heap buffer that is not a view and that only `steps` touch; moments are steps, counted from 1."""
+def lives_of(program: Program) -> list[Life]:
+    """One Life per heap buffer that is not a view and that only `steps` touch."""
+    moments = lifetimes(program)
     buffers = {b.name: b for b in program.buffers}
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for moment, step in enumerate(program.steps, 1):
-        for name in touched(step):  # what the steps inside a loop or branch touch lives all through it
-            name = root(buffers[name], buffers).name
-            first.setdefault(name, moment)
-            last[name] = moment
     kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}
     return [
-        Life(b.name, size_of(b), first[b.name], last[b.name])
+        Life(b.name, size_of(b), *moments[b.name])
         for b in program.buffers
-        if b.space == "heap" and b.base is None and b.name in first and b.name not in kept
+        if b.space == "heap" and b.base is None and b.name in moments and b.name not in kept
     ]
 
 

@@ -144,6 +144,9 @@ Block: TypeAlias = tuple[Stmt, ...]
 
 @dataclass(frozen=True, slots=True)
 class KernelParam:
+    """`out`: every cell is stored before anything reads it, so that it does not matter what was there before. A buffer
+    that is stored to and is not `out` is `inout`."""
+
     buffer: Buffer
     mode: Mode
 

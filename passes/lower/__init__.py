@@ -20,7 +20,7 @@ After:
     program f(A) -> (O) {
       buffer A: param f32[2, 3]
       buffer O: param f32[2]
-      kernel k0_O(in A: f32[2, 3], inout O: f32[2]) {
+      kernel k0_O(in A: f32[2, 3], out O: f32[2]) {
         for i0 in 2 { O[i0] = 0.0 }
         for i in 2 { for k in 3 { O[i] sum= A[i, k] } }
       }

@@ -18,7 +18,7 @@ def every(name: str, source: Buffer, kernel: str) -> Kernel:
     element = read(source.name, cell, source.dtype)
     value = element if source.dtype == BOOL else call("cmp_ne", element, constant(0, source.dtype))
     body = nest(loops, (), (Store(name, (), value, standard("min", BOOL)),))
-    params = (KernelParam(source, "in"), KernelParam(holds, "inout"))
+    params = (KernelParam(source, "in"), KernelParam(holds, "out"))
     return Kernel(kernel, params, (Store(name, (), constant(1, BOOL)), *body))
 
 

@@ -21,7 +21,6 @@ from tilec.loops import (
     Kernel,
     KernelParam,
     Launch,
-    Mode,
     Program,
     Step,
     Store,
@@ -29,6 +28,7 @@ from tilec.loops import (
     is_open,
     walk,
 )
+from tilec.overwritten import mode_of
 from tilec.partition import Partition, labelled
 
 from .assembly import Assembly
@@ -346,9 +346,5 @@ def _kernel(name: str, body: Block, shown: Callable[[str], Buffer]) -> Kernel:
             if stmt.monoid is not None:
                 read[stmt.buffer] = None
     ordered = dict.fromkeys([*(n for n in read if n not in written), *written])
-    params = (KernelParam(shown(n), _mode(n in read, n in written)) for n in ordered if n not in own)
-    return Kernel(name, tuple(params), body)
-
-
-def _mode(read: bool, written: bool) -> Mode:
-    return "inout" if read and written else "out" if written else "in"
+    buffers = [shown(n) for n in ordered if n not in own]
+    return Kernel(name, tuple(KernelParam(b, mode_of(body, b)) for b in buffers), body)

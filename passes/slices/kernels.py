@@ -18,7 +18,6 @@ from tilec.loops import (
     If,
     Kernel,
     KernelParam,
-    Mode,
     Stmt,
     Store,
     map_exprs,
@@ -26,6 +25,7 @@ from tilec.loops import (
     row_major,
     walk,
 )
+from tilec.overwritten import mode_of
 from tilec.rules import cast
 
 from .nests import Group, Index, allocated
@@ -66,7 +66,6 @@ class _Builder:
     own: set[str]
     views: dict[View, str] = field(default_factory=dict)  # parameters by what they show
     values: dict[Affine, str] = field(default_factory=dict)
-    read: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     first: dict[str, str] = field(default_factory=dict)  # of every outer loop, the first of its names
     extents: dict[str, int] = field(default_factory=dict)  # of the loops in the kernel
@@ -88,7 +87,7 @@ class _Builder:
             if view.buffer in self.own:
                 allocs.append(Alloc(buffer))
             else:
-                params.append(KernelParam(buffer, self._mode(param)))
+                params.append(KernelParam(buffer, mode_of(body, buffer)))
         self._check(body)
         shown = [v for v in self.views if v.buffer not in self.own]
         params += [KernelParam(Buffer(n, I64, (), "param"), "in") for n in self.values.values()]
@@ -99,9 +98,6 @@ class _Builder:
             return self.blocks.get(self.first[name], 1)
         assert isinstance(extent, int)
         return extent
-
-    def _mode(self, param: str) -> Mode:
-        return "inout" if {param} <= self.read & self.written else "out" if param in self.written else "in"
 
     def _check(self, body: Block) -> None:
         """What is stored has one name in a kernel: nothing else shows the same memory."""
@@ -129,8 +125,6 @@ class _Builder:
             case Store():
                 name, indices = self._place(stmt.buffer, stmt.indices)
                 self.written.add(name)
-                if stmt.monoid is not None:
-                    self.read.add(name)
                 return (Store(name, indices, stmt.value, stmt.monoid),)
             case If():
                 return (stmt,)  # of loops inside only
@@ -144,7 +138,6 @@ class _Builder:
         match e:
             case Read():
                 name, indices = self._place(e.access.tensor, e.access.indices)
-                self.read.add(name)
                 return read(name, indices, e.dtype)
             case IndexValue():
                 return self._value(e)

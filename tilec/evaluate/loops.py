@@ -19,7 +19,7 @@ import numpy as np
 from tilec.affine import Affine, resolve
 from tilec.errors import error
 from tilec.evaluate.expr import Mode, evaluate_expr, storage
-from tilec.evaluate.memory import arena_of, fault, numbers, uninitialised, view_of
+from tilec.evaluate.memory import arena_of, fault, numbers, spoil, uninitialised, view_of
 from tilec.evaluate.order import rounds
 from tilec.expr import Access, Expr, Read, walk
 from tilec.loops import (
@@ -133,6 +133,9 @@ class _Runner:
                 kernel = self.program.kernel(step.kernel)
                 names = [p.buffer.name for p in kernel.params]
                 arrays = {n: self.arrays[a] for n, a in zip(names, step.args, strict=True)}
+                for param in kernel.params:
+                    if param.mode == "out":  # what is there does not matter
+                        spoil(arrays[param.buffer.name])
                 evaluate_kernel(kernel, arrays, self.sizes, self.mode)
             case Copy():
                 self.arrays[step.target][...] = self.arrays[step.source]

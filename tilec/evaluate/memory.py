@@ -40,6 +40,11 @@ def uninitialised(buffer: Buffer, sizes: Mapping[str, int], mode: Mode) -> Array
     return _strided(_garbage(_span(shape, strides), dtype), shape, strides, 0, buffer.name)
 
 
+def spoil(array: Array) -> None:
+    """Makes memory uninitialised."""
+    array[...] = _garbage(1, array.dtype)[0]
+
+
 def _span(shape: Sequence[int], strides: Sequence[int]) -> int:
     return 0 if 0 in shape else 1 + sum((n - 1) * max(s, 0) for n, s in zip(shape, strides))
 

@@ -12,8 +12,9 @@ from tilec.errors import Span, error
 from tilec.graph import Graph
 from tilec.loops import Buffer, Launch, Program, Step, touched
 from tilec.measure.costs import number
-from tilec.passes.place import lifetimes, size_of
-from tilec.verify.program import root
+from tilec.passes.place import lives_of, size_of
+from tilec.verify.lifetimes import moments
+from tilec.verify.steps import root
 
 LINE = 64  # bytes: every buffer begins at a cache line
 
@@ -112,8 +113,9 @@ def memory(program: Program, graph: Graph | None = None, called: int | None = No
         names = ", ".join(program.sizes)
         help = "compile for sizes that are numbers"
         raise error("TILE0210", f"how much memory is needed depends on {names}", help=help)
-    lives = lifetimes(program)
+    lives = lives_of(program)
     live, step = largest_live_set(lives, LINE)
+    steps = moments(program.steps)
     places = dict(program.places)
     ends = [places[b.name] + _lines(b.size) for b in lives]
     buffers = {b.name: b for b in program.buffers}
@@ -124,7 +126,7 @@ def memory(program: Program, graph: Graph | None = None, called: int | None = No
     return Memory(
         live=live,
         step=step,
-        steps=len(program.steps),
+        steps=len(steps),
         peak=max(ends, default=0),
         arena=arena,
         scratch=max(0, called - arena) if called is not None else 0,
@@ -138,6 +140,7 @@ def memory(program: Program, graph: Graph | None = None, called: int | None = No
 
 def _held(program: Program, lives: Sequence[Life], places: dict[str, int], graph: Graph | None) -> tuple[Held, ...]:
     buffers = {b.name: b for b in program.buffers}
+    steps = moments(program.steps)
     spans = {n: let.span for let in (graph.lets if graph else ()) for n in let.names}
     found = [
         Held(
@@ -147,7 +150,7 @@ def _held(program: Program, lives: Sequence[Life], places: dict[str, int], graph
             places[b.name],
             b.first,
             b.last,
-            _maker(program.steps[b.first - 1]),
+            _maker(steps[b.first - 1]),
             next((spans[n] for n in (b.name, b.name.rpartition(".")[0]) if spans.get(n)), None),
         )
         for b in lives

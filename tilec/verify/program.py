@@ -23,7 +23,6 @@ from tilec.loops import (
     Buffer,
     Check,
     Copy,
-    HostCall,
     Iterate,
     Kernel,
     Launch,
@@ -37,6 +36,8 @@ from tilec.loops import (
 )
 from tilec.verify.expr import ExprChecker, fail
 from tilec.verify.kernel import check_buffer, verify_kernel
+from tilec.verify.lifetimes import lifetimes
+from tilec.verify.steps import reads_of, root, writes_of
 
 
 def verify_program(program: Program, scheduled: bool = False) -> None:
@@ -116,13 +117,6 @@ def _view(buffer: Buffer, buffers: dict[str, Buffer], extents: dict[str, Size]) 
     span, whole = _extent(buffer, buffers, extents), _elements(current)
     if span is not None and whole is not None and not 0 <= span[0] <= span[1] <= whole:
         fail(f"view '{buffer.name}' reaches outside of '{current.name}'")
-
-
-def root(buffer: Buffer, buffers: dict[str, Buffer]) -> Buffer:
-    """The buffer that owns the memory of a view."""
-    while buffer.base is not None:
-        buffer = buffers[buffer.base]
-    return buffer
 
 
 def _elements(buffer: Buffer) -> int | None:
@@ -232,47 +226,6 @@ def _no_access(access: Access, dtype: DType) -> None:
     fail(f"a read of '{access.tensor}' is not allowed here")
 
 
-def reads_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
-    """Buffers that a step itself reads. Raises TILE0602 for an unknown kernel or a wrong number of arguments."""
-    match step:
-        case Launch():
-            return _launched(step, kernels, "out")
-        case Copy(source, _):
-            return (source,)
-        case HostCall(_, inputs, _):
-            return inputs
-        case Repeat(condition) | Branch(condition) | Check(condition):
-            return (condition,)
-        case Iterate(count=count):
-            return () if count is None else (count,)
-        case Assign():
-            return ()
-
-
-def writes_of(step: Step, kernels: dict[str, Kernel]) -> tuple[str, ...]:
-    """Buffers that a step itself writes."""
-    match step:
-        case Launch():
-            return _launched(step, kernels, "in")
-        case Copy(_, target):
-            return (target,)
-        case Assign(target, _):
-            return (target,)
-        case HostCall(_, _, outputs):
-            return outputs
-        case _:
-            return ()
-
-
-def _launched(step: Launch, kernels: dict[str, Kernel], but: str) -> tuple[str, ...]:
-    kernel = kernels.get(step.kernel)
-    if kernel is None:
-        fail(f"launch of '{step.kernel}', which is not a kernel")
-    if len(kernel.params) != len(step.args):
-        fail(f"'{kernel.name}' takes {len(kernel.params)} buffers, {len(step.args)} given")
-    return tuple(a for p, a in zip(kernel.params, step.args) if p.mode != but)
-
-
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +241,7 @@ def _places(program: Program, buffers: dict[str, Buffer]) -> None:
         if offset % buffers[name].dtype.bytes or offset < 0 or offset + size > program.arena:
             fail(f"'{name}' of {size} bytes at {offset} is misplaced in an arena of {program.arena} bytes")
         ranges[name] = (offset, offset + size)
-    lives = lifetimes(program, buffers)
+    lives = lifetimes(program)
     kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}  # they may lie elsewhere
     for name in lives:
         if name not in ranges and buffers[name].space != "param" and name not in kept:
@@ -300,40 +253,3 @@ def _places(program: Program, buffers: dict[str, Buffer]) -> None:
                 break
             if lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
                 fail(f"'{a}' and '{b}' share memory and are needed at the same time")
-
-
-def lifetimes(program: Program, buffers: dict[str, Buffer]) -> dict[str, tuple[int, int]]:
-    """First and last moment at which the memory of each root buffer is needed.
-
-    What `init` touches and a step touches again is needed for ever. What the steps of a loop touch is needed during
-    the whole loop, for a value may go round.
-    """
-    kernels = {k.name: k for k in program.kernels}
-    lives: dict[str, tuple[int, int]] = {}
-    clock = 0
-
-    def touch(names: Iterable[str], moments: tuple[int, int]) -> None:
-        for name in names:
-            owner = root(buffers[name], buffers).name
-            old = lives.get(owner, moments)
-            lives[owner] = (min(old[0], moments[0]), max(old[1], moments[1]))
-
-    def visit(step: Step) -> None:
-        nonlocal clock
-        clock += 1
-        start = clock
-        touch((*reads_of(step, kernels), *writes_of(step, kernels)), (clock, clock))
-        for part in parts(step):
-            for inner in part:
-                visit(inner)
-        if isinstance(step, Iterate | Repeat):
-            touched = [n for s in all_steps([step]) for n in (*reads_of(s, kernels), *writes_of(s, kernels))]
-            touch(touched, (start, clock))
-
-    for step in program.init:
-        visit(step)
-    kept = set(lives)
-    end = clock
-    for step in program.steps:
-        visit(step)
-    return {n: (first, clock + 1) if n in kept and last > end else (first, last) for n, (first, last) in lives.items()}
