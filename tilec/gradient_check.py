@@ -142,7 +142,8 @@ def _results(graph: Graph, of: str | None) -> tuple[str, ...]:
     types = graph.types()
     if found := tuple(n for n in dict.fromkeys(graph.results) if types[n].dtype.is_float):
         return found
-    raise error("TILE0309", f"'{graph.name}' has no result that is a float", notes=[f"results: {', '.join(graph.results)}"])
+    notes = [f"results: {', '.join(graph.results)}"]
+    raise error("TILE0309", f"'{graph.name}' has no result that is a float", notes=notes)
 
 
 def _check(
