@@ -102,7 +102,7 @@ WRONG = [
     (lambda x: tilec.jvp(lambda y: y)(x, x), "TILE0511", "tilec.jvp"),
     (lambda x: tilec.hvp(lambda y: y.sum())(x, x), "TILE0511", "tilec.hvp"),
     (lambda x: tilec.grad(lambda y: y, wrt="y")(x), "TILE0511", "tilec.grad"),
-    (lambda x: tilec.trace(lambda y: y)("f32[N, 4]"), "TILE0210", "tilec.trace"),
+    (lambda x: tilec.trace(lambda y: y[0])("f32[N, 4]"), "TILE0210", "y[0]"),
     (lambda x: tilec.index(3), "TILE0112", "tilec.index"),  # type: ignore[arg-type]
     (lambda x: tilec.grad(lambda y: y)(x.astype("int32")), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: (y, y))(x), "TILE0309", "tilec.grad"),

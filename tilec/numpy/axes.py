@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, prod
 from operator import index
-from typing import Any
+from typing import Any, cast
 
+from tilec.affine import Poly, Size
 from tilec.errors import error
+from tilec.rules import shape_text
+from tilec.tracing.sizes import OpenSize, quotient
 
 
 def axis_of(axis: Any, rank: int) -> int:
@@ -29,24 +32,32 @@ def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
     return found
 
 
-def shape_of(shape: Any) -> tuple[int, ...]:
-    """A shape: one size or a sequence of sizes. Raises TILE0211."""
+def shape_of(shape: Any) -> tuple[Size, ...]:
+    """A shape: one size or a sequence of sizes, open ones as polynomials. Raises TILE0211."""
     sizes = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
-    found = tuple(whole(s, "a size") for s in sizes)
-    if negative := [s for s in found if s < 0]:
-        raise error("TILE0211", f"negative size {negative[0]} in the shape {list(found)}")
+    found = tuple(map(_size, sizes))
+    if negative := [s for s in found if isinstance(s, int) and s < 0]:
+        raise error("TILE0211", f"negative size {negative[0]} in the shape {shape_text(found)}")
     return found
 
 
-def completed(shape: Any, count: int) -> tuple[int, ...]:
+def completed(shape: Any, count: Size) -> tuple[Size, ...]:
     """A shape for `count` elements, in which one size may be -1; raises TILE0209."""
-    sizes = [whole(s, "a size") for s in (shape if isinstance(shape, tuple | list) else (shape,))]
+    sizes = [_size(s) for s in (shape if isinstance(shape, tuple | list) else (shape,))]
     known = prod(s for s in sizes if s != -1)
-    if sizes.count(-1) == 1 and known > 0 and count % known == 0:
-        sizes[sizes.index(-1)] = count // known
+    if sizes.count(-1) == 1 and (rest := quotient(count, known)) is not None:
+        sizes[sizes.index(-1)] = cast(Size, rest)
     if -1 in sizes or prod(sizes) != count:
-        raise error("TILE0209", f"{count} elements cannot be reshaped to {list(sizes)}")
+        raise error("TILE0209", f"{count} elements cannot be reshaped to {shape_text(tuple(sizes))}")
     return shape_of(tuple(sizes))
+
+
+def plus(a: Size, b: Size) -> Size:
+    return cast(Size, a + b)
+
+
+def _size(value: Any) -> Size:
+    return value if isinstance(value, Poly) else value.poly if isinstance(value, OpenSize) else whole(value, "a size")
 
 
 def whole(value: Any, what: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.dtypes import F32, F64, I32, I64, DType
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
@@ -16,6 +16,7 @@ from tilec.rules import call, cast, constant, weak_dtype
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import as_dtype, dtype_of
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 
@@ -67,7 +68,7 @@ def full_like(x: Any, /, fill_value: Any, dtype: Any = None) -> Any:
 
 def _like(x: Any, value: Any, dtype: Any) -> Any:
     tensor = lift(x)
-    return full(tensor.shape, value, tensor.type.dtype if dtype is None else dtype_of(dtype))
+    return full(tensor.type.shape, value, tensor.type.dtype if dtype is None else dtype_of(dtype))
 
 
 def _filled(value: bool | int | float, shape: Any, dtype: DType) -> Tensor:
@@ -80,6 +81,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     """start, start + step ... before stop; from 0 where there is one number only. Integers are int32."""
     if stop is None:
         start, stop = 0, start
+    if isinstance(stop, OpenSize) and (start, step) == (0, 1):
+        return _progression(0, 1, stop.poly, I32 if dtype is None else dtype_of(dtype))
     numbers = [number(v, "a bound") for v in (start, stop, step)]
     if numbers[2] == 0:
         raise error("TILE0216", "arange with a step of 0")
@@ -93,13 +96,14 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
 def linspace(start: float, stop: float, num: int = 50, *, endpoint: bool = True, dtype: Any = "float32") -> Any:
     """`num` numbers at equal distances from start to stop."""
     start, stop = number(start, "a bound"), number(stop, "a bound")
-    count = shape_of(num)[0]
+    count = whole(num, "the number of elements")
+    shape_of(count)
     steps = count - 1 if endpoint else count
     step = (stop - start) / steps if steps > 0 else 0.0
     return _progression(float(start), float(step), count, dtype_of(dtype))
 
 
-def _progression(start: int | float, step: int | float, count: int, dtype: DType) -> Tensor:
+def _progression(start: int | float, step: int | float, count: Size, dtype: DType) -> Tensor:
     """start + i * step: of integers exact, else computed in float64 and rounded once."""
     names, forms = variables(1)
     if isinstance(start, int) and isinstance(step, int):
@@ -136,10 +140,10 @@ def _triangle(op: str, x: Tensor, k: int) -> Tensor:
     names, forms = variables(x.ndim)
     inside = call(op, IndexValue(forms[-1] - forms[-2], I32), Const(k, I32))
     body = call("cond", inside, element(x, forms), constant(0, x.type.dtype))
-    return contraction("assign", names, body, forms, x.shape, stem="triangle")
+    return contraction("assign", names, body, forms, x.type.shape, stem="triangle")
 
 
-def _compared(op: str, form: Affine, value: int, shape: tuple[int, ...], dtype: DType) -> Tensor:
+def _compared(op: str, form: Affine, value: int, shape: tuple[Size, ...], dtype: DType) -> Tensor:
     names, forms = variables(len(shape))
     body = cast(call(op, IndexValue(form, I32), Const(value, I32)), dtype)
     return contraction("assign", names, body, forms, shape, stem="eye")
@@ -151,7 +155,7 @@ def one_hot(x: Any, /, num_classes: int, *, dtype: Any = "float32") -> Any:
     tensor = lift(x)
     if not tensor.type.dtype.is_integer:
         raise error("TILE0304", f"one_hot takes integers, not {tensor.type.dtype.long}")
-    shape = (*tensor.shape, *shape_of(num_classes))
+    shape = (*tensor.type.shape, *shape_of(num_classes))
     names, forms = variables(len(shape))
     wide = cast(element(tensor, forms[:-1]), I64)
     body = cast(call("cmp_eq", wide, IndexValue(forms[-1], I64)), dtype_of(dtype))

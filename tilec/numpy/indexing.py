@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly, Size
 from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
+from tilec.expr import IndexValue
 from tilec.graph import Special
 from tilec.numpy.axes import axis_of, whole
 from tilec.numpy.elementwise import where
 from tilec.numpy.shapes import broadcast_to, moveaxis, permute_dims, reshape
-from tilec.rules import broadcast
-from tilec.tracing.contraction import rearranged
+from tilec.rules import broadcast, call, constant
+from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 
@@ -73,24 +76,38 @@ def _check_index(index: Any) -> None:
 def _basic(x: Tensor, items: Sequence[Any]) -> Tensor:
     """Integers, slices and Nones."""
     source: list[Affine] = []
-    shape: list[int] = []
+    shape: list[Size] = []
     axis = 0
     for item in items:
         if item is None:
             shape.append(1)
             continue
-        size, form = x.shape[axis], Affine.var(f"i{len(shape)}")
-        if isinstance(item, slice):
+        size, form = x.type.shape[axis], Affine.var(f"i{len(shape)}")
+        if isinstance(item, slice) and _is_whole(item, size):
+            source.append(form)
+            shape.append(size)
+        elif isinstance(size, Poly):
+            what = "a part of" if isinstance(item, slice) else "an element of"
+            raise must_be_fixed(size, f"{what} an axis of that size is taken")
+        elif isinstance(item, slice):
             run = range(*_bounds(item, size))
             source.append(form * run.step + run.start)
             shape.append(len(run))
         else:
             source.append(Affine.constant(_position(item, size, axis)))
         axis += 1
-    whole_axes = (isinstance(i, slice) and _bounds(i, n) == (0, n, 1) for i, n in zip(items, x.shape))
+    whole_axes = (isinstance(i, slice) and _is_whole(i, n) for i, n in zip(items, x.type.shape))
     if len(items) == x.ndim and all(whole_axes):
         return x
     return rearranged(x, source, shape, "slice")
+
+
+def _is_whole(item: slice, size: Size) -> bool:
+    if isinstance(size, int):
+        return _bounds(item, size) == (0, size, 1)
+    starts, steps = (None, 0), (None, 1)
+    ends = item.stop is None or (isinstance(item.stop, OpenSize) and item.stop.poly == size)
+    return any(item.start is s for s in starts) and ends and any(item.step is s for s in steps)
 
 
 def _bounds(item: slice, size: int) -> tuple[int, int, int]:
@@ -112,10 +129,12 @@ def _gathered(x: Tensor, items: Sequence[Any]) -> Any:
     advanced = [k for k, i in enumerate(items) if i is not None and not isinstance(i, slice)]
     basic = [slice(None) if k in advanced else i for k, i in enumerate(items)]
     sliced = _basic(x, basic)  # one axis per item now
-    indices = [_in_range(items[k], sliced.shape[k], k) for k in advanced]
-    shape = broadcast([i.shape for i in indices])
+    if open_ := [s for k in advanced if isinstance(s := sliced.type.shape[k], Poly)]:
+        raise must_be_fixed(open_[0], "elements are taken along an axis of that size by an array of indices")
+    indices = [_in_range(items[k], n, k) for k in advanced if isinstance(n := sliced.type.shape[k], int)]
+    shape = broadcast([i.type.shape for i in indices])
     front = permute_dims(sliced, [*advanced, *(k for k in range(sliced.ndim) if k not in advanced)])
-    sizes, rest = front.shape[: len(advanced)], front.shape[len(advanced) :]
+    sizes, rest = front.type.shape[: len(advanced)], front.type.shape[len(advanced) :]
     flat: Any = 0
     for k, index in enumerate(indices):
         flat = apply("add", flat, apply("mul", as_dtype(index, _wide(prod(sizes))), prod(sizes[k + 1 :])))
@@ -158,10 +177,10 @@ def _wide(size: int) -> Any:
 
 
 def _gather(rows: Tensor, index: Tensor) -> Any:
-    if rows.shape[0] == 0:
-        if 0 not in index.shape:
+    if rows.type.shape[0] == 0:
+        if 0 not in index.type.shape:
             raise error("TILE0225", "an element of an axis of size 0")
-        return reshape(rows, (*index.shape, *rows.shape[1:]))
+        return reshape(rows, (*index.type.shape, *rows.type.shape[1:]))
     return scope().bind(Special("gather", scope().names([rows, index])), "gather")
 
 
@@ -185,8 +204,34 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
     along = axis_of(axis, tensor.ndim)
     if index.ndim != tensor.ndim:
         raise error("TILE0202", f"indices of rank {index.ndim} for a tensor of rank {tensor.ndim}")
+    sizes = tuple(s for s in tensor.type.shape if isinstance(s, int))
+    if len(sizes) < tensor.ndim:
+        return _selected(tensor, index, along)
     places: list[Any] = []
     for a in range(tensor.ndim):
-        count = np.arange(tensor.shape[a], dtype="int32")
+        count = np.arange(sizes[a], dtype="int32")
         places.append(index if a == along else count.reshape([-1 if b == a else 1 for b in range(tensor.ndim)]))
     return getitem_of(tensor, places)
+
+
+def _selected(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """take_along_axis where other axes are open: what is gathered has its row as its place, so all elements of the axis
+    are compared with the index, and the one that matches is added to zeros (which makes 0 of -0).
+    """
+    count = x.type.shape[axis]
+    if isinstance(count, Poly):
+        raise must_be_fixed(count, "elements are taken along an axis of that size by an array of indices")
+    _check_index(index)
+    if count == 0:
+        raise error("TILE0225", "an element of an axis of size 0")
+    index = _in_range(index, count, axis)
+    names, forms = variables(x.ndim)
+    rows = iter(broadcast([t.type.shape[:axis] + t.type.shape[axis + 1 :] for t in (x, index)]))
+    shape = [index.type.shape[a] if a == axis else next(rows) for a in range(x.ndim)]
+    place = Affine.var("k")
+    at = [Affine.constant(0) if n == 1 else f for f, n in zip(forms, index.type.shape, strict=True)]
+    of = [place if a == axis else Affine.constant(0) if n == 1 else forms[a] for a, n in enumerate(x.type.shape)]
+    found = call("cmp_eq", IndexValue(place, index.type.dtype), element(index, at))
+    value = element(x, of)
+    body = call("cond", found, value, constant(0, x.type.dtype))
+    return contraction("sum", (*names, "k"), body, forms, shape, dtype=x.type.dtype, stem="taken")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, I32
 from tilec.errors import error
 from tilec.expr import Expr
 from tilec.graph import TensorType
 from tilec.numpy.axes import axes_of, whole
 from tilec.numpy.shapes import reshape
-from tilec.rules import broadcast, call, cast, common_type
+from tilec.rules import broadcast, call, cast, common_type, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.place import located
@@ -28,9 +28,11 @@ def matmul(x1: Any, x2: Any, /) -> Any:
     a, b = lift(x1), lift(x2)
     if a.ndim == 0 or b.ndim == 0:
         raise error("TILE0202", "matmul takes tensors of rank 1 or more; multiply numbers with *")
-    left, right = (1, *a.shape) if a.ndim == 1 else a.shape, (*b.shape, 1) if b.ndim == 1 else b.shape
+    first, second = a.type.shape, b.type.shape
+    left, right = (1, *first) if a.ndim == 1 else first, (*second, 1) if b.ndim == 1 else second
     if left[-1] != right[-2]:
-        raise error("TILE0203", f"shapes {list(a.shape)} and {list(b.shape)}: {left[-1]} columns, {right[-2]} rows")
+        text = f"shapes {shape_text(first)} and {shape_text(second)}: {left[-1]} columns, {right[-2]} rows"
+        raise error("TILE0203", text)
     batch = broadcast([left[:-2], right[:-2]])
     names, forms = variables(len(batch))
     m, n, k = (Affine.var(v) for v in "mnk")
@@ -46,7 +48,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
     return contraction("sum", used, body, sink, shape, stem="matmul")
 
 
-def _aligned(forms: Sequence[Affine], shape: Sequence[int]) -> list[Affine]:
+def _aligned(forms: Sequence[Affine], shape: Sequence[Size]) -> list[Affine]:
     """Index forms of an operand's batch axes: 0 along those of size 1."""
     own = forms[len(forms) - len(shape) :]
     return [Affine.constant(0) if n == 1 else f for f, n in zip(own, shape, strict=True)]
@@ -74,8 +76,9 @@ def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
         first, second = tuple(range(a.ndim - count, a.ndim)), tuple(range(count))
     if len(first) != len(second):
         raise error("TILE0204", f"{len(first)} axes are paired with {len(second)}")
-    if [a.shape[k] for k in first] != [b.shape[k] for k in second]:
-        raise error("TILE0203", f"axes {first} of {list(a.shape)} and {second} of {list(b.shape)} differ in size")
+    if [a.type.shape[k] for k in first] != [b.type.shape[k] for k in second]:
+        shapes = shape_text(a.type.shape), shape_text(b.type.shape)
+        raise error("TILE0203", f"axes {first} of {shapes[0]} and {second} of {shapes[1]} differ in size")
     left = [f"a{k}" for k in range(a.ndim)]
     right = [left[first[second.index(k)]] if k in second else f"b{k}" for k in range(b.ndim)]
     kept = [n for k, n in enumerate(left) if k not in first] + [n for k, n in enumerate(right) if k not in second]
@@ -143,7 +146,7 @@ def _subscripts(text: str, ranks: Sequence[int]) -> tuple[list[str], str]:
 
 def _contract_pair(pending: list[tuple[Tensor, list[str]]], result: str) -> list[tuple[Tensor, list[str]]]:
     """One step of the order that NumPy chooses: two operands replaced by their contraction."""
-    shapes = [np.broadcast_to(np.zeros(()), t.shape) for t, _ in pending]
+    shapes = [np.broadcast_to(np.zeros(()), [_likely(n) for n in t.type.shape]) for t, _ in pending]
     text = ",".join("".join(names) for _, names in pending) + "->" + result
     first, second = sorted(np.einsum_path(text, *shapes, optimize=("greedy", 1e18))[0][1])[:2]
     a, b = pending[first], pending[second]
@@ -153,11 +156,16 @@ def _contract_pair(pending: list[tuple[Tensor, list[str]]], result: str) -> list
     return [*rest, (_contracted([a, b], kept), kept)]
 
 
+def _likely(size: Size) -> int:
+    """A number for a size; the order of products must not depend on the batch."""
+    return size if isinstance(size, int) else 64
+
+
 def _contracted(operands: Sequence[tuple[Tensor, list[str]]], kept: list[str]) -> Tensor:
     """The sum of products of operands with named axes, over all names that are not kept."""
-    sizes: dict[str, int] = {}
+    sizes: dict[str, Size] = {}
     for tensor, names in operands:
-        for name, size in zip(names, tensor.shape, strict=True):
+        for name, size in zip(names, tensor.type.shape, strict=True):
             if sizes.setdefault(name, size) != size:
                 raise error("TILE0208", f"index {name!r} ranges over different sizes: {sizes[name]} and {size}")
     dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t, _ in operands]).dtype

@@ -5,22 +5,24 @@ A sum keeps the type of its operand (bool is counted in int32) and adds 8- and 1
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from math import prod as product
 from typing import Any, TypeAlias
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly, Size
 from tilec.dtypes import BOOL, F32, I32, DType
 from tilec.errors import error
-from tilec.expr import Const, IndexValue
+from tilec.expr import Const, Expr, IndexValue
 from tilec.graph import Constraint
 from tilec.numpy.axes import axes_of, axis_of
 from tilec.numpy.elementwise import isfinite, stop_gradient
 from tilec.numpy.shapes import reshape, squeeze
-from tilec.rules import call
+from tilec.rules import call, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 Axis: TypeAlias = int | Sequence[int] | None
@@ -32,16 +34,20 @@ def _reduce(monoid: str, x: Tensor, axis: Axis, keepdims: bool, dtype: DType | N
     names, forms = variables(x.ndim)
     kept = [a for a in range(x.ndim) if keepdims or a not in axes]
     sink = [Affine.constant(0) if a in axes else forms[a] for a in kept]
-    shape = [1 if a in axes else x.shape[a] for a in kept]
+    shape = [1 if a in axes else x.type.shape[a] for a in kept]
     # what no term reaches is 0 in a contraction, but a product of nothing is 1
-    default = lift(as_dtype(1, x.type.dtype)) if monoid == "prod" and 0 in x.shape else None
+    default = lift(as_dtype(1, x.type.dtype)) if monoid == "prod" and _may_be_empty(x) else None
     return contraction(monoid, names, element(x, forms), sink, shape, dtype=dtype, default=default, stem=stem or monoid)
+
+
+def _may_be_empty(x: Tensor) -> bool:
+    return builtins.any(n == 0 or isinstance(n, Poly) for n in x.type.shape)
 
 
 def _extremum(monoid: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
     tensor = lift(x)
-    if 0 in [tensor.shape[a] for a in axes_of(axis, tensor.ndim)]:
-        raise error("TILE0403", f"the {monoid}imum of no elements: the shape is {list(tensor.shape)}")
+    if 0 in [tensor.type.shape[a] for a in axes_of(axis, tensor.ndim)]:
+        raise error("TILE0403", f"the {monoid}imum of no elements: the shape is {shape_text(tensor.type.shape)}")
     return _reduce(monoid, tensor, axis, keepdims)
 
 
@@ -94,9 +100,12 @@ def mean(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def _mean(x: Tensor, axis: Axis, keepdims: bool, correction: float) -> Any:
-    count = product(x.shape[a] for a in axes_of(axis, x.ndim))
+    count = product(x.type.shape[a] for a in axes_of(axis, x.ndim))
     wide = as_dtype(x, F32) if x.type.dtype.bits < 32 else x
     total = _reduce("sum", wide, axis, keepdims)
+    if isinstance(count, Poly):
+        number = OpenSize(count) - correction if correction else OpenSize(count)
+        return as_dtype(apply("div", total, number), x.type.dtype)
     return as_dtype(apply("div", total, float(count - correction)), x.type.dtype)
 
 
@@ -135,19 +144,23 @@ def _position(monoid: str, x: Tensor, axis: int | None, keepdims: bool) -> Any:
     """The least index at which the element is the extremum, or NaN where there is one."""
     rank = x.ndim
     if axis is None:
-        x = reshape(x, (x.size,))
+        x = reshape(x, (product(x.type.shape),))
     along = 0 if axis is None else axis_of(axis, rank)
     best = _extremum(monoid, x, along, True)
     names, forms = variables(x.ndim)
     own = element(x, forms)
     others = [Affine.constant(0) if a == along else f for a, f in enumerate(forms)]
     found = call("bit_or", call("cmp_eq", own, element(best, others)), call("cmp_ne", own, own))
-    body = call("cond", found, IndexValue(forms[along], I32), Const(x.shape[along], I32))
-    shape = [1 if a == along else n for a, n in enumerate(x.shape)]
+    body = call("cond", found, IndexValue(forms[along], I32), _number(x.type.shape[along]))
+    shape = [1 if a == along else n for a, n in enumerate(x.type.shape)]
     position = contraction("min", names, body, others, shape, stem=f"arg{monoid}")
     if axis is None:
         return reshape(position, (1,) * rank if keepdims else ())
     return position if keepdims else squeeze(position, along)
+
+
+def _number(size: Size) -> Expr:
+    return Const(size, I32) if isinstance(size, int) else IndexValue(Affine.constant(size), I32)
 
 
 @operation
@@ -155,14 +168,14 @@ def cumulative_sum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> 
     """Sums of all elements up to and including each one along an axis, or of the flattened tensor."""
     tensor = _converted(x, dtype)
     if axis is None:
-        tensor = reshape(tensor, (tensor.size,))
+        tensor = reshape(tensor, (product(tensor.type.shape),))
     along = 0 if axis is None else axis_of(axis, tensor.ndim)
     names, forms = variables(tensor.ndim)
     last = Affine.var("last")
     sink = [last if a == along else f for a, f in enumerate(forms)]
-    before = Constraint(last - forms[along], tensor.shape[along])
+    before = Constraint(last - forms[along], tensor.type.shape[along])
     body = element(tensor, forms)
-    return contraction("sum", (*names, "last"), body, sink, tensor.shape, constraints=(before,), stem="cumsum")
+    return contraction("sum", (*names, "last"), body, sink, tensor.type.shape, constraints=(before,), stem="cumsum")
 
 
 cumsum = cumulative_sum

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly
 from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
 from tilec.graph import Special, TensorType
-from tilec.numpy.axes import axes_of, axis_of, completed, pairs, shape_of, whole
-from tilec.rules import broadcast, common_type
+from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
+from tilec.rules import broadcast, common_type, shape_text
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import as_dtype
@@ -20,8 +22,8 @@ from tilec.tracing.tensor import Tensor
 def reshape(x: Any, /, shape: Any) -> Any:
     """The same elements in row-major order in another shape; one size may be -1."""
     tensor = lift(x)
-    found = completed(shape, tensor.size)
-    if found == tensor.shape:
+    found = completed(shape, prod(tensor.type.shape))
+    if found == tensor.type.shape:
         return tensor
     return scope().bind(Special("reshape", scope().names([tensor]), (("shape", found),)), "reshape")
 
@@ -37,7 +39,7 @@ def permute_dims(x: Any, /, axes: Sequence[int] | None = None) -> Any:
         return tensor
     _, forms = variables(tensor.ndim)
     source = [forms[order.index(a)] for a in range(tensor.ndim)]
-    return rearranged(tensor, source, [tensor.shape[a] for a in order], "transpose")
+    return rearranged(tensor, source, [tensor.type.shape[a] for a in order], "transpose")
 
 
 transpose = permute_dims
@@ -81,7 +83,7 @@ def expand_dims(x: Any, /, axis: int | Sequence[int] = 0) -> Any:
     tensor = lift(x)
     count = len(axis) if isinstance(axis, tuple | list) else 1
     places = axes_of(axis, tensor.ndim + count)
-    sizes = iter(tensor.shape)
+    sizes = iter(tensor.type.shape)
     return reshape(tensor, tuple(1 if a in places else next(sizes) for a in range(tensor.ndim + count)))
 
 
@@ -90,24 +92,24 @@ def squeeze(x: Any, /, axis: int | Sequence[int] | None = None) -> Any:
     """Without these axes of size 1, or without all of them."""
     tensor = lift(x)
     if axis is None:
-        axis = [a for a, n in enumerate(tensor.shape) if n == 1]
+        axis = [a for a, n in enumerate(tensor.type.shape) if n == 1]
     gone = axes_of(axis, tensor.ndim)
-    if wrong := [a for a in gone if tensor.shape[a] != 1]:
-        raise error("TILE0212", f"axis {wrong[0]} of shape {list(tensor.shape)} is not of size 1")
-    return reshape(tensor, tuple(n for a, n in enumerate(tensor.shape) if a not in gone))
+    if wrong := [a for a in gone if tensor.type.shape[a] != 1]:
+        raise error("TILE0212", f"axis {wrong[0]} of shape {shape_text(tensor.type.shape)} is not of size 1")
+    return reshape(tensor, tuple(n for a, n in enumerate(tensor.type.shape) if a not in gone))
 
 
 @operation
 def broadcast_to(x: Any, /, shape: Any) -> Any:
     """The tensor repeated along axes of size 1, and along new first axes."""
     tensor, wanted = lift(x), shape_of(shape)
-    if broadcast([tensor.shape, wanted]) != wanted:
-        raise error("TILE0203", f"shape {list(tensor.shape)} does not broadcast to {list(wanted)}")
-    if tensor.shape == wanted:
+    if broadcast([tensor.type.shape, wanted]) != wanted:
+        raise error("TILE0203", f"shape {shape_text(tensor.type.shape)} does not broadcast to {shape_text(wanted)}")
+    if tensor.type.shape == wanted:
         return tensor
     _, forms = variables(len(wanted))
     own = forms[len(wanted) - tensor.ndim :]
-    source = [Affine.constant(0) if n == 1 else f for n, f in zip(tensor.shape, own, strict=True)]
+    source = [Affine.constant(0) if n == 1 else f for n, f in zip(tensor.type.shape, own, strict=True)]
     return rearranged(tensor, source, wanted, "broadcast")
 
 
@@ -117,8 +119,8 @@ def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
     tensor = lift(x)
     axes = axes_of(axis, tensor.ndim)
     _, forms = variables(tensor.ndim)
-    source = [-f + (n - 1) if a in axes else f for a, (f, n) in enumerate(zip(forms, tensor.shape))]
-    return rearranged(tensor, source, tensor.shape, "flip")
+    source = [-f + (n - 1) if a in axes else f for a, (f, n) in enumerate(zip(forms, tensor.type.shape))]
+    return rearranged(tensor, source, tensor.type.shape, "flip")
 
 
 @operation
@@ -126,7 +128,9 @@ def roll(x: Any, /, shift: int, *, axis: int) -> Any:
     """The elements moved along an axis; those that leave it come in at its other end."""
     tensor = lift(x)
     along = axis_of(axis, tensor.ndim)
-    size = tensor.shape[along]
+    size = tensor.type.shape[along]
+    if isinstance(size, Poly):
+        raise must_be_fixed(size, "the elements of an axis of that size change their places")
     cut = -whole(shift, "a shift") % size if size else 0
     return concat([_part(tensor, along, cut, size - cut), _part(tensor, along, 0, cut)], axis=along)
 
@@ -134,7 +138,7 @@ def roll(x: Any, /, shift: int, *, axis: int) -> Any:
 def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:
     _, forms = variables(x.ndim)
     source = [f + start if a == axis else f for a, f in enumerate(forms)]
-    return rearranged(x, source, [count if a == axis else n for a, n in enumerate(x.shape)], "part")
+    return rearranged(x, source, [count if a == axis else n for a, n in enumerate(x.type.shape)], "part")
 
 
 @operation
@@ -146,7 +150,7 @@ def pad(x: Any, constant_values: Any = 0, /, *, width: Any) -> Any:
         raise error("TILE0211", f"negative width in {widths}")
     names, forms = variables(tensor.ndim)
     sink = [f + before for f, (before, _) in zip(forms, widths)]
-    shape = [n + before + after for n, (before, after) in zip(tensor.shape, widths)]
+    shape = [plus(n, before + after) for n, (before, after) in zip(tensor.type.shape, widths)]
     default = as_dtype(value, tensor.type.dtype)
     return contraction("assign", names, element(tensor, forms), sink, shape, default=default, stem="pad")
 
@@ -158,9 +162,9 @@ def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
     if axis is None:
         parts, axis = [reshape(p, -1) for p in parts], 0
     along = axis_of(axis, parts[0].ndim)
-    shapes = {(*p.shape[:along], *p.shape[along + 1 :]) for p in parts}
+    shapes = {(*p.type.shape[:along], *p.type.shape[along + 1 :]) for p in parts}
     if len(shapes) > 1 or len({p.ndim for p in parts}) > 1:
-        texts = ", ".join(str(list(p.shape)) for p in parts)
+        texts = ", ".join(shape_text(p.type.shape) for p in parts)
         raise error("TILE0203", f"shapes that differ outside of axis {along} are joined: {texts}")
     while len(parts) > 1:  # neighbours in pairs: each element is copied a logarithmic number of times
         joined = [_join(parts[k], parts[k + 1], along) for k in range(0, len(parts) - 1, 2)]
@@ -172,10 +176,10 @@ concatenate = concat
 
 
 def _join(a: Tensor, b: Tensor, axis: int) -> Tensor:
-    total = [m + n if k == axis else m for k, (m, n) in enumerate(zip(a.shape, b.shape))]
+    total = [plus(m, n) if k == axis else m for k, (m, n) in enumerate(zip(a.type.shape, b.type.shape))]
     names, forms = variables(a.ndim)
     first = contraction("assign", names, element(a, forms), forms, total, stem="concat")
-    sink = [f + a.shape[axis] if k == axis else f for k, f in enumerate(forms)]
+    sink = [f + a.type.shape[axis] if k == axis else f for k, f in enumerate(forms)]
     return contraction("assign", names, element(b, forms), sink, total, default=first, stem="concat")
 
 
@@ -183,8 +187,8 @@ def _join(a: Tensor, b: Tensor, axis: int) -> Tensor:
 def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
     """Tensors of one shape along a new axis."""
     parts = _alike(arrays)
-    if len({p.shape for p in parts}) > 1:
-        raise error("TILE0203", f"different shapes are stacked: {', '.join(str(list(p.shape)) for p in parts)}")
+    if len({p.type.shape for p in parts}) > 1:
+        raise error("TILE0203", f"different shapes are stacked: {', '.join(shape_text(p.type.shape) for p in parts)}")
     along = axis_of(axis, parts[0].ndim + 1)
     return concat([expand_dims(p, along) for p in parts], axis=along)
 

@@ -113,7 +113,7 @@ class _Statement:
 
     body: Expr
     out: tuple[Affine, ...]
-    sizes: tuple[int, ...] | None
+    sizes: tuple[Size, ...] | None
     monoid: str
     constraints: tuple[Constraint, ...]
 
@@ -181,11 +181,11 @@ def _indices(statement: _Statement) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for form in forms for name, _ in form.terms))
 
 
-def _size(form: Affine, body: Expr, tensors: Sequence[Tensor]) -> int:
+def _size(form: Affine, body: Expr, tensors: Sequence[Tensor]) -> Size:
     """The size of the axes that the index alone names; raises TILE0207 for none, TILE0208 for different ones."""
     found: dict[Size, None] = {}
     for r in reads(body):
-        for used, size in zip(r.access.indices, tensors[int(r.access.tensor)].shape, strict=True):
+        for used, size in zip(r.access.indices, tensors[int(r.access.tensor)].type.shape, strict=True):
             if form.as_variable() is not None and used == form:
                 found[size] = None
     if not found:
@@ -194,4 +194,4 @@ def _size(form: Affine, body: Expr, tensors: Sequence[Tensor]) -> int:
     if len(found) > 1:
         notes = [f"sizes: {', '.join(map(str, found))}"]
         raise error("TILE0208", f"index '{form}' ranges over different sizes", notes=notes, help="give sizes=")
-    return int(str(next(iter(found))))
+    return next(iter(found))

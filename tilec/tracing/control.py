@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tilec.affine import Size
 from tilec.dtypes import BOOL, I32, I64
 from tilec.errors import error
 from tilec.graph import Cond, Scan, TensorType, While
 from tilec.numpy.axes import shape_of
+from tilec.rules import shape_text
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.elementwise import as_dtype
@@ -102,7 +104,7 @@ def scan(body: Function, init: Any, inputs: Any = None, length: int | None = Non
     leaves, structure = trees.flatten(inputs)
     rows = [as_dtype(t, t.type.dtype) for t in map(lift, leaves)]
     count = _length(rows, length)
-    slices = [TensorType(r.type.dtype, r.shape[1:]) for r in rows]
+    slices = [TensorType(r.type.dtype, r.type.shape[1:]) for r in rows]
 
     def step(types: Sequence[TensorType], own: Any) -> Subgraph:
         def run(tensors: list[Tensor]) -> Any:
@@ -122,15 +124,16 @@ def scan(body: Function, init: Any, inputs: Any = None, length: int | None = Non
     return last, stacked
 
 
-def _length(rows: Sequence[Tensor], length: int | None) -> int:
+def _length(rows: Sequence[Tensor], length: int | None) -> Size:
     if any(r.ndim == 0 for r in rows):
         raise error("TILE0202", "a scan runs along axis 0 of its inputs; one of them has rank 0")
-    counts = {r.shape[0] for r in rows} | (set() if length is None else set(shape_of(length)))
+    counts: set[Size] = {r.type.shape[0] for r in rows} | (set() if length is None else set(shape_of(length)))
     if len(counts) != 1:
-        text = "a scan without inputs needs length=" if not counts else f"lengths of a scan differ: {sorted(counts)}"
+        lengths = shape_text(tuple(sorted(counts, key=str)))
+        text = f"lengths of a scan differ: {lengths}" if counts else "a scan without inputs needs length="
         raise error("TILE0222" if counts else "TILE0501", text)
     (count,) = counts
-    if count > I64.max:
+    if isinstance(count, int) and count > I64.max:
         raise error("TILE0415", f"the number of steps {count} exceeds 64 bits")
     return count
 

@@ -9,6 +9,7 @@ from typing import Any
 from tilec.errors import error
 from tilec.graph import Custom, Graph, Remat
 from tilec.passes import dce
+from tilec.rules import shape_text
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.elementwise import as_dtype
@@ -179,8 +180,9 @@ def _slope(leaf: Tensor, gradient: Any) -> Tensor:
     if gradient is None:
         return zeros_like(leaf)  # type: ignore[no-any-return]
     found = lift(gradient)
-    if found.shape != leaf.shape:
-        raise error("TILE0504", f"a gradient has shape {list(found.shape)}, its argument {list(leaf.shape)}")
+    if found.type.shape != leaf.type.shape:
+        shapes = shape_text(found.type.shape), shape_text(leaf.type.shape)
+        raise error("TILE0504", f"a gradient has shape {shapes[0]}, its argument {shapes[1]}")
     return as_dtype(found, leaf.type.dtype)  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -24,12 +24,24 @@ from tilec.graph import Graph
 from tilec.numpy_semantics import Array
 from tilec.options import Options
 from tilec.runtime import describe
-from tilec.signatures import Describe, Signatures
+from tilec.signatures import LIMIT, Describe, Signatures
 from tilec.target import Target
 from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
-from tilec.tracing.leaves import NUMBERS, digest, exactly, frozen, identifier, kind_of, kind_text, leaf_type, taken_leaf
+from tilec.tracing.leaves import (
+    NUMBERS,
+    check_axes,
+    digest,
+    exactly,
+    frozen,
+    identifier,
+    kind_of,
+    kind_text,
+    leaf_type,
+    taken_leaf,
+)
 from tilec.tracing.place import located, user_span
+from tilec.tracing.sizes import Axes, OpenSize, axes_at, names_by_argument
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import Trace, current
 
@@ -40,22 +52,29 @@ Names: TypeAlias = str | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What `tilec.jit` may be told: names of parameters that are static, donated, constant; target and options."""
+    """What `tilec.jit` may be told: names of parameters that are static, donated, constant, of axes that are open;
+    target and options.
+    """
 
     static: frozenset[str] = frozenset()
     donated: frozenset[str] = frozenset()
     constant: frozenset[str] = frozenset()
+    open_sizes: Mapping[str, Any] = field(default_factory=dict)
     target: str | Target = "auto"
     options: Options = Options()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call taken apart: the leaves of the traced arguments, their structure, and the static arguments."""
+    """One call taken apart: the leaves of the traced arguments, their structure, and the static arguments.
+
+    `axes` are the names of open axes by leaf, empty where there are none at all.
+    """
 
     leaves: list[Any]
     structure: Any
     static: tuple[tuple[str, Hashable], ...]
+    axes: tuple[Axes, ...] = ()
 
     def paths(self) -> list[tuple[Any, ...]]:
         return trees.paths(self.structure)
@@ -109,6 +128,7 @@ class Jitted(Generic[P, R]):
         donate_argnums: int | Sequence[int] = (),
         donate_argnames: Names = (),
         constants: Names = (),
+        open_sizes: Mapping[str, Any] | None = None,
         target: str | Target = "auto",
         options: Options = Options(),
     ) -> None:
@@ -116,8 +136,14 @@ class Jitted(Generic[P, R]):
         self._signature = _signature(function)
         donated = {*_names(donate_argnames), *self._at(donate_argnums)}
         self._choices = Choices(
-            frozenset(_names(static_argnames)), frozenset(donated), frozenset(_names(constants)), target, options
+            frozenset(_names(static_argnames)),
+            frozenset(donated),
+            frozenset(_names(constants)),
+            names_by_argument(open_sizes),
+            target,
+            options,
         )
+        self._axes: dict[Any, tuple[Axes, ...]] = {}  # by structure of the arguments
         self._check_names()
         functools.update_wrapper(self, function)
         name = getattr(self, "__name__", "function")
@@ -175,9 +201,11 @@ class Jitted(Generic[P, R]):
 
     def _check_names(self) -> None:
         known, chosen = self._signature.parameters, self._choices
+        if both := [n for n in chosen.open_sizes if n in chosen.constant | chosen.static]:
+            raise error("TILE0511", f"{both[0]!r} cannot be known to the code and of an open size", user_span())
         if any(p.kind is p.VAR_KEYWORD for p in known.values()):
             return
-        for name in sorted(chosen.static | chosen.donated | chosen.constant):
+        for name in sorted(chosen.static | chosen.donated | chosen.constant | chosen.open_sizes.keys()):
             if name not in known:
                 raise error("TILE0511", f"the function has no parameter {name!r}", user_span())
 
@@ -193,10 +221,22 @@ class Jitted(Generic[P, R]):
         if not all(type(leaf) is np.ndarray for leaf in leaves):
             places = trees.paths(structure)
             leaves = [taken_leaf(p, v, types) for p, v in zip(places, leaves, strict=True)]
-        return Call(leaves, structure, static)
+        return Call(leaves, structure, static, self._open_axes(leaves, structure) if self._choices.open_sizes else ())
+
+    def _open_axes(self, leaves: Sequence[Any], structure: Any) -> tuple[Axes, ...]:
+        found = self._axes.get(structure)
+        if found is None:
+            found = tuple(axes_at(self._choices.open_sizes, path) for path in trees.paths(structure))
+            if len(self._axes) >= LIMIT:
+                self._axes.clear()
+            self._axes[structure] = found
+        if any(axes and (type(leaf) is not np.ndarray or leaf.ndim < len(axes)) for axes, leaf in zip(found, leaves)):
+            for path, leaf, axes in zip(trees.paths(structure), leaves, found, strict=True):
+                check_axes(path, leaf, axes)
+        return found
 
     def _key(self, call: Call) -> Hashable:
-        kinds: list[Hashable] = [kind_of(leaf) for leaf in call.leaves]
+        kinds: list[Hashable] = list(map(kind_of, call.leaves, call.axes) if call.axes else map(kind_of, call.leaves))
         if self._choices.constant:
             for k, path in enumerate(call.paths()):
                 if path[0] in self._choices.constant:
@@ -214,7 +254,8 @@ class Jitted(Generic[P, R]):
 
     def _compiled(self, call: Call) -> tuple[Lowered, Executable | None]:
         lowered = self._lowered(call)
-        return lowered, *_executable(lowered)
+        with located():
+            return lowered, *_executable(lowered)
 
     def _lowered(self, call: Call) -> Lowered:
         trace = Trace(getattr(self, "__name__", "function").strip("<>"))
@@ -227,7 +268,8 @@ class Jitted(Generic[P, R]):
                     tensors.append(trace.lift(leaf))
                 else:
                     arguments.append(k)
-                    tensors.append(trace.param(identifier(path), leaf_type(leaf, wide)))
+                    axes = call.axes[k] if call.axes else ()
+                    tensors.append(trace.param(identifier(path), leaf_type(leaf, wide, axes)))
             result = self._run(trees.unflatten(call.structure, tensors), dict(call.static))
             return self._finished(trace, call, tensors, result, arguments)
 
@@ -241,6 +283,7 @@ class Jitted(Generic[P, R]):
         self, trace: Trace, call: Call, tensors: Sequence[Any], result: Any, arguments: Sequence[int]
     ) -> Lowered:
         leaves, structure = trees.flatten(result)
+        leaves = [trace.lift(leaf) if isinstance(leaf, OpenSize) else leaf for leaf in leaves]
         places = {k: at for at, k in enumerate(k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor))}
         paths = trees.paths(structure)
         graph = trace.graph([leaves[k] for k in places], [identifier(("result", *paths[k])) for k in places])
@@ -300,6 +343,7 @@ def jit(
     donate_argnums: int | Sequence[int] = (),
     donate_argnames: Names = (),
     constants: Names = (),
+    open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
 ) -> Jitted[P, R]: ...
@@ -312,6 +356,7 @@ def jit(
     donate_argnums: int | Sequence[int] = (),
     donate_argnames: Names = (),
     constants: Names = (),
+    open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
 ) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
@@ -326,8 +371,10 @@ def jit(function: Any = None, /, **choices: Any) -> Any:
 
     static_argnames: arguments that Python needs to know; they hash, and a new value compiles anew. donate_argnums,
     donate_argnames: arguments whose memory the results may take; the caller must not use them any more. constants:
-    arguments whose contents are compiled in. target, options: as for `tilec.compile`. Raises TileError, when called
-    too.
+    arguments whose contents are compiled in. open_sizes: names for axes whose sizes each call gives anew, by argument:
+    {"x": ("N", None), "y": "N"} are one program for every N; a name alone is that of the first axis, a tuple holds None
+    for an axis that is fixed; it holds for all arrays of an argument, a dict or a list in its place for parts of it.
+    target, options: as for `tilec.compile`. Raises TileError, when called too.
 
     >>> import numpy as np, tilec
     >>> double = tilec.jit(lambda x: x + x)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tilec.affine import named_size
 from tilec.api import parse_type
 from tilec.dtypes import F32, F64, I32, I64
 from tilec.errors import Diagnostic, TileError, error
@@ -17,6 +18,7 @@ from tilec.rules import weak_dtype
 from tilec.runtime import as_array, describe, type_of
 from tilec.tracing import trees
 from tilec.tracing.place import located, user_span
+from tilec.tracing.sizes import Axes, opened
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import leaked
 
@@ -32,7 +34,7 @@ def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
             return value.numpy()
         raise leaked(value)
     if types and isinstance(value, str | TensorType):
-        return _known_sizes(path, parse_type(trees.path_text(path), value) if isinstance(value, str) else value)
+        return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
     plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
     if plain is not None:
         return plain(value)
@@ -54,26 +56,30 @@ def _helped(problem: Diagnostic) -> Diagnostic:
     return replace(problem, help=f"{problem.help}, or register its class as a tree with optree")
 
 
-def _known_sizes(path: Sequence[Any], type: TensorType) -> TensorType:
-    """The type, whose sizes are numbers: Python code computes with them. Raises TILE0210."""
-    if all(isinstance(s, int) for s in type.shape):
-        return type
-    text = f"argument {trees.path_text(path)!r} of a Python function is {describe(type)}: its sizes must be numbers"
-    help = "programs in Tile may leave sizes open; a Python function is traced once for each shape"
-    raise error("TILE0210", text, user_span(), help=help)
-
-
-def kind_of(leaf: Any) -> tuple[Hashable, ...]:
+def kind_of(leaf: Any, axes: Axes = ()) -> tuple[Hashable, ...]:
+    """What decides the code; axes with names count by these."""
     if isinstance(leaf, np.ndarray):
-        return leaf.dtype, leaf.shape
+        return leaf.dtype, opened(leaf.shape, axes) if axes else leaf.shape
     if isinstance(leaf, TensorType):
-        return leaf.dtype.numpy, leaf.shape
+        return leaf.dtype.numpy, opened(leaf.shape, axes)
     kind: type = type(leaf)
     return kind, weak_dtype(leaf)
 
 
-def leaf_type(leaf: Any, wide: bool) -> TensorType:
+def check_axes(path: Sequence[Any], leaf: Any, axes: Axes) -> None:
+    """Raises TILE0504 where an argument lacks the axes that are open."""
+    rank = leaf.rank if isinstance(leaf, TensorType) else leaf.ndim if isinstance(leaf, np.ndarray) else 0
+    if rank < len(axes):
+        text = f"argument {trees.path_text(path)!r} has rank {rank}, and open_sizes names {len(axes)} of its axes"
+        raise error("TILE0504", text, user_span())
+
+
+def leaf_type(leaf: Any, wide: bool, axes: Axes = ()) -> TensorType:
     """The type of a parameter. A float number is passed in float64 where there is an array of it."""
+    if axes:
+        given = leaf_type(leaf, wide)
+        shape = (named_size(s) if isinstance(s, str) else s for s in opened(given.shape, axes))
+        return replace(given, shape=tuple(shape))
     if isinstance(leaf, TensorType):
         return leaf
     if isinstance(leaf, np.ndarray):
@@ -92,8 +98,9 @@ def kind_text(kind: Any) -> str:
         return f"constant {kind_text(kind[1])} {kind[2][:8]}"
     if isinstance(kind[0], type):
         return kind[0].__name__ if kind[1] in (F32, I32) or kind[0] is bool else str(kind[1])
-    found = type_of(np.broadcast_to(np.zeros((), kind[0]), kind[1]))
-    return str(kind) if found is None else describe(found)
+    found = type_of(np.zeros((), kind[0]))
+    shape = tuple(named_size(s) if isinstance(s, str) else s for s in kind[1])
+    return str(kind) if found is None else describe(replace(found, shape=shape))
 
 
 def digest(leaf: Any) -> str:

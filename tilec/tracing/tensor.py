@@ -7,13 +7,16 @@ category. `==` compares elements; a tensor hashes by identity. Nothing here has 
 
 from __future__ import annotations
 
+from operator import index
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
+from tilec.affine import Poly
 from tilec.errors import error
 from tilec.graph import TensorType
 from tilec.tracing.place import user_span
+from tilec.tracing.sizes import OpenSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +62,8 @@ class Tensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.type.shape  # type: ignore[return-value]  # sizes are ints here
+        """Sizes, an `OpenSize` for one that each call gives anew."""
+        return tuple(OpenSize(s) if isinstance(s, Poly) else s for s in self.type.shape)  # type: ignore[misc]
 
     @property
     def ndim(self) -> int:
@@ -209,7 +213,7 @@ class Tensor:
     def __len__(self) -> int:
         if not self.shape:
             raise error("TILE0202", "a tensor of rank 0 has no length", user_span())
-        return self.shape[0]
+        return index(self.shape[0])
 
     @property
     def T(self) -> Tensor:  # noqa: N802  # NumPy's name
@@ -358,4 +362,5 @@ def _operate(name: str, left: Any, right: Any) -> Tensor:
 
 def is_operand(value: Any) -> bool:
     """Whether a value can stand beside a tensor: a tensor, a number or an array, foreign ones too."""
-    return isinstance(value, Tensor | bool | int | float | np.ndarray | np.generic) or hasattr(value, "__dlpack__")
+    known = Tensor | OpenSize | bool | int | float | np.ndarray | np.generic
+    return isinstance(value, known) or hasattr(value, "__dlpack__")

@@ -16,17 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from tilec.affine import Affine, Poly
 from tilec.api import mark_constants
-from tilec.dtypes import U64, DType
+from tilec.dtypes import I64, U64, DType
 from tilec.errors import error
+from tilec.expr import IndexValue
 from tilec.fresh import FreshNames
 from tilec.frontends.tile.builder import MAX_LETS, check_type
-from tilec.graph import Apply, Graph, Literal, Node, Param, TensorType
+from tilec.graph import Apply, Contraction, Graph, Literal, Node, Param, Sink, TensorType
+from tilec.monoid import standard
 from tilec.numpy_semantics import Array
+from tilec.open_sizes import names_of
 from tilec.passes.differentiate.builder import Builder
 from tilec.rules import apply_type, constant, is_shift, weak_dtype
 from tilec.runtime import as_array, type_of
 from tilec.tracing.place import user_span
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 _SMALL = 16  # elements of an array that becomes a literal; a larger one is a constant parameter
@@ -144,6 +149,8 @@ class Trace:
             return value
         if isinstance(value, bool | int | float):
             return self.literal(value)
+        if isinstance(value, OpenSize):
+            return self.open_size(value.poly)
         return self.constant(as_array("operand", value))
 
     def literal(self, value: int | float, dtype: DType | None = None) -> Tensor:
@@ -159,6 +166,12 @@ class Trace:
         if type.weak:
             self._numbers[found.name] = plain
         return found
+
+    def open_size(self, size: Poly) -> Tensor:
+        """The number that a size is at run time: a weak int64."""
+        node = Contraction((), standard("assign", I64), (IndexValue(Affine.constant(size), I64),), (Sink((), ()),))
+        (name,) = self._builder.bind_all(node, ("size",), (TensorType(I64, (), weak=True),))
+        return self.tensor(name)
 
     def constant(self, array: Array) -> Tensor:
         """An array as it is now: what becomes of it later changes nothing."""
@@ -193,7 +206,8 @@ class Trace:
             name = self.name_of(tensor)
             op = Apply("cast", (name,), tensor.type.dtype) if tensor.type.weak else Apply("ident", (name,))
             found.append(b.bind(op, stem))
-        graph = Graph(self.name, tuple(self.params), tuple(b.lets), tuple(found), (), tuple(aliases))
+        sizes = names_of(p.type for p in self.root().params)
+        graph = Graph(self.name, tuple(self.params), tuple(b.lets), tuple(found), sizes, tuple(aliases))
         return mark_constants(graph, self.constants)
 
 

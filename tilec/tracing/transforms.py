@@ -17,6 +17,7 @@ from typing import Any
 from tilec.errors import error
 from tilec.graph import Graph
 from tilec.passes import dce, differentiate
+from tilec.rules import shape_text
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.jit import jit
@@ -193,8 +194,9 @@ def _forward(run: Callable[[Sequence[Tensor]], Any], split: _Split, moved: Seque
 
 def _direction(value: Any, like: Tensor) -> Tensor:
     found = lift(value)
-    if found.shape != like.shape:
-        raise error("TILE0504", f"a direction has shape {list(found.shape)}, its argument {list(like.shape)}")
+    if found.type.shape != like.type.shape:
+        shapes = shape_text(found.type.shape), shape_text(like.type.shape)
+        raise error("TILE0504", f"a direction has shape {shapes[0]}, its argument {shapes[1]}")
     return scope().apply("cast", found, dtype=like.type.dtype)
 
 
