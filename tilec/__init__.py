@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tilec.graph import TensorType
     from tilec.numpy.elementwise import stop_gradient
     from tilec.operation import op
+    from tilec.options import Options
     from tilec.target import Target
     from tilec.tracing.contract import contract
     from tilec.tracing.control import cond, fori_loop, scan, while_loop
@@ -63,6 +64,7 @@ _HOMES = {
     "TileError": "tilec.errors",
     "Executable": "tilec.executable",
     "GradientCheck": "tilec.gradient_check",
+    "Options": "tilec.options",
     "TensorType": "tilec.graph",
     "Target": "tilec.target",
 }
@@ -71,6 +73,7 @@ __all__ = [
     "Diagnostic",
     "Executable",
     "GradientCheck",
+    "Options",
     "Target",
     "TensorType",
     "TileError",
