@@ -33,6 +33,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine
+from tilec.buffers import root
 from tilec.expr import Expr, Read, Var, read, transform
 from tilec.fresh import FreshNames
 from tilec.loops import (
@@ -58,7 +59,7 @@ from tilec.loops import (
     touched,
     walk,
 )
-from tilec.verify.steps import root, writes_of
+from tilec.verify.steps import writes_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tilec.arena import Life, assign
+from tilec.buffers import root
 from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.loops import (
@@ -59,7 +60,6 @@ from tilec.loops import (
     touched,
 )
 from tilec.verify.lifetimes import lifetimes
-from tilec.verify.steps import root
 
 
 @dataclass(frozen=True, slots=True)

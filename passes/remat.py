@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
+from tilec.arena import Life, largest_live_set
 from tilec.exact.boxes import integer
 from tilec.expr import Call, walk
 from tilec.fresh import FreshNames
@@ -111,16 +112,8 @@ class _Lives:
 
     def peak(self) -> tuple[int, int]:
         """The largest live set in bytes, and its first moment."""
-        change: dict[int, int] = {}
-        for name, (first, last) in self.lives().items():
-            change[first] = change.get(first, 0) + self._size[name]
-            change[last + 1] = change.get(last + 1, 0) - self._size[name]
-        best = now = at = 0
-        for moment in sorted(change):
-            now += change[moment]
-            if now > best:
-                best, at = now, moment
-        return best, at
+        lives = [Life(n, self._size[n], first, last) for n, (first, last) in self.lives().items()]
+        return largest_live_set(lives, _LINE)
 
     def without_one(self) -> Graph | None:
         """The Graph with the best tensor that waits at the peak computed again; None where there is none."""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import TypeAlias
 
 from tilec.affine import Affine
 from tilec.backends.llvm.blocks import Emitter
-from tilec.errors import error
-from tilec.loops import Buffer, strides_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +87,6 @@ def number(value: object) -> int:
     """A coefficient or size that must be an integer by now."""
     assert isinstance(value, int), f"{value} is not an integer"
     return value
-
-
-def elements(buffer: Buffer) -> int:
-    """Elements of memory from the first to the last of a buffer, gaps included; raises TileError TILE0602."""
-    shape, strides = ([number(n) for n in x] for x in (buffer.shape, strides_of(buffer)))
-    if any(s < 0 for s in strides):
-        raise error("TILE0602", f"buffer '{buffer.name}' has a negative stride and is no view")
-    return 1 + sum((n - 1) * s for n, s in zip(shape, strides)) if prod(shape) else 0
 
 
 def pointer(emitter: Emitter, base: str, element: str, form: Form) -> str:

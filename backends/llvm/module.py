@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from tilec.affine import Affine, Coef, Poly
-from tilec.backends.llvm.address import elements, number
+from tilec.backends.llvm.address import number
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.kernel import SLICE, emit_kernel
 from tilec.backends.llvm.layout import Layout
 from tilec.backends.llvm.parts import Parts
-from tilec.dtypes import BOOL, BY_NAME, DType
+from tilec.buffers import bits_type, elements, root
 from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
@@ -133,12 +133,7 @@ def _written_by_init(program: Program) -> set[str]:
     for step in program.init:
         names.update(touched(step))
     buffers = {b.name: b for b in program.buffers}
-    return {_root(buffers, n) for n in names}
-
-
-def _root(buffers: dict[str, Buffer], name: str) -> str:
-    base = buffers[name].base
-    return name if base is None else _root(buffers, base)
+    return {root(buffers[n], buffers).name for n in names}
 
 
 # kernels -----------------------------------------------------------------------------------------------------------
@@ -167,7 +162,7 @@ class _Kernels:
 
 def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
     """A bitwise copy between buffers of equal shape, as a loop nest with a vector loop innermost."""
-    plain = _bits_type(target.dtype)
+    plain = bits_type(target.dtype)
     a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
     shape = [number(s) for s in target.shape]
     dense = strides_of(a) == strides_of(b) == strides_of(Buffer("", plain, target.shape))
@@ -190,11 +185,6 @@ def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
     for k in reversed(range(len(shape) - 1)):
         body = [For(f"i{k}", shape[k], "serial", tuple(body))]
     return Kernel("copy", (KernelParam(a, "in"), KernelParam(b, "out")), tuple(body))
-
-
-def _bits_type(dtype: DType) -> DType:
-    """The unsigned integer of the same width: a copy must not change a NaN's bits. A bool becomes 0 or 1."""
-    return dtype if dtype == BOOL else BY_NAME[f"u{dtype.bits}"]
 
 
 # steps -------------------------------------------------------------------------------------------------------------

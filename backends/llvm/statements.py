@@ -9,10 +9,11 @@ from typing import assert_never
 
 from tilec.affine import Affine
 from tilec.backends.llvm import exprs, memory
-from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, elements, number, split
+from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
 from tilec.backends.llvm.frame import Frame, Mask, Storage
 from tilec.backends.llvm.registers import Cell, cell_of
 from tilec.backends.llvm.types import Value
+from tilec.buffers import elements
 from tilec.dtypes import BOOL
 from tilec.errors import error
 from tilec.loops import (

@@ -14,8 +14,8 @@ from tilec.arena import size_sources
 from tilec.backend import Array
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.kernels import KernelText, Phase
-from tilec.backends.opencl.memory import elements
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
+from tilec.buffers import elements
 from tilec.errors import error
 from tilec.loops import Assign, Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
 from tilec.target import Target

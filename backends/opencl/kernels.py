@@ -20,7 +20,8 @@ from math import prod
 from tilec.affine import Affine
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import ExprWriter, Functions
-from tilec.backends.opencl.memory import Memory, allocate_shared, bytes_of, elements, number, view
+from tilec.backends.opencl.memory import Memory, allocate_shared, bytes_of, number, view
+from tilec.buffers import elements
 from tilec.dtypes import F64
 from tilec.errors import error
 from tilec.expr import Access, Expr

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
 from tilec.affine import Poly, Size
 from tilec.backends.opencl import types
+from tilec.buffers import elements
 from tilec.errors import error
 from tilec.loops import Buffer, strides_of
 
@@ -42,14 +42,6 @@ def view(buffer: Buffer, memory: dict[str, Memory]) -> Memory:
     assert buffer.base is not None
     base = memory[buffer.base]
     return Memory.of(base.pointer, buffer, f"{base.offset} + {number(buffer.offset)}")
-
-
-def elements(buffer: Buffer) -> int:
-    """Elements of memory from the first to the last one, gaps included; raises TileError TILE0602."""
-    shape, strides = ([number(n) for n in x] for x in (buffer.shape, strides_of(buffer)))
-    if any(s < 0 for s in strides):
-        raise error("TILE0602", f"buffer '{buffer.name}' has a negative stride and is no view")
-    return 1 + sum((n - 1) * s for n, s in zip(shape, strides)) if prod(shape) else 0
 
 
 def bytes_of(buffer: Buffer) -> int:

@@ -10,7 +10,7 @@ from tilec.affine import Affine, Size
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.kernels import KernelText, emit_kernel
-from tilec.dtypes import BOOL, BY_NAME
+from tilec.buffers import bits_type
 from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
@@ -80,7 +80,7 @@ def copy_key(source: Buffer, target: Buffer) -> CopyKey:
 
 def copy_kernel(source: Buffer, target: Buffer) -> Kernel:
     """A bitwise copy between buffers of equal shape, over a parallel nest; a bool becomes 0 or 1."""
-    plain = target.dtype if target.dtype == BOOL else BY_NAME[f"u{target.dtype.bits}"]
+    plain = bits_type(target.dtype)
     a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
     place = tuple(Affine.var(f"i{k}") for k in range(len(target.shape)))
     body: Block = (Store("target", place, read("source", place, plain)),)

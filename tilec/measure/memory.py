@@ -8,13 +8,13 @@ from math import prod
 from typing import Any
 
 from tilec.arena import Life, largest_live_set
+from tilec.buffers import root
 from tilec.errors import Span, error
 from tilec.graph import Graph
 from tilec.loops import Buffer, Launch, Program, Step, touched
 from tilec.measure.costs import number
 from tilec.passes.place import lives_of, size_of
 from tilec.verify.lifetimes import moments
-from tilec.verify.steps import root
 
 LINE = 64  # bytes: every buffer begins at a cache line
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tilec.affine import Size
+from tilec.buffers import root
 from tilec.loops import Branch, Buffer, Iterate, Kernel, Program, Repeat, Step, all_steps, parts
-from tilec.verify.steps import reads_of, root, writes_of
+from tilec.verify.steps import reads_of, writes_of
 
 
 @dataclass(frozen=True, slots=True)

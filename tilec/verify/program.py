@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import prod
 
-from tilec.affine import Affine, Size
+from tilec.affine import Size
+from tilec.buffers import place_of, root
 from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Access
 from tilec.loops import (
@@ -37,7 +38,7 @@ from tilec.loops import (
 from tilec.verify.expr import ExprChecker, fail
 from tilec.verify.kernel import check_buffer, verify_kernel
 from tilec.verify.lifetimes import lifetimes
-from tilec.verify.steps import reads_of, root, writes_of
+from tilec.verify.steps import reads_of, writes_of
 
 
 def verify_program(program: Program, scheduled: bool = False) -> None:
@@ -127,15 +128,6 @@ def _elements(buffer: Buffer) -> int | None:
         return None
     shape, steps = numbers[: len(buffer.shape)], numbers[len(buffer.shape) :]
     return 1 + sum((n - 1) * s for n, s in zip(shape, steps)) if prod(shape) else 0
-
-
-def place_of(buffer: Buffer, buffers: dict[str, Buffer]) -> Affine:
-    """First element in the memory of the root, by the indices of the enclosing Iterates."""
-    place = Affine.of(buffer.moves, buffer.offset)
-    while buffer.base is not None:
-        buffer = buffers[buffer.base]
-        place = place + Affine.of(buffer.moves, buffer.offset)
-    return place
 
 
 def _extent(buffer: Buffer, buffers: dict[str, Buffer], extents: Mapping[str, Size]) -> tuple[int, int] | None:

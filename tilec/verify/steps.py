@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tilec.loops import Assign, Branch, Buffer, Check, Copy, HostCall, Iterate, Kernel, Launch, Repeat, Step
+from tilec.loops import Assign, Branch, Check, Copy, HostCall, Iterate, Kernel, Launch, Repeat, Step
 from tilec.verify.expr import fail
-
-
-def root(buffer: Buffer, buffers: Mapping[str, Buffer]) -> Buffer:
-    """The buffer that owns the memory of a view."""
-    while buffer.base is not None:
-        buffer = buffers[buffer.base]
-    return buffer
 
 
 def reads_of(step: Step, kernels: Mapping[str, Kernel]) -> tuple[str, ...]:

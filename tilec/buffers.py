@@ -1,0 +1,41 @@
+"""Floor 3: memory of buffers: what a view shows, how much a buffer needs, and what a copy moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from tilec.affine import Affine
+from tilec.dtypes import BOOL, BY_NAME, DType
+from tilec.errors import error
+from tilec.exact.boxes import integer
+from tilec.loops import Buffer, strides_of
+
+
+def root(buffer: Buffer, buffers: Mapping[str, Buffer]) -> Buffer:
+    """The buffer that owns the memory of a view."""
+    while buffer.base is not None:
+        buffer = buffers[buffer.base]
+    return buffer
+
+
+def place_of(buffer: Buffer, buffers: Mapping[str, Buffer]) -> Affine:
+    """First element in the memory of the root, by the indices of the enclosing Iterates."""
+    place = Affine.of(buffer.moves, buffer.offset)
+    while buffer.base is not None:
+        buffer = buffers[buffer.base]
+        place = place + Affine.of(buffer.moves, buffer.offset)
+    return place
+
+
+def elements(buffer: Buffer) -> int:
+    """Elements of memory from the first to the last one, gaps included; raises TileError TILE0210, TILE0602."""
+    shape, strides = ([integer(n) for n in x] for x in (buffer.shape, strides_of(buffer)))
+    if any(s < 0 for s in strides):
+        raise error("TILE0602", f"buffer '{buffer.name}' has a negative stride and is no view")
+    return 1 + sum((n - 1) * s for n, s in zip(shape, strides)) if prod(shape) else 0
+
+
+def bits_type(dtype: DType) -> DType:
+    """What a copy moves: the unsigned integer of the same width, for a NaN keeps its bits. A bool becomes 0 or 1."""
+    return dtype if dtype == BOOL else BY_NAME[f"u{dtype.bits}"]
