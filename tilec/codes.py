@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "TILE0221": "no such element of a tuple",
     "TILE0222": "inputs of a loop differ in length",
     "TILE0225": "index outside of its axis",
+    "TILE0226": "boundary mode at a wrong place",
     # 03xx types
     "TILE0301": "operation is not defined for this type",
     "TILE0302": "bad width in a cast",

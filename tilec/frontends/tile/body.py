@@ -10,16 +10,18 @@ from tilec.affine import Affine, Poly
 from tilec.dtypes import F32, F64, I32, I64, DType
 from tilec.errors import Span, error
 from tilec.expr import Call as ExprCall
-from tilec.expr import IndexValue, read
+from tilec.expr import IndexValue, Read
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.calls import cast_target, lookup, value
 from tilec.frontends.tile.complaints import gradients, plural, unknown_function
-from tilec.frontends.tile.indices import affine, check_coefficients
+from tilec.frontends.tile.indices import check_coefficients
+from tilec.frontends.tile.places import Place, place
 from tilec.frontends.tile.scalars import convert, fold
 from tilec.frontends.tile.syntax import Binary, Call, Expression, Ident, Index, Name, Number, Ternary, Unary
 from tilec.frontends.tile.values import Number as Constant
 from tilec.frontends.tile.values import Scalar, Scope, Tensor, describe
+from tilec.graph import Constraint
 from tilec.rules import Typed, call_typed, constant, literal, shape_text
 from tilec.rules import cast as cast_expr
 
@@ -28,21 +30,23 @@ Operand: TypeAlias = Constant | Affine | Typed
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One access of the body: the tensor, its forms, and where it is written."""
+    """One access of the body: the tensor, the forms that bound their indices, and where it is written."""
 
     name: str
     tensor: Tensor
-    forms: tuple[Affine, ...]
+    forms: tuple[Affine | None, ...]
     span: Span
 
 
 @dataclass(slots=True)
 class Body:
-    """Translates a body; `readings` are its accesses, left to right."""
+    """Translates a body; `readings` are its accesses, left to right, `constraints` what these do not say."""
 
     builder: Builder
     scope: Scope
     readings: list[Reading] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
+    in_index: bool = False
 
     def typed(self, expression: Expression) -> Typed:
         """The body as a typed expression; its weakness says whether it is made of constants and indices only."""
@@ -79,22 +83,33 @@ class Body:
 
     def _name(self, expression: Name) -> Operand:
         ident = expression.ident
-        return Affine.var(ident.text) if ident.kind == "index" else self._read(ident, (), ident.span)
+        return Affine.var(ident.text) if ident.kind == "index" else self._read(ident, Place((), ()), ident.span)
 
     def _element(self, expression: Index) -> Operand:
-        forms = tuple(affine(self.builder, self.scope, i) for i in expression.indices)
-        return self._read(expression.tensor, forms, expression.span)
+        return self._read(expression.tensor, place(self.builder, self.scope, expression, self._at), expression.span)
 
-    def _read(self, ident: Ident, forms: tuple[Affine, ...], span: Span) -> Operand:
+    def _read(self, ident: Ident, place: Place, span: Span) -> Operand:
         found = lookup(self.scope, ident)
-        if isinstance(found, Scalar) and not forms:
+        if isinstance(found, Scalar) and not place.indices:
             return Affine.constant(found.value) if isinstance(found.value, Poly) else found.value
         if not isinstance(found, Tensor):
             raise error("TILE0202", f"'{ident.text}' is {describe(found)}; it has no elements", span)
-        if found.type.rank != len(forms):
-            raise _wrong_rank(ident, found, len(forms), span)
-        self.readings.append(Reading(ident.text, found, forms, span))
-        return Typed(read(found.name, forms, found.type.dtype), found.type.weak)
+        if found.type.rank != len(place.indices):
+            raise _wrong_rank(ident, found, len(place.indices), span)
+        self.readings.append(Reading(ident.text, found, place.forms, span))
+        self.constraints += place.constraints(found)
+        element = Read(place.access(found, span), found.type.dtype)
+        if self.in_index and element.dtype.is_integer and element.dtype.bits < I64.bits:
+            return Typed(cast_expr(element, I64))
+        return Typed(element, found.type.weak)
+
+    def _at(self, expression: Expression) -> Typed:
+        """An index over elements, computed in int64: it does not wrap where these are narrow."""
+        outer, self.in_index = self.in_index, True
+        try:
+            return self.typed(expression)
+        finally:
+            self.in_index = outer
 
     def _choose(self, expression: Ternary) -> Operand:
         condition = self.operand(expression.condition)

@@ -110,7 +110,8 @@ def not_affine(span: Span, why: str) -> TileError:
     """TILE0205, or TILE0219 for an element of a tensor."""
     code, help = "TILE0205", "an index is a sum of index variables times constants, plus a constant"
     if why == ELEMENT_INSIDE:
-        code, help = "TILE0219", "read with 'gather(data, indices)', which takes rows of its first argument"
+        code = "TILE0219"
+        help = "elements are indices only where one reads: 'A[I[i]]'; 'scatter(updates, indices, like)' adds at them"
     return error(code, f"index is not affine: {why}", span, help=help)
 
 

@@ -37,7 +37,7 @@ def contraction(b: Builder, scope: Scope, statement: Contract, name: str) -> Ten
     type = TensorType(result, shape)
     check_type(type, statement.target.span)
     _check_open(statement, forms, type, body.readings)
-    constraints = tuple(_constraint(b, scope, c) for c in statement.constraints)
+    constraints = (*(_constraint(b, scope, c) for c in statement.constraints), *body.constraints)
     default = _default(b, scope, statement.default, type) if statement.default else None
     extras = Extras(constraints, default, wide)
     return emit_contraction(b, monoid, _indices(statement), expr, forms, type, statement.span, name, extras)
@@ -48,7 +48,9 @@ def _check_open(statement: Contract, forms: Sequence[Affine], type: TensorType, 
     found = [(r.span, f, s) for r in readings for f, s in zip(r.forms, r.tensor.type.shape)]
     found += [(e.span, f, s) for e, f, s in zip(statement.indices, forms, type.shape)]
     for span, form, extent in found:
-        if isinstance(extent, Poly) and form.as_variable() is None:
+        if isinstance(extent, Poly) and form is None:
+            raise must_be_fixed(extent, "an axis of it is read outside, or at an index that depends on data", span)
+        if isinstance(extent, Poly) and form is not None and form.as_variable() is None:
             raise must_be_fixed(extent, f"the index '{form}' of an axis of that size is not one variable alone", span)
 
 
@@ -142,7 +144,7 @@ def _infer(statement: Contract, expression: Expression, form: Affine, readings: 
     found: dict[Size, str] = {}
     for reading in readings:
         for axis, (used, extent) in enumerate(zip(reading.forms, reading.tensor.type.shape)):
-            if used.as_variable() == index:
+            if used is not None and used.as_variable() == index:
                 text = f"{extent} as axis {axis} of '{reading.name}', of shape {shape_text(reading.tensor.type.shape)}"
                 found.setdefault(extent, text)
     if not found:

@@ -21,6 +21,7 @@ from tilec.frontends.tile.complaints import (
 )
 from tilec.frontends.tile.functions import MANY
 from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
+from tilec.frontends.tile.places import MODES, has_element, is_moved, unmoved
 from tilec.frontends.tile.static_control import check_control, function_named
 from tilec.frontends.tile.syntax import (
     Assign,
@@ -176,7 +177,7 @@ class Checker:
                 self._name(expression.tensor)
                 self._rank(expression)
                 for index in expression.indices:
-                    self.index(index)
+                    self._place(index)
             case Call():
                 self._body_call(expression)
             case Ternary(orelse=None) if not (whole and _is_equality(expression.condition)):
@@ -188,6 +189,18 @@ class Checker:
             case _:
                 for child in children(expression):
                     self.body(child)
+
+    def _place(self, index: Expression) -> None:
+        """An index of a read: affine, of elements, or one of these with a boundary mode."""
+        if isinstance(index, Call) and is_moved(index):
+            wanted = 2 if index.function.text == "pad" else 1
+            self._count(index.function, len(index.args), (wanted, wanted), index.span)
+            for fill in index.args[1:]:
+                self.size(fill)
+        if has_element(unmoved(index)):
+            self.body(unmoved(index))
+        else:
+            self.index(unmoved(index))
 
     def _rank(self, expression: Index) -> None:
         name, count = expression.tensor.text, len(expression.indices)
@@ -263,7 +276,11 @@ class Checker:
             case Index() if expression.indices:
                 self._element_as_index(expression)
                 return False
-        if has_index(expression):
+        if isinstance(expression, Call) and expression.function.text in MODES:
+            help = "it is the whole index of an element that is read, as in 'A[clamp(i - 1)]'"
+            text = f"'{expression.function.text}' inside another index"
+            self.report.error("TILE0226", text, expression.function.span, help=help)
+        elif has_index(expression):
             self._add(not_affine(expression.span, "an index variable inside another operation"))
         else:
             self.size(expression)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tilec.affine import Affine
 from tilec.dtypes import I32, DType
 from tilec.errors import Span, error
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, reads
 from tilec.frontends.tile.unparse.forms import form_text
 from tilec.frontends.tile.unparse.names import Names
 from tilec.frontends.tile.unparse.terms import Term, combine, convert, known, name, number
@@ -59,8 +59,6 @@ class BodyWriter:
         return Term(text, level, dtype, convert(weak, dtype))
 
     def _element(self, access: Access, dtype: DType) -> Term:
-        if access.boundary != "skip":
-            raise unspeakable(f"the boundary '{access.boundary}' of '{access.tensor}'", self.span)
         if (found := self.element(access)) is not None:
             return found
         return name(f"{self.names.values[access.tensor]}[{', '.join(self.place(access))}]", dtype)
@@ -69,10 +67,20 @@ class BodyWriter:
         """The indices of an access."""
         found = []
         for index in access.indices:
-            if not isinstance(index, Affine):
-                raise unspeakable("an index that depends on data", self.span)
-            found.append(form_text(index, self.indices, self.names)[0])
+            if isinstance(index, Affine):
+                text = form_text(index, self.indices, self.names)[0]
+            elif reads(index):
+                text = self.term(index).text
+            else:
+                raise unspeakable("an index that is not affine, without elements", self.span)
+            found.append(self._moved(access, text))
         return found
+
+    def _moved(self, access: Access, index: str) -> str:
+        """The index with the boundary mode of its access."""
+        if access.fill is not None:
+            return f"pad({index}, {number(access.fill.value, access.fill.dtype).text})"
+        return index if access.boundary == "skip" else f"{access.boundary}({index})"
 
 
 def unspeakable(what: str, span: Span | None, why: str | None = None) -> Exception:

@@ -83,7 +83,7 @@ def _inferred(index: Affine, size: Size, node: Contraction, types: Mapping[str, 
 
 
 def _ranges(index: Affine, node: Contraction, types: Mapping[str, TensorType]) -> set[Size]:
-    accesses = [r.access for r in reads(node.body[0])]
+    accesses = [r.access for r in reads(node.body[0]) if r.access.boundary == "skip"]
     return {s for a in accesses for i, s in zip(a.indices, types[a.tensor].shape) if i == index}
 
 
