@@ -1,7 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
     Graph -> infer, inline, simplify, fold, simplify, cse, recompute, dce, bounds -> fuse -> lower
-        -> Program -> slices or in_place, share, schedule, place -> Program -> backend
+        -> Program -> slices or in_place, share, schedule, prepack, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
 """
@@ -27,6 +27,7 @@ from tilec.passes import (
     inline,
     lower,
     place,
+    prepack,
     recompute,
     share,
     simplify,
@@ -75,6 +76,8 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     if options.schedule:
         program = schedule(program, target)
         watch("schedule", program)
+        program = prepack.run(program)  # after scheduling, which says what is packed
+        watch("prepack", program)
     program = place.run(program)
     watch("place", program)
     return program

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from textwrap import dedent
 
-from tilec.passes import fuse, in_place, lower, place, share
+from tilec.passes import fuse, in_place, lower, place, prepack, share
 from tilec.text.graph_text import parse_graph
 from tilec.text.loops_text import parse_program, print_program
 
@@ -40,3 +40,8 @@ def test_share() -> None:
 def test_in_place() -> None:
     before, after = example(in_place.__doc__)
     assert print_program(in_place.run(parse_program(before))) == print_program(parse_program(after))
+
+
+def test_prepack() -> None:
+    before, after = example(prepack.__doc__)
+    assert print_program(prepack.run(parse_program(before))) == print_program(parse_program(after))

@@ -15,7 +15,7 @@ from tilec.files import write_file
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.loops import Program
-from tilec.passes import fuse, lower, place, share
+from tilec.passes import fuse, lower, place, prepack, share
 from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule
 from tilec.text.graph_text import parse_graph, print_graph
@@ -25,7 +25,7 @@ from tilec.verify.graph import verify as verify_graph
 from tilec.verify.loops import verify_program
 
 Stage = tuple[str, Callable[[Any], Any]]
-LOOPS_STAGES = ("share", "schedule", "place")
+LOOPS_STAGES = ("share", "schedule", "prepack", "place")
 
 
 def select(file: str, names: str, schedule: str | None, target: str) -> list[Stage]:
@@ -50,6 +50,7 @@ def stages(schedule: str | None, target: str) -> dict[str, Callable[[Any], Any]]
         "lower": _on(Graph, "lower", lambda g: lower.run(g, fuse.run(g))),
         "share": _on(Program, "share", share.run),
         "schedule": _on(Program, "schedule", lambda p: _schedule(p, schedule, target)),
+        "prepack": _on(Program, "prepack", prepack.run),
         "place": _on(Program, "place", place.run),
     }
 

@@ -45,7 +45,7 @@ def command(
 def stages() -> list[dict[str, Any]]:
     """Every pass once, in the order in which it first runs."""
     from tilec import pipeline
-    from tilec.passes import bounds, fuse, lower, place, share
+    from tilec.passes import bounds, fuse, lower, place, prepack, share
     from tilec.passes.schedule import default
 
     graph = [(name, run, "Graph", "Graph") for name, run in dict(pipeline.GRAPH_PASSES).items()]
@@ -55,6 +55,7 @@ def stages() -> list[dict[str, Any]]:
         ("lower", lower, "Graph", "Program"),
         ("share", share, "Program", "Program"),
         ("schedule", default, "Program", "Program"),
+        ("prepack", prepack, "Program", "Program"),
         ("place", place, "Program", "Program"),
     ]
     return [
