@@ -28,7 +28,7 @@ def normal(*shape: int) -> Any:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-W = normal(200, 700)
+W = normal(20, 700)
 B = normal(700)
 
 
@@ -49,10 +49,10 @@ def kernels_of(program: Program | None, init: bool) -> list[Kernel]:
 @pytest.mark.parametrize(
     "code, inputs, constants",
     [
-        (DENSE, {"X": normal(40, 200)}, {"W": W, "B": B}),
-        (DENSE, {"X": normal(41, 1000)}, {"W": normal(1000, 643), "B": normal(643)}),
-        (CONV, {"X": normal(14, 13, 64)}, {"F": normal(3, 3, 64, 520)}),
-        (BATCH, {"X": normal(2, 48, 60)}, {"W": normal(2, 60, 600)}),
+        (DENSE, {"X": normal(40, 20)}, {"W": W, "B": B}),
+        (DENSE, {"X": normal(25, 400)}, {"W": normal(400, 513), "B": normal(513)}),
+        (CONV, {"X": normal(8, 7, 4)}, {"F": normal(3, 3, 4, 520)}),
+        (BATCH, {"X": normal(2, 24, 6)}, {"W": normal(2, 6, 520)}),
     ],
 )
 def test_no_call_packs_a_constant(code: str, inputs: dict[str, Any], constants: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ def test_layers_share_the_kernel_whatever_is_constant() -> None:
 
 def test_weights_made_of_constants_are_packed_too() -> None:
     code = "function f(X[M, K], V[K, N]) -> (Y) { W = tanh(V); Y[m, n : M, N] = +(X[m, k] * W[k, n]); }"
-    x = normal(40, 200)
+    x = normal(40, 20)
     once = tilec.compile(code, "llvm", X=x, constants={"V": W})
     assert not packs(once.program)
     np.testing.assert_array_equal(once(x), tilec.compile(code, "llvm", X=x, V=W)(x, W))
@@ -118,7 +118,7 @@ def test_steps_of_a_loop() -> None:
 
 
 def test_saved_and_ahead_of_time(tmp_path: Path) -> None:
-    x, constants = normal(40, 200), {"W": W, "B": B}
+    x, constants = normal(40, 20), {"W": W, "B": B}
     once = tilec.compile(DENSE, "llvm", X=x, constants=constants)
     want = once(x)
     once.save(tmp_path / "dense")
@@ -128,17 +128,17 @@ def test_saved_and_ahead_of_time(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_told() -> None:
-    once = tilec.compile(DENSE, "llvm", X=(40, 200), constants={"W": W, "B": B})
+    once = tilec.compile(DENSE, "llvm", X=(40, 20), constants={"W": W, "B": B})
     assert once.memory.kept >= W.nbytes and once.memory.constants == W.nbytes + B.nbytes
 
 
 def test_open_sizes() -> None:
-    once = tilec.compile(DENSE, "llvm", X="f32[M, 200]", constants={"W": W, "B": B})
+    once = tilec.compile(DENSE, "llvm", X="f32[M, 20]", constants={"W": W, "B": B})
     for rows in (1, 40, 131):
-        x = normal(rows, 200)
+        x = normal(rows, 20)
         np.testing.assert_allclose(once(x), np.maximum(x @ W + B, 0), rtol=1e-4, atol=1e-4)
 
 
 def test_without_a_schedule_nothing_is_packed() -> None:
-    plain = tilec.compile(DENSE, "llvm", X=(40, 200), constants={"W": W, "B": B}, options=Options(schedule=False))
+    plain = tilec.compile(DENSE, "llvm", X=(40, 20), constants={"W": W, "B": B}, options=Options(schedule=False))
     assert plain.program is not None and not plain.program.init
