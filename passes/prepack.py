@@ -72,7 +72,7 @@ from tilec.loops import (
     rewrite,
     walk,
 )
-from tilec.verify.program import root, writes_of
+from tilec.verify.steps import root, writes_of
 
 
 @dataclass(frozen=True, slots=True)
