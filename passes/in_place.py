@@ -7,6 +7,8 @@ with donated state: a result that is copied to a parameter at the end is compute
 needs the parameter's old value any more. The launch that computes it moves behind others that do need it, where that
 changes nothing; and behind checks and host calls, so that a call that fails leaves the state as it was.
 
+So it is with carried values of loops, which the last steps of a body copy to where the next round reads them.
+
 It runs before `share`, when each kernel has one launch and its loops are as the lowering made them.
 
 Before:
@@ -54,12 +56,14 @@ from tilec.loops import (
     accesses,
     all_steps,
     map_exprs,
+    parts,
     rename_buffers,
     rewrite,
     touched,
     walk,
+    with_parts,
 )
-from tilec.verify.steps import writes_of
+from tilec.verify.steps import reads_of, writes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ def run(program: Program, options: Options = Options()) -> Program:
     """The Program with fewer buffers and copies; the same object where nothing could be stored in place."""
     work = _Work(program)
     work.donations()
+    work.loops()
     work.overwrite()
     return work.finish()
 
@@ -129,6 +134,39 @@ class _Work:
         if len(kept) < len(self._steps):
             self._steps = kept
             self._know_moments()
+
+    def loops(self) -> None:
+        """Computes carried values, and results of branches, where the last steps of the body copy them."""
+        uses = Counter(n for s in all_steps(self._steps) for n in self._own(s))
+        self._steps = [self._inside(s, uses) for s in self._steps]
+        self._know_moments()
+
+    def _inside(self, step: Step, uses: Counter[str]) -> Step:
+        """The step with such copies inside of it gone; `uses` counts the steps of the program that use a buffer."""
+        return with_parts(step, tuple(self._body([self._inside(s, uses) for s in part], uses) for part in parts(step)))
+
+    def _body(self, steps: list[Step], uses: Counter[str]) -> tuple[Step, ...]:
+        outer, self._steps = self._steps, steps
+        here = Counter(n for s in all_steps(steps) for n in self._own(s))
+        self._know_moments()
+        for copy in [s for s in steps if isinstance(s, Copy)]:
+            new = copy.source
+            if new not in self._buffers or new in self._new.values():  # the count is that before others became it
+                continue
+            if new != copy.target and here[new] == uses[new] and self._is_stored_first(new):
+                self._donate(copy)
+        found = tuple(s for s in self._steps if not (isinstance(s, Copy) and s.source == s.target))
+        self._steps = outer
+        return found
+
+    def _own(self, step: Step) -> set[str]:
+        """Memory that a step itself uses."""
+        return {self._root(n) for n in (*reads_of(step, self._kernels), *self._written(step))}
+
+    def _is_stored_first(self, name: str) -> bool:
+        """Whether the first of the steps that touch a buffer does not read it: no value of another round is needed."""
+        read = reads_of(self._steps[self._first[name] - 1], self._kernels) if name in self._first else (name,)
+        return name not in map(self._root, read)
 
     def _donate(self, copy: Copy) -> None:
         result, param = copy.source, copy.target

@@ -228,16 +228,20 @@ class Builder:
         builder = Builder(graph, partition, self._assembly, memory, given)
         for group in partition.groups:
             builder.add(group)
-        return builder.deliver(targets)
+        return builder.deliver(targets, frozenset(args))
 
-    def deliver(self, targets: Sequence[str | None]) -> tuple[list[Step], tuple[str, ...]]:
-        """The steps, with copies of results that are not yet where they belong, and the buffers of all results."""
+    def deliver(self, targets: Sequence[str | None], given: frozenset[str]) -> tuple[list[Step], tuple[str, ...]]:
+        """The steps, with copies of results that are not yet where they belong, and the buffers of all results.
+
+        What is `given` is copied first: then nothing needs it when it may be overwritten.
+        """
+        early: list[Step] = []
         found = []
         for place, target in zip(self._places(self._graph.results), targets, strict=True):
             if target is not None and place != target:
-                self._steps.append(Copy(place, target))
+                (early if place in given else self._steps).append(Copy(place, target))
             found.append(target or place)
-        return self._steps, tuple(found)
+        return [*early, *self._steps], tuple(found)
 
     def finish(self) -> Program:
         """The whole Program. A result that is a parameter, or given twice, is a copy; a donated one ends in its

@@ -7,9 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from tests.lower.test_programs import agree, compiled
+from tests.lower.test_programs import agree, bounded, compiled
 from tilec.errors import TileError
+from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Branch, Copy, Iterate, Launch, Program, Repeat, all_steps
+from tilec.passes import fuse, in_place, lower, place
 from tilec.text.loops_text import parse_program
 from tilec.verify.loops import verify_program
 
@@ -74,6 +77,25 @@ def test_a_carried_value_is_computed_in_place_where_nothing_reads_the_old_one() 
     loop = next(s for s in program.steps if isinstance(s, Iterate))
     copies = [s for s in loop.steps if isinstance(s, Copy)]
     assert [c.target for c in copies] == ["B2"]  # A2 is written when nothing reads it any more
+
+
+def test_a_carried_value_is_overwritten_by_the_kernel_that_reads_it_last() -> None:
+    text = """graph f(C: f32[4], X: f32[3, 4]) -> (D, O) {
+      D, O = scan (C) in (X) length 3 do graph s(C: f32[4], X: f32[4]) -> (E, C) {
+        S = sigmoid(C)  T = mul(S, X)  E = add(T, C)
+      }
+    }"""
+    inputs = {"C": STATE, "X": slices(3)}
+    graph = bounded(text)
+    wanted = evaluate(graph, inputs)
+    program = place.run(in_place.run(lower.run(graph, fuse.run(graph))))
+    verify_program(program)
+    loop = next(s for s in program.steps if isinstance(s, Iterate))
+    kept, launch = loop.steps
+    assert isinstance(kept, Copy) and isinstance(launch, Launch) and "D" in launch.args  # the output is kept first
+    found = evaluate_program(program, inputs)
+    for name, result in zip(graph.results, program.results, strict=True):
+        np.testing.assert_array_equal(found[result], wanted[name])
 
 
 def test_carried_values_change_places() -> None:
