@@ -49,6 +49,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine
+from tilec.buffers import root
 from tilec.expr import Expr, Read, transform
 from tilec.fresh import FreshNames
 from tilec.loops import (
@@ -72,7 +73,7 @@ from tilec.loops import (
     rewrite,
     walk,
 )
-from tilec.verify.steps import root, writes_of
+from tilec.verify.steps import writes_of
 
 
 @dataclass(frozen=True, slots=True)
