@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from tilec import pipeline
-from tilec.affine import Poly
 from tilec.backend import Array
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.c_interface import BY_VALUE, CArgument, CModule, c_module
@@ -72,6 +71,10 @@ class Ahead:
 
     @cached_property
     def module(self) -> CModule:
+        """Raises TILE0210 where a size is open."""
+        if self.program.sizes:
+            why = "code that C programs call is made for sizes that are numbers"
+            raise must_be_fixed(self.program.sizes[0], why)
         return c_module(self.program, self.target, self.symbol, self.arguments, self.constants)
 
     def assembly(self) -> str:
@@ -96,7 +99,7 @@ def compile_ahead(
     graph = pipeline.optimise(graph, report=report)
     program = pipeline.lower_graph(graph, target, options)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
-    arguments = _arguments(graph, program, fixed)
+    arguments = () if program.sizes else _arguments(graph, program, fixed)  # the module refuses open sizes
     symbol = _symbol(symbol, graph.name)
     names = _c_names(a.buffer for a in arguments)
     return Ahead(graph, program, target, symbol, arguments, names, arrays, fixed, tuple(report.warnings()))
@@ -126,8 +129,6 @@ def _by_value(type: TensorType) -> bool:
 
 
 def _shape(type: TensorType) -> tuple[int, ...]:
-    if open_ := [s for s in type.shape if isinstance(s, Poly)]:
-        raise must_be_fixed(open_[0], "code that C programs call is made for sizes that are numbers")
     return tuple(s for s in type.shape if isinstance(s, int))
 
 

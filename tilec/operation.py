@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
+from tilec.affine import Size
 from tilec.api import compile_for, parse_text, signature_entry, source_of
 from tilec.configuration import Changes, config
 from tilec.dtypes import I32, I64, DType, from_numpy
@@ -29,7 +30,7 @@ from tilec.target import Target
 
 # Per argument the dtype and shape of an array, or the type of a number, and whether it is an int that needs 64 bits;
 # then the changed settings that decide the code.
-Kind: TypeAlias = tuple[np.dtype[Any], tuple[int, ...]] | type | DType
+Kind: TypeAlias = tuple[np.dtype[Any], tuple[Size, ...]] | type | DType
 Key: TypeAlias = tuple[tuple[Kind, ...], tuple[Changes, Changes]]
 
 _NUMBERS = (float, int, bool)
@@ -253,7 +254,7 @@ def _name_of(text: str) -> str | None:
 
 def _kind(entry: TensorType | int | float) -> Kind:
     if isinstance(entry, TensorType):
-        return entry.dtype.numpy, tuple(map(int, entry.shape))  # type: ignore[arg-type]  # sizes are ints here
+        return entry.dtype.numpy, entry.shape
     return _int_kind(entry) if type(entry) is int else type(entry)
 
 

@@ -238,6 +238,15 @@ def test_sizes_that_do_not_fit() -> None:
         executable(np.ones(3, np.float32))
 
 
+def test_functions_made_by_op() -> None:
+    mean = tilec.op("function mean(X[N, K]) -> (O) { S[k : K] = +(X[n, k]); O = S / N; }")
+    executable = mean.compile(X="f32[N, 3]")
+    assert executable.sizes == ("N",)
+    assert mean.compile(X="f32[N, 3]") is executable
+    for n in (1, 5, 70):
+        np.testing.assert_array_equal(executable(np.ones((n, 3), np.float32)), np.ones(3, np.float32))
+
+
 def test_a_limit_of_memory_needs_known_sizes() -> None:
     with pytest.raises(TileError, match="the size N must be fixed"):
         tilec.compile("function (X[N]) -> (Y) { Y = X; }", "llvm", options=Options(memory_limit=100), X=("N",))
