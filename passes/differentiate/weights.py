@@ -138,7 +138,7 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     dtype = body.dtype
     if _never_zero(body):
         whole = converted(read(result, sink.indices, let.types[0].dtype), dtype)
-        return lambda term: Call("mul", (term, Call("div", (whole, body), dtype)), dtype)
+        return lambda term: Call("strong_mul", (term, Call("div", (whole, body), dtype)), dtype)
     is_zero = Call("cmp_eq", (body, Const(0.0, dtype)), BOOL)
 
     def per_cell(monoid: Monoid, then: Expr, orelse: Expr, what: str) -> Expr:
@@ -165,7 +165,7 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     elsewhere = where_zeros_are(0, others, where_zeros_are(1, times(vanishing), nothing))
     divisor = Call("cond", (is_zero, one, body), dtype)  # a division by zero, though masked, would have NaN derivatives
     factor = Call("cond", (is_zero, at_zero, Call("div", (elsewhere, divisor), dtype)), dtype)
-    return lambda term: Call("mul", (term, factor), dtype)
+    return lambda term: Call("strong_mul", (term, factor), dtype)
 
 
 def _never_zero(body: Expr) -> bool:
