@@ -109,13 +109,28 @@ def test_the_names_of_the_language_s_aggregations_are_taken() -> None:
         verify(parse_graph(text % "sum"))
 
 
-def test_a_much_shared_expression_is_checked_once() -> None:
-    """Thirty doublings: a tree of 2^30 nodes, thirty objects."""
+def doubled(times: int) -> tuple[Graph, Expr]:
+    """A body of 2^times terms, written out, and of as many objects as doublings."""
     body: Expr = read("A", (Affine.var("i"),), F32)
-    for _ in range(30):
+    for _ in range(times):
         body = Call("add", (body, body), F32)
     node = Contraction(("i",), standard("sum", F32), (body,), (Sink((Affine.var("i"),), (3,)),))
-    graph = Graph("f", (Param("A", TensorType(F32, (3,))),), (Let(("B",), node, (TensorType(F32, (3,)),)),), ("B",))
+    lets = (Let(("B",), node, (TensorType(F32, (3,)),)),)
+    return Graph("f", (Param("A", TensorType(F32, (3,))),), lets, ("B",)), body
+
+
+def test_a_much_shared_expression_is_checked_once() -> None:
+    graph, body = doubled(18)
     verify(graph)
-    assert len(list(walk(body))) == 31
+    assert len(list(walk(body))) == 19
     assert len(reads(body)) == 1
+
+
+def test_an_expression_that_cannot_be_written_down_is_refused() -> None:
+    graph, _ = doubled(60)
+    codes: list[str] = []
+    try:
+        verify(graph)
+    except TileError as refusal:  # not pytest.raises: a traceback that shows the graph would never end
+        codes.append(refusal.code)
+    assert codes == ["TILE0602"]
