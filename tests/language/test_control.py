@@ -7,11 +7,14 @@ import pytest
 
 import tilec
 from tilec.api import run
+from tilec.dtypes import F32
 from tilec.errors import TileError
+from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.names import check
 from tilec.frontends.tile.parser import parse
 from tilec.frontends.tile.tests_runner import run_tests
 from tilec.gradient_check import wrong_gradients
+from tilec.graph import TensorType
 
 PROGRAM = """
 function step(H[N], C, X[N], W[N, N]) -> (H2, C2, Y) {
@@ -188,3 +191,29 @@ def test_deep_nesting(opening: str) -> None:
     with pytest.raises(TileError) as caught:
         tilec.compile(nested(300, opening), A=(2,), function="main", target="reference")
     assert caught.value.code == "TILE0411"
+
+
+@pytest.mark.parametrize("text", ["cond(S > {1}, f{0}, one, S, X)", "S + fold(f{0}, 0, (), X, 1)"])
+def test_nesting_takes_linear_work(text: str) -> None:
+    """A weak result or start is elaborated again with its type; what it nests is not, level by level."""
+    depth = 24
+    lines = ["function one(S, X) -> (R) { R = 1; } function f0(S, X) -> (R) { R = S + X; }"]
+    lines += [f"function f{k}(S, X) -> (R) {{ R = {text.format(k - 1, k)}; }}" for k in range(1, depth + 1)]
+    program = "\n".join(lines)
+    graph = to_graph(parse(program), f"f{depth}", {"S": TensorType(F32), "X": TensorType(F32)})
+    assert graph.results == ("R",)
+
+
+def test_a_literal_takes_the_type_that_weak_steps_give() -> None:
+    text = "function half(X) -> (Y) { Y = 0.5 * X + 1.0; } function f(N) -> (Y) { Y = fold(half, 0, (), (), 3); }"
+    assert tilec.run(text, {"N": 1}, function="f")["Y"] == 1.75
+
+
+def test_a_check_of_what_has_no_gradient_is_located() -> None:
+    text = 'function f(A[N]) -> (B) { B = as_int(A, 32); } test "t" { check_grad(f, [1.0]); }'
+    (found,) = run_tests(
+        parse(text), lambda graph, data: run(graph, data), differences=lambda graph, point: wrong_gradients(graph, point)
+    )
+    (wrong,) = found.diagnostics
+    assert wrong.code == "TILE0309" and wrong.span is not None
+    assert text[wrong.span.start : wrong.span.end].startswith("check_grad(f, [1.0])")

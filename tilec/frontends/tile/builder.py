@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -43,7 +43,8 @@ class Builder:
     """The state of one elaboration.
 
     demanded: scalar inputs whose value was needed for a size, index or constraint. calls: where the functions now being
-    inlined were called. data: values of the parameters that a test makes up.
+    inlined were called. data: values of the parameters that a test makes up. closed: functions elaborated as Graphs of
+    their own, by what they are given. inside: how many Lets the Graphs inside of the Lets hold.
     """
 
     functions: Mapping[str, Function]
@@ -58,9 +59,12 @@ class Builder:
     used: set[str] = field(default_factory=set)
     calls: list[Span] = field(default_factory=list)
     attributes: tuple[Attribute, ...] = ()
+    closed: dict[Hashable, Any] = field(default_factory=dict)
+    inside: int = 0
     _literals: dict[tuple[TensorType, str], Tensor] = field(default_factory=dict)
     _counters: dict[str, int] = field(default_factory=dict)
     _depth: int = 0
+    _deepest: int = 0
     _steps: int = 0
 
     def emit(
@@ -68,12 +72,17 @@ class Builder:
     ) -> Tensor:
         """Adds a Let of one value. `name` is taken as it is; without one a fresh name is made."""
         check_type(type, span)
-        if len(self.lets) >= MAX_LETS:
-            raise error("TILE0417", f"the program expands to more than {MAX_LETS} operations", span)
+        self.grow(0, span)
         attributes = self.attributes if name else ()  # they belong to what the statement binds
         name = name or self.fresh("t")
         self.lets.append(Let((name,), node, (type,), attributes, span))
         return Tensor(name, type, known)
+
+    def grow(self, inside: int, span: Span) -> None:
+        """Room for one more Let, whose Graphs hold `inside`; raises TILE0417."""
+        self.inside += inside
+        if len(self.lets) + self.inside >= MAX_LETS:
+            raise error("TILE0417", f"the program expands to more than {MAX_LETS} operations", span)
 
     def fresh(self, hint: str) -> str:
         """A name that nothing else has, like `hint`."""
@@ -114,13 +123,23 @@ class Builder:
         self._depth += 1
         self._steps += 1
         try:
-            if self._depth > MAX_DEPTH:
-                raise error("TILE0411", "functions and expressions are nested too deep", span)
+            self.reach(0, span)
             if self._steps > MAX_STEPS:
                 raise error("TILE0417", f"inlining all calls takes more than {MAX_STEPS} steps", span)
             yield
         finally:
             self._depth -= 1
+
+    def reach(self, height: int, span: Span) -> None:
+        """Notes so many levels more; raises TILE0411."""
+        if self._depth + height > MAX_DEPTH:
+            raise error("TILE0411", "functions and expressions are nested too deep", span)
+        self._deepest = max(self._deepest, self._depth + height)
+
+    @property
+    def height(self) -> int:
+        """The levels reached inside of where this Builder began or stands."""
+        return self._deepest - self._depth
 
     @contextmanager
     def called(self, function: Function, span: Span) -> Iterator[None]:
@@ -139,12 +158,13 @@ class Builder:
         `settle` is to be called when it is done.
         """
         inner = Builder(self.functions, self.inline, False, self.report, used=set(names))
-        inner.demanded, inner.calls, inner.sizes = self.demanded, self.calls, self.sizes
-        inner._depth, inner._steps = self._depth, self._steps
+        inner.demanded, inner.calls, inner.sizes, inner.closed = self.demanded, self.calls, self.sizes, self.closed
+        inner._depth, inner._deepest, inner._steps = self._depth, self._depth, self._steps
         return inner
 
     def settle(self, inner: Builder) -> None:
         self._steps = inner._steps
+        self._deepest = max(self._deepest, inner._deepest)
 
     def complain(self, found: TileError) -> None:
         """Reports an error once, with the calls that led to it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from tilec.dtypes import DType
@@ -16,10 +16,15 @@ from tilec.graph import Graph, Param, TensorType
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A function at given types. `graph` takes the arguments that are tensors; constants are part of it."""
+    """A function at given types. `graph` takes the arguments that are tensors; constants are part of it.
+
+    size: its Lets, with those of the Graphs inside. height: how many levels of recursion it has taken.
+    """
 
     graph: Graph
     results: tuple[Tensor, ...]
+    size: int
+    height: int
 
     @property
     def types(self) -> tuple[TensorType, ...]:
@@ -32,8 +37,32 @@ def close(
     """Elaborates a function apart from the Lets of `b`; raises Poisoned where its body has errors.
 
     A tensor among `args` becomes a parameter of its type, a compile-time constant stays one. `wanted` are dtypes that
-    weak results are converted to.
+    weak results are converted to. A function is elaborated once for each kind of arguments, so branches inside of
+    branches take no more work than they have text.
     """
+    key = (function.name and function.name.text, function.gradient is None, tuple(map(_kind, args)), tuple(wanted))
+    if key not in b.closed:
+        with b.deeper(span):
+            b.closed[key] = _closed(b, function, args, span, wanted)
+    found: Closed = b.closed[key]
+    b.reach(found.height + 1, span)
+    return found
+
+
+def _kind(value: Value) -> Hashable:
+    """What a closed function sees of an argument."""
+    match value:
+        case Tensor(_, type, known):
+            return (type, known and (_kind(Scalar(known.value)), known.origins))
+        case Scalar(constant):
+            return (constant.__class__, repr(constant))
+        case Tuple(items):
+            return tuple(map(_kind, items))
+        case Poison():
+            raise Poisoned
+
+
+def _closed(b: Builder, function: Function, args: Sequence[Value], span: Span, wanted: Sequence[DType | None]) -> Closed:
     outputs = [o.name.text for o in function.outputs]
     inner = b.nested([*(i.name.text for i in function.inputs), *outputs])
     bound = [parameter(inner, i.name.text, a) for i, a in zip(function.inputs, args, strict=True)]
@@ -75,4 +104,4 @@ def tensors(values: Sequence[Value]) -> tuple[str, ...]:
 def finished(b: Builder, inner: Builder, name: str, results: Sequence[Tensor]) -> Closed:
     b.settle(inner)
     graph = Graph(name, tuple(inner.params), tuple(inner.lets), tuple(r.name for r in results), inner.sizes)
-    return Closed(graph, tuple(results))
+    return Closed(graph, tuple(results), len(inner.lets) + inner.inside, inner.height)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tilec.affine import Size
-from tilec.dtypes import BOOL, I64, DType
+from tilec.dtypes import BOOL, I64, DType, promote
 from tilec.errors import Span, error
 from tilec.frontends.tile.builder import Builder, strong
 from tilec.frontends.tile.calls import cast, size, value
@@ -43,8 +43,11 @@ def _values(b: Builder, scope: Scope, call: Call, position: int) -> list[Value]:
     return [value(b, scope, e) for e in group]
 
 
-def bind(b: Builder, node: Node, types: Sequence[TensorType], names: Names, span: Span) -> tuple[Tensor, ...]:
-    """A Let of several results."""
+def bind(
+    b: Builder, node: Node, parts: Sequence[Closed], types: Sequence[TensorType], names: Names, span: Span
+) -> tuple[Tensor, ...]:
+    """A Let of several results, a node of the Graphs `parts`; raises TILE0417 where there are too many Lets."""
+    b.grow(sum(p.size for p in parts), span)
     bound = tuple(n or b.fresh("t") for n in names)
     b.lets.append(Let(bound, node, tuple(types), b.attributes, span))
     return tuple(Tensor(n, t) for n, t in zip(bound, types, strict=True))
@@ -73,7 +76,8 @@ def _cond(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ..
             where = f"'{then.outputs[k].name.text}' at {then.outputs[k].span} is {_text(x)}"
             notes = [where, f"'{orelse.outputs[k].name.text}' at {orelse.outputs[k].span} is {_text(y)}"]
             raise error("TILE0312", "the branches differ in type", call.span, notes=notes)
-    return bind(b, Cond(predicate.name, first.graph, second.graph, tensors(args)), first.types, names, call.span)
+    node = Cond(predicate.name, first.graph, second.graph, tensors(args))
+    return bind(b, node, (first, second), first.types, names, call.span)
 
 
 def _common(x: TensorType, y: TensorType) -> DType | None:
@@ -91,7 +95,7 @@ def _while(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, .
     args = [*init, *captures]
     condition = _truth(b, test, args, call.span)
     node = While(condition.graph, step.graph, tensors(init), tensors(captures))
-    return bind(b, node, step.types, names, call.span)
+    return bind(b, node, (condition, step), step.types, names, call.span)
 
 
 def _truth(b: Builder, test: Function, args: Sequence[Value], span: Span) -> Closed:
@@ -115,7 +119,7 @@ def _scan(reverse: bool) -> Callable[[Builder, Scope, Call, Names], tuple[Value,
         stacked = [TensorType(t.dtype, (length, *t.shape)) for t in body.types[carried:]]
         along = tuple(s.name for s in sequences)
         node = Scan(body.graph, tensors(init), along, tensors(captures), length, reverse, count)
-        return bind(b, node, (*body.types[:carried], *stacked), names, call.span)
+        return bind(b, node, (body,), (*body.types[:carried], *stacked), names, call.span)
 
     return scan
 
@@ -185,7 +189,8 @@ def _changing(tensor: Tensor) -> Tensor:
 def _stronger(b: Builder, start: Tensor, result: TensorType, span: Span) -> Tensor:
     if not start.type.weak:
         return start
-    return _changing(cast(b, start, start.type.dtype if result.weak else result.dtype, span))
+    found = promote(start.type.dtype, result.dtype) if result.weak else result.dtype
+    return _changing(cast(b, start, found, span))
 
 
 def _unsteady(step: Function, k: int, before: TensorType, after: TensorType, call: Call) -> Exception:

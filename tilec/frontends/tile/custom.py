@@ -39,7 +39,7 @@ def custom(
     node = Custom(forward.graph, backward.graph, tensors(args))
     if any(n is None for n in names):
         names = [b.fresh(o.name.text) for o in function.outputs]
-    return bind(b, node, forward.types, names, span)
+    return bind(b, node, (forward, backward), forward.types, names, span)
 
 
 def _backward(b: Builder, function: Function, args: Sequence[Value], forward: Closed, span: Span, run: Run) -> Closed:
@@ -120,4 +120,4 @@ def checkpoint(
     local = Scope({**scope.values, **bound}, scope.where, scope.generics)
     results = elaborate(inner, local, statement, [inner.fresh(t.text) for t in targets(statement)])
     closed = finished(b, inner, CHECKPOINT, [inner.tensor(r, statement.span, "a result") for r in results])
-    return bind(b, Remat(closed.graph, tensors(values)), closed.types, names, statement.span)
+    return bind(b, Remat(closed.graph, tensors(values)), (closed,), closed.types, names, statement.span)

@@ -9,7 +9,7 @@ gradients with differences (`differences`). Data are nested lists and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -181,8 +181,11 @@ def _result(b: Builder, operand: Tensor, statement: Check) -> str:
 
 def _compare_gradient(check: _Gradient, results: Mapping[str, Any], differences: Differences) -> list[Diagnostic]:
     point = {p.name: np.asarray(results[o]) for p, o in zip(check.graph.params, check.operands, strict=True)}
-    text = f"'{CHECK_GRADIENT}': "
-    return [Diagnostic("TILE0705", text + d, check.statement.span) for d in differences(check.graph, point)]
+    text, span = f"'{CHECK_GRADIENT}': ", check.statement.span
+    try:
+        return [Diagnostic("TILE0705", text + d, span) for d in differences(check.graph, point)]
+    except TileError as problem:  # what has no place of its own is about the function as it is checked here
+        return [replace(d, span=d.span or span) for d in problem.diagnostics]
 
 
 def _compare(check: _Checked, results: Mapping[str, Any]) -> Diagnostic | None:
