@@ -212,7 +212,9 @@ def test_a_literal_takes_the_type_that_weak_steps_give() -> None:
 def test_a_check_of_what_has_no_gradient_is_located() -> None:
     text = 'function f(A[N]) -> (B) { B = as_int(A, 32); } test "t" { check_grad(f, [1.0]); }'
     (found,) = run_tests(
-        parse(text), lambda graph, data: run(graph, data), differences=lambda graph, point: wrong_gradients(graph, point)
+        parse(text),
+        lambda graph, data: run(graph, data),
+        differences=lambda graph, point: wrong_gradients(graph, point),
     )
     (wrong,) = found.diagnostics
     assert wrong.code == "TILE0309" and wrong.span is not None

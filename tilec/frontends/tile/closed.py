@@ -62,7 +62,9 @@ def _kind(value: Value) -> Hashable:
             raise Poisoned
 
 
-def _closed(b: Builder, function: Function, args: Sequence[Value], span: Span, wanted: Sequence[DType | None]) -> Closed:
+def _closed(
+    b: Builder, function: Function, args: Sequence[Value], span: Span, wanted: Sequence[DType | None]
+) -> Closed:
     outputs = [o.name.text for o in function.outputs]
     inner = b.nested([*(i.name.text for i in function.inputs), *outputs])
     bound = [parameter(inner, i.name.text, a) for i, a in zip(function.inputs, args, strict=True)]
