@@ -9,7 +9,7 @@ changes nothing; and behind checks and host calls, so that a call that fails lea
 
 So it is with carried values of loops, which the last steps of a body copy to where the next round reads them.
 
-It runs before `share`, when each kernel has one launch and its loops are as the lowering made them.
+It runs before `slices` and `share`, when each kernel has one launch and its loops are as the lowering made them.
 
 Before:
     program f(A, G) -> (A) {

@@ -1,7 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
     Graph -> infer, inline, simplify, fold, simplify, cse, recompute, dce, bounds -> fuse -> lower
-        -> Program -> slices or in_place, share, schedule, prepack, place -> Program -> backend
+        -> Program -> in_place, slices, share, schedule, prepack, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
 """
@@ -65,12 +65,11 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     watch("fuse", partition)
     program = lower.run(graph, partition)
     watch("lower", program)
+    program = in_place.run(program)  # first: each kernel has one launch, and its loops are as the lowering made them
+    watch("in_place", program)
     if graph.sizes:
-        program = slices.run(program)  # first: below it every kernel has fixed extents
+        program = slices.run(program)  # after in_place; below it every kernel has fixed extents
         watch("slices", program)
-    else:
-        program = in_place.run(program)  # before share: kernels that store in place differ from those that do not
-        watch("in_place", program)
     program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
     watch("share", program)
     if options.schedule:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tilec.affine import Affine
+import tilec
+from tilec.affine import Affine, Poly, Size, named_size
 from tilec.dtypes import F32
 from tilec.evaluate.graph import evaluate
 from tilec.evaluate.loops import evaluate_program
@@ -16,35 +19,34 @@ from tilec.graph import Apply, Contraction, Graph, Let, Param, Sink, Special, Te
 from tilec.loops import Copy, Program
 from tilec.monoid import standard
 from tilec.numpy_semantics import Array
-from tilec.passes import bounds, fuse, in_place, lower, place
+from tilec.passes import bounds, fuse, in_place, lower, place, slices
 from tilec.pipeline import BACKENDS, backend, lower_graph
 from tilec.text.loops_text import parse_program, print_program
 from tilec.type_graph import infer_graph
 from tilec.verify.loops import verify_program
 
-SQUARE, ROW = (4, 4), (1, 4)
 
-
-def random_state_program(seed: int) -> Graph:
-    """A program of f32[4, 4] tensors whose results may take the memory of any parameters."""
+def random_state_program(seed: int, size: Size = 4) -> Graph:
+    """A program of f32[size, size] tensors whose results may take the memory of any parameters."""
     rng = random.Random(seed)
-    params = [Param(f"P{k}", TensorType(F32, SQUARE if k < 3 else ROW)) for k in range(4)]
+    params = [Param(f"P{k}", TensorType(F32, (size if k < 3 else 1, size))) for k in range(4)]
     known = [p.name for p in params]
     lets: list[Let] = []
     for k in range(rng.randint(2, 9)):
         square = [n for n in known if n != "P3"]
         a, b, any_ = rng.choice(square), rng.choice(square), rng.choice(known)
-        lets.append(Let((f"T{k}",), _node(rng.choice("eeeeuutsrr"), a, b, any_)))
+        lets.append(Let((f"T{k}",), _node(rng.choice("eeeeuutsrr"), a, b, any_, size)))
         known.append(f"T{k}")
     square = [n for n in known if n != "P3"]
     results = tuple(rng.choice(square[-6:]) for _ in range(rng.randint(1, 4)))
     pairs = zip(rng.sample(["P0", "P1", "P2"], 3), dict.fromkeys(results))
-    return infer_graph(Graph("f", tuple(params), tuple(lets), results, (), tuple(pairs)))
+    sizes = tuple(size.names()) if isinstance(size, Poly) else ()
+    return infer_graph(Graph("f", tuple(params), tuple(lets), results, sizes, tuple(pairs)))
 
 
-def _node(kind: str, a: str, b: str, any_: str) -> Apply | Contraction | Special:
+def _node(kind: str, a: str, b: str, any_: str, size: Size) -> Apply | Contraction | Special:
     i, j, k = map(Affine.var, "ijk")
-    square = (Sink((i, j), SQUARE),)
+    square = (Sink((i, j), (size, size)),)
     match kind:
         case "e":
             return Apply("add", (a, any_))
@@ -55,7 +57,7 @@ def _node(kind: str, a: str, b: str, any_: str) -> Apply | Contraction | Special
         case "s":
             return Contraction(("i", "j", "k"), standard("max", F32), (read(a, (i, k), F32),), square)
         case _:
-            return Special("reshape", (b,), (("shape", SQUARE),))
+            return Special("reshape", (b,), (("shape", (size, size)),))
 
 
 def values(graph: Graph, seed: int) -> dict[str, Array]:
@@ -63,9 +65,9 @@ def values(graph: Graph, seed: int) -> dict[str, Array]:
     return {p.name: rng.standard_normal([int(str(s)) for s in p.type.shape]).astype(np.float32) for p in graph.params}
 
 
-def check(program: Program, graph: Graph, inputs: dict[str, Array]) -> None:
+def check(program: Program, graph: Graph, inputs: dict[str, Array], sizes: Mapping[str, int] | None = None) -> None:
     verify_program(program, scheduled=False)
-    want, got = evaluate(graph, inputs), evaluate_program(program, inputs)
+    want, got = evaluate(graph, inputs), evaluate_program(program, inputs, sizes=sizes)
     for param, result in graph.aliases:
         assert program.results[graph.results.index(result)] == param
     for name, buffer in zip(graph.results, program.results, strict=True):
@@ -87,6 +89,47 @@ def test_random_programs(fused: bool) -> None:
     assert saved > 100
 
 
+def test_random_programs_with_open_sizes() -> None:
+    """The same programs with N for 4, in kernels over slices: the meaning is that of the size given as a number."""
+    saved = 0
+    for seed in range(50):
+        graph = bounds.run(random_state_program(seed, named_size("N")))
+        before = lower.run(graph, fuse.run(graph))
+        after = in_place.run(before)
+        saved += len(before.buffers) - len(after.buffers)
+        cut = slices.run(after, slices.Options(work=1, least=4, most=4))
+        for size in (0, 1, 4, 6):
+            closed = random_state_program(seed, size)
+            inputs = values(closed, seed)
+            check(after, closed, inputs, {"N": size})
+            check(cut, closed, inputs, {"N": size})
+    assert saved > 20
+
+
+def _distinct(graph: Graph) -> Graph:
+    """Without results that are named twice, which an executable could not tell apart."""
+    return replace(graph, results=tuple(dict.fromkeys(graph.results)))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_random_programs_with_open_sizes_compiled(name: str) -> None:
+    if not (targets := backend(name).targets()):
+        pytest.skip(f"there is no {name} device")
+    for seed in range(300, 316 if name == "llvm" else 304):
+        executable = tilec.compile(_distinct(random_state_program(seed, named_size("N"))), targets[0])
+        assert executable.sizes == ("N",)
+        for size in (0, 1, 5, 70):
+            closed = _distinct(random_state_program(seed, size))
+            inputs = values(closed, seed)
+            want = evaluate(closed, inputs)
+            given = {n: x.copy() for n, x in inputs.items()}
+            found = dict(zip(executable.results, executable.run((), given), strict=True))
+            for param, result in closed.aliases:
+                assert found[result] is given[param]
+            for result, array in found.items():
+                np.testing.assert_allclose(array, want[result], rtol=3e-6, atol=1e-6, err_msg=f"{seed}, N = {size}")
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 def test_random_programs_compiled(name: str) -> None:
     if not (targets := backend(name).targets()):
@@ -98,7 +141,7 @@ def test_random_programs_compiled(name: str) -> None:
         inputs = values(graph, seed)
         want = evaluate(graph, inputs)
         arrays = {n: x.copy() for n, x in inputs.items()}
-        results = [arrays[r] if r in arrays else np.zeros(SQUARE, np.float32) for r in program.results]
+        results = [arrays[r] if r in arrays else np.zeros((4, 4), np.float32) for r in program.results]
         backend(name).build(program, target, {})([arrays[p] for p in program.params], results)
         for result, found in zip(graph.results, results, strict=True):
             np.testing.assert_allclose(found, want[result], rtol=3e-6, atol=1e-6, err_msg=print_program(program))
@@ -156,3 +199,15 @@ def test_adam_updates_all_its_state_without_copies_or_memory_of_its_own() -> Non
     want, got = evaluate(graph, inputs), evaluate_program(place.run(program), inputs)
     for name, buffer in zip(graph.results, program.results):
         np.testing.assert_array_equal(got[buffer], want[name])
+
+
+def test_state_of_open_size_is_updated_in_place() -> None:
+    code = "function step(W[N], M[N], G[N]) -> (W2, M2) { M2 = 0.9 * M + G;  W2 = W - 0.1 * M2; }"
+    step = tilec.compile(code, "llvm", donate={"W": "W2", "M": "M2"}, W="f32[N]", M="f32[N]", G="f32[N]")
+    assert step.program is not None
+    assert not [b for b in step.program.buffers if b.space == "heap"]
+    for size in (0, 1, 1000):
+        w, m, g = (np.full(size, x, np.float32) for x in (1, 2, 4))
+        assert [x is y for x, y in zip(step(w, m, g), (w, m))] == [True, True]
+        np.testing.assert_allclose(m, np.full(size, 5.8), rtol=1e-6)
+        np.testing.assert_allclose(w, np.full(size, 0.42), rtol=1e-6)
