@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -11,6 +11,7 @@ from tilec.loops import Program
 from tilec.target import Target
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Run: TypeAlias = Callable[[Sequence[Array], Sequence[Array]], None]  # of parameters and results
 
 
 class Built(Protocol):
@@ -22,6 +23,13 @@ class Built(Protocol):
         `params` and `results` follow `Program.params` and `Program.results`: C-contiguous arrays of the buffers' shapes
         and dtypes, aligned to their element size; results overlap neither one another nor a param. Constants are bound.
         """
+
+    def at(self, sizes: Mapping[str, int]) -> Run:
+        """What to call instead where the open sizes have these values, so that there is less to find out.
+
+        Raises TileError TILE0211 where a size is negative, TILE0414 for more memory than can be counted.
+        """
+        return self
 
 
 class Backend(Protocol):

@@ -8,7 +8,7 @@ from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tilec.backend import Array, Built
+from tilec.backend import Array, Built, Run
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
@@ -68,8 +68,8 @@ class Executable:
         self.built, self.ir = built, ir
         self.sizes = names_of(self.params.values())
         self._names = tuple(self.params)
-        self._slots = Slots.of(self.params, self.results, self.donated)
-        self._open = OpenSlots(self.params, self.results, self.donated) if self.sizes else None
+        self._slots = Slots.of(built, self.params, self.results, self.donated)
+        self._open = OpenSlots(built, self.params, self.results, self.donated) if self.sizes else None
 
     @cached_property
     def graph(self) -> Graph:
@@ -116,26 +116,26 @@ class Executable:
         inputs = [p.taken(v) for p, v in zip(slots.params, values)]
         if slots.donation is not None:
             call = slots.donation.prepare(values, inputs, out)
-            self._launch(call.inputs, call.results)
+            self._launch(slots.run, call.inputs, call.results)
             for source, destination in call.copies:
                 destination[...] = source
             return call.returned
         if out is None:
             arrays = [r.fresh() for r in fresh]
-            self._launch(inputs, arrays)
+            self._launch(slots.run, inputs, arrays)
             return arrays
         if len(fresh) == 1 and fresh[0].writable(out, inputs):
-            self._launch(inputs, [out])
+            self._launch(slots.run, inputs, [out])
             return [out]
         found = result_arrays(tuple(self.results), types, out, inputs)
-        self._launch(inputs, found.arrays)
+        self._launch(slots.run, inputs, found.arrays)
         for source, destination in found.copies:
             destination[...] = source
         return found.returned
 
-    def _launch(self, inputs: Sequence[Array], results: Sequence[Array]) -> None:
+    def _launch(self, run: Run, inputs: Sequence[Array], results: Sequence[Array]) -> None:
         try:
-            self.built(inputs, results)
+            run(inputs, results)
         except MemoryError as reason:
             raise no_memory(self.name, reason) from None
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tilec.affine import Poly, Size, named_size, resolve, size_text
+from tilec.backend import Built, Run
 from tilec.donation import Donation
 from tilec.errors import TileError, error
 from tilec.graph import TensorType
@@ -73,16 +74,20 @@ def _misshapen(name: str, type: TensorType, shape: tuple[int, ...]) -> TileError
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Parameters and results of one call, all sizes known."""
+    """Parameters and results of one call, all sizes known; `run` is what it runs."""
 
+    run: Run
     params: list[Slot]
     results: list[Slot]
     result_types: tuple[TensorType, ...]
     donation: Donation | None
 
     @staticmethod
-    def of(params: Mapping[str, TensorType], results: Mapping[str, TensorType], donated: Mapping[str, str]) -> Slots:
+    def of(
+        run: Run, params: Mapping[str, TensorType], results: Mapping[str, TensorType], donated: Mapping[str, str]
+    ) -> Slots:
         return Slots(
+            run,
             [Slot(n, t) for n, t in params.items()],
             [Slot(n, t) for n, t in results.items()],
             tuple(results.values()),
@@ -94,22 +99,31 @@ class OpenSlots:
     """Finds the Slots for the arguments of a call. Threads may share it: at worst a vector of sizes is made twice."""
 
     def __init__(
-        self, params: Mapping[str, TensorType], results: Mapping[str, TensorType], donated: Mapping[str, str]
+        self,
+        built: Built,
+        params: Mapping[str, TensorType],
+        results: Mapping[str, TensorType],
+        donated: Mapping[str, str],
     ) -> None:
+        self._built = built
         self._params, self._results, self._donated = params, results, donated
         self._kept: dict[tuple[tuple[int, ...], ...], Slots] = {}
 
     def of(self, values: Sequence[Any]) -> Slots:
         """Raises TileError TILE0211, TILE0504, TILE0505."""
-        shapes = tuple([v.shape if type(v) is np.ndarray else self._shape(k, v) for k, v in enumerate(values)])
-        found = self._kept.get(shapes)
-        if found is None:
-            if len(self._kept) >= _KEPT:
-                self._kept.clear()
-            sizes = bind_sizes(self._params, shapes)
-            params, results = ({n: fixed(t, sizes) for n, t in ts.items()} for ts in (self._params, self._results))
-            found = self._kept[shapes] = Slots.of(params, results, self._donated)
-        return found
+        shapes = tuple([v.shape for v in values if type(v) is np.ndarray])
+        if len(shapes) < len(values):
+            shapes = tuple(self._shape(k, v) for k, v in enumerate(values))
+        return self._kept.get(shapes) or self._made(shapes)
+
+    def _made(self, shapes: tuple[tuple[int, ...], ...]) -> Slots:
+        sizes = bind_sizes(self._params, shapes)
+        params, results = ({n: fixed(t, sizes) for n, t in ts.items()} for ts in (self._params, self._results))
+        made = Slots.of(self._built.at(sizes), params, results, self._donated)
+        if len(self._kept) >= _KEPT:
+            self._kept.clear()
+        self._kept[shapes] = made
+        return made
 
     def _shape(self, position: int, value: Any) -> tuple[int, ...]:
         name, type_ = list(self._params.items())[position]

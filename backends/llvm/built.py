@@ -5,15 +5,16 @@ from __future__ import annotations
 import ctypes
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from tilec.backend import Array
+from tilec.backend import Array, Built, Run
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.layout import Code
-from tilec.backends.llvm.plans import Plan, Plans
+from tilec.backends.llvm.plans import NoPlans, Plan, Plans
 from tilec.backends.llvm.pointers import Table
 from tilec.backends.llvm.pool import Pool, pool_address
 from tilec.errors import error
@@ -22,7 +23,7 @@ _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_
 _KEPT_ARENAS = 4
 
 
-class BuiltProgram:
+class BuiltProgram(Built):
     """A program's machine code and constant memory; each call takes its own arena.
 
     Attributes: code, what was loaded; threads, how many run it, at most what the code was made for. `constants` by
@@ -39,70 +40,74 @@ class BuiltProgram:
         pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
         pointers += [None] * (len(code.open.slots) if code.open is not None else 0)
         self._table = Table(pointers, [code.table.index(n) for n in code.arguments])
-        self._plans = Plans(code.open) if code.open is not None else None
-        self._arenas: deque[_Memory] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
+        self._plans: Plans | NoPlans = NoPlans() if code.open is None else Plans(code.open)
+        self._arenas: deque[_Arena] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
-            init(Table(pointers, ()).filled(()), arena.address, self._fixed.address, self._pool())
+            init(Table(pointers, ()).new(), arena.address, self._fixed.address, self._pool())
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out. Raises TILE0405: a Check failed."""
-        table = self._table.filled((*params, *results))
-        if self._plans is not None:
-            self._run_open(self._plans.of((*params, *results)), table)
-            return
-        arena = self._take()
+        self._call(self._plans.of((*params, *results)), params, results)
+
+    def at(self, sizes: Mapping[str, int]) -> Run:
+        """See `tilec.backend.Built`."""
+        return partial(self._call, self._plans.at(sizes))
+
+    def _call(self, plan: Plan, params: Sequence[Array], results: Sequence[Array]) -> None:
+        arrays = (*params, *results)
+        arena = self._take(plan)
         try:
-            self._run(table, arena.address, self._fixed.address, self._pool())
+            self._table.fill(arena.table, arrays)
+            self._run(arena.table, arena.address, self._fixed.address, self._pool())
             if self.code.checks:
                 self._raise(arena)
         finally:
             self._arenas.append(arena)
 
-    def _raise(self, arena: _Memory) -> None:
+    def _raise(self, arena: _Arena) -> None:
         """TILE0405 where a Check of the call on this arena failed."""
         failed = ctypes.c_int64.from_address(arena.address + self.code.status).value
         if failed:
             message, span = self.code.checks[failed - 1]
             raise error("TILE0405", message, span)
 
-    def _run_open(self, plan: Plan, table: Any) -> None:
-        """A call for one vector of sizes, in an arena that has room for them."""
-        arena = self._take()
-        if arena.size < self.code.arena_bytes + plan.bytes:
-            arena = _Memory(self.code.arena_bytes + plan.bytes)
-        try:
-            plan.fill(table, arena.address + self.code.arena_bytes)
-            self._run(table, arena.address, self._fixed.address, self._pool())
-            if self.code.checks:
-                self._raise(arena)
-        finally:
-            self._arenas.append(arena)
-
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once.
 
         It does not look whether a Check failed.
         """
-        table = self._table.filled((*params, *results))
-        plan = self._plans.of((*params, *results)) if self._plans is not None else Plan()
-        arena = _Memory(self.code.arena_bytes + plan.bytes)
-        plan.fill(table, arena.address + self.code.arena_bytes)
-        kept = (self, arena, *params, *results)
-        return partial(_run_kept, kept, self._run, table, arena.address, self._fixed.address, self._pool)
+        arrays = (*params, *results)
+        arena = self._made(self._plans.of(arrays))
+        self._table.fill(arena.table, arrays)
+        kept = (self, arena, *arrays)
+        return partial(_run_kept, kept, self._run, arena.table, arena.address, self._fixed.address, self._pool)
+
+    def _take(self, plan: Plan) -> _Arena:
+        """An arena for a call: one that the last call of the same plan left is ready as it is."""
+        try:
+            arena = self._arenas.pop()
+        except IndexError:
+            return self._made(plan)
+        if arena.plan is plan:
+            return arena
+        return self._made(plan, arena.memory)
+
+    def _made(self, plan: Plan, memory: _Memory | None = None) -> _Arena:
+        """An arena for a plan, in given memory where that is large enough."""
+        size = self.code.arena_bytes + plan.bytes
+        if memory is None or memory.size < size:
+            memory = _Memory(size)
+        table = self._table.new()
+        plan.fill(table, memory.address + self.code.arena_bytes)
+        return _Arena(memory, memory.address, table, plan)
 
     def _pool(self) -> int | None:
         """What the code takes for its pool: none where it has no parallel loops, one without workers for one thread."""
         if self.threads > 1 or self.code.threads <= 1:
             return pool_address(self.threads)
         return _lonely_pool().address
-
-    def _take(self) -> _Memory:
-        try:
-            return self._arenas.pop()
-        except IndexError:
-            return _Memory(self.code.arena_bytes)
 
 
 def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:
@@ -113,6 +118,16 @@ def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, pool: Ca
 @cache
 def _lonely_pool() -> Pool:
     return Pool(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Arena:
+    """Memory of one call at a time, and the table that the code takes, complete but for the addresses of arrays."""
+
+    memory: _Memory
+    address: int
+    table: Any
+    plan: Plan
 
 
 class _Memory:

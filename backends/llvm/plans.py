@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,19 @@ class Plan:
             table[at] = arena + offset
 
 
+class NoPlans:
+    """The plan of a program without open sizes."""
+
+    def __init__(self) -> None:
+        self._plan = Plan()
+
+    def of(self, arrays: Sequence[Array]) -> Plan:
+        return self._plan
+
+    def at(self, sizes: Mapping[str, int]) -> Plan:
+        return self._plan
+
+
 class Plans:
     """Plans by what the arguments' shapes say. Safe to use from several threads: at worst one is made twice."""
 
@@ -44,8 +57,12 @@ class Plans:
         self._kept: dict[tuple[int, ...], Plan] = {}
 
     def of(self, arrays: Sequence[Array]) -> Plan:
+        """The plan for a call on these arrays; raises what `at` raises."""
+        return self.at({name: arrays[argument].shape[axis] for name, argument, axis in self._open.sizes})
+
+    def at(self, sizes: Mapping[str, int]) -> Plan:
         """Raises TileError TILE0211 for a size that becomes negative, TILE0414 for more memory than can be counted."""
-        vector = tuple(arrays[argument].shape[axis] for _, argument, axis in self._open.sizes)
+        vector = tuple(sizes[name] for name, _, _ in self._open.sizes)
         plan = self._kept.get(vector)
         if plan is None:
             if len(self._kept) >= _KEPT:

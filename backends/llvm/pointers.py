@@ -65,7 +65,7 @@ def _fill() -> tuple[Any, jit.Library]:
 
 
 class Table:
-    """Makes tables of `size` pointers: `fixed` ones, and one per array at `places`."""
+    """Tables of pointers: `fixed` ones, and one per array at `places`."""
 
     def __init__(self, fixed: Sequence[int | None], places: Sequence[int]) -> None:
         self._type = ctypes.c_void_p * max(1, len(fixed))
@@ -74,12 +74,14 @@ class Table:
         self._words = (ctypes.c_int64 * max(1, len(places)))(*places)
         self._fill = _fill()[0]
 
-    def filled(self, arrays: tuple[Array, ...]) -> Any:
-        """A new table; raises ValueError for another number of arrays than of places."""
+    def new(self) -> Any:
+        """A table of the fixed pointers."""
+        return self._type(*self._fixed)
+
+    def fill(self, table: Any, arrays: tuple[Array, ...]) -> None:
+        """Stores the arrays' addresses; raises ValueError for another number of arrays than of places."""
         if len(arrays) != len(self._places):
             raise ValueError(f"{len(arrays)} arrays for {len(self._places)} places")
-        table = self._type(*self._fixed)
         if not self._fill(table, self._words, arrays, len(arrays)):
             for place, array in zip(self._places, arrays):
                 table[place] = array.ctypes.data
-        return table

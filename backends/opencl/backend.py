@@ -11,7 +11,7 @@ import numpy as np
 
 from tilec.affine import Poly, Size, resolve
 from tilec.arena import size_sources
-from tilec.backend import Array
+from tilec.backend import Array, Built
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
@@ -48,7 +48,7 @@ class OpenCLBackend:
         return [BuiltProgram(session, compiled, program, text, fixed) for program, text, fixed in parts]
 
 
-class BuiltProgram:
+class BuiltProgram(Built):
     """A program on a device, with all its buffers. Calls from several threads take turns."""
 
     def __init__(
