@@ -2,7 +2,8 @@
 
 A template for operand k of `y = op(x0, x1 ...)` is an Expr over `Var("x0") ..`, `Var("y")` and `Var("g")`, linear in g.
 It serves both directions: with the cotangent of y for g it is the operand's cotangent, with the operand's tangent for g
-it is that operand's part of y's tangent. None stands for a derivative that is zero everywhere (floor, a condition).
+(see `forward_template`) it is that operand's part of y's tangent. None stands for a derivative that is zero everywhere
+(floor, a condition).
 Templates are written in f64; `instantiate` gives them another dtype.
 
 Where a derivative is not unique, the choice is: abs and relu at 0 have 0; max and min of equal operands give everything
@@ -16,6 +17,9 @@ Zero times a derivative is zero, also where the derivative is infinite or NaN: t
 the tangent 0, whatever is computed from them. The rule is that of functions, not of products: `x * y` has the gradient
 g * y, which is NaN where g is 0 and y infinite, as the product itself would be.
 
+The way back begins with the slopes that the way forth ends with, so forward mode needs the rule from both sides: a
+tangent that is infinite or NaN ends at a slope of zero, as sigmoid has at infinity (`forward_template`).
+
 An operation that is not in the table has no derivative; that is an error where one is asked for. Operations of integers
 have none and need none: nothing flows through an integer.
 """
@@ -23,7 +27,7 @@ have none and need none: nothing flows through an integer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import pi, sqrt
+from math import inf, pi, sqrt
 
 from tilec.dtypes import BOOL, F64, DType
 from tilec.expr import Call, Const, Expr, Var, transform
@@ -74,6 +78,16 @@ def _cond(condition: Expr, then: Expr, orelse: Expr) -> Expr:
     return _call("cond", condition, then, orelse)
 
 
+def _times_both(a: Expr, b: Expr) -> Expr:
+    """a * b; 0 where either is."""
+    return _cond(_compare("eq", b, ZERO), ZERO, _times(a, b))
+
+
+def _over_both(a: Expr, b: Expr) -> Expr:
+    """a / b; 0 where a is 0 or b infinite."""
+    return _cond(_compare("eq", _call("abs", b), Const(inf, F64)), ZERO, _over(a, b))
+
+
 _IS_ZERO = _compare("eq", X, ZERO)
 _ONE_MINUS_SQUARE = _mul(_sub(ONE, X), _add(ONE, X))  # (1 - x)(1 + x): no cancellation near x = 1
 _TWO_OVER_ROOT_PI = Const(2.0 / sqrt(pi), F64)
@@ -83,8 +97,8 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "sub": (G, _neg(G)),
     "mul": (_mul(G, X1), _mul(G, X)),
     "div": (_over(G, X1), _neg(_over(_times(G, Y), X1))),
-    "strong_mul": (_times(G, X1), _times(X, G)),  # where x is 0, the value does not change with x1
-    "strong_div": (_over(G, X1), _neg(_over(_times(Y, G), X1))),
+    "strong_mul": (_times(G, X1), _times_both(X, G)),  # where x is 0, the value does not change with x1
+    "strong_div": (_over(G, X1), _neg(_over(_times_both(Y, G), X1))),
     "mod": (G, _neg(_times(G, _call("round", _div(_sub(X, Y), X1))))),  # x = y + x1 * floor(x / x1), exactly
     "neg": (_neg(G),),
     "abs": (_cond(_IS_ZERO, ZERO, _cond(_compare("lt", X, ZERO), _neg(G), G)),),
@@ -125,6 +139,21 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "atanh": (_over(G, _ONE_MINUS_SQUARE),),
     "fma": (_mul(G, X1), _mul(G, X), G),
 }
+
+
+def forward_template(template: Expr) -> Expr:
+    """The template for g a tangent: its slopes stop, where they are zero, what is infinite or NaN."""
+
+    def both(e: Expr) -> Expr:
+        match e:
+            case Call("strong_mul", (a, b)):
+                return _times_both(a, b)
+            case Call("strong_div", (a, b)):
+                return _over_both(a, b)
+            case _:
+                return e
+
+    return transform(template, both)
 
 
 def instantiate(template: Expr, dtype: DType, values: Mapping[str, Expr]) -> Expr:

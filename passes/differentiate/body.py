@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tilec.builtins import BUILTINS
-from tilec.derivatives import instantiate
+from tilec.derivatives import forward_template, instantiate
+from tilec.dtypes import DType
 from tilec.errors import Span
 from tilec.expr import Access, Call, Const, Expr, Read, walk
 from tilec.passes.differentiate.activity import active_nodes
@@ -30,8 +31,8 @@ def adjoints(body: Expr, seed: Expr, active: set[str], span: Span | None) -> dic
             found[e.access] = _plus(found.get(e.access), adjoint)
         elif isinstance(e, Call):
             for k, arg in enumerate(e.args):
-                if id(arg) in flow and (part := _part(e, k, adjoint, arg, span)) is not None:
-                    pending[id(arg)] = _plus(pending.get(id(arg)), part)
+                if id(arg) in flow and (template := _template(e, k, span)) is not None:
+                    pending[id(arg)] = _plus(pending.get(id(arg)), _filled(template, e, adjoint, arg.dtype))
     return found
 
 
@@ -46,26 +47,24 @@ def tangent(body: Expr, tangents: Mapping[str, str], span: Span | None) -> Expr 
             fill = None if e.access.fill is None else Const(0.0, e.access.fill.dtype)
             found[id(e)] = Read(replace(e.access, tensor=tangents[e.access.tensor], fill=fill), e.dtype)
         elif isinstance(e, Call):
-            parts = [_part(e, k, found[id(a)], e, span) for k, a in enumerate(e.args) if id(a) in found]
-            known = [p for p in parts if p is not None]
-            if known:
-                total: Expr | None = None
-                for part in known:
-                    total = _plus(total, part)
-                assert total is not None
-                found[id(e)] = total
+            for k, arg in enumerate(e.args):
+                if id(arg) in found and (template := _template(e, k, span)) is not None:
+                    part = _filled(forward_template(template), e, found[id(arg)], e.dtype)
+                    found[id(e)] = _plus(found.get(id(e)), part)
     return found.get(id(body))
 
 
-def _part(call: Call, k: int, g: Expr, like: Expr, span: Span | None) -> Expr | None:
-    """The template of operand k, with `g` and in the dtype of `like`."""
+def _template(call: Call, k: int, span: Span | None) -> Expr | None:
+    """The derivative by operand k, None where it is zero."""
     gradient = BUILTINS[call.op].gradient
     if gradient is None:
         raise no_derivative(f"'{call.op}' has no derivative", span)
-    template = gradient[k]
-    if template is None:
-        return None
-    return instantiate(template, like.dtype, {**{f"x{i}": a for i, a in enumerate(call.args)}, "y": call, "g": g})
+    return gradient[k]
+
+
+def _filled(template: Expr, call: Call, g: Expr, dtype: DType) -> Expr:
+    """The template of an operand of `call`, with `g` and in `dtype`."""
+    return instantiate(template, dtype, {**{f"x{i}": a for i, a in enumerate(call.args)}, "y": call, "g": g})
 
 
 def _plus(a: Expr | None, b: Expr) -> Expr:

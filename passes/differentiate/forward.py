@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tilec.builtins import BUILTINS
-from tilec.derivatives import instantiate
+from tilec.derivatives import forward_template, instantiate
 from tilec.expr import Var
 from tilec.graph import Apply, Contraction, Graph, Let, Special
 from tilec.passes.differentiate.activity import active_names, live_lets
@@ -55,7 +55,8 @@ def _push_apply(b: Builder, let: Let, tangents: Mapping[str, str]) -> str | None
         if arg in tangents and template is not None:
             values = {**{f"x{k}": a for k, a in enumerate(node.args)}, "y": let.names[0], "g": tangents[arg]}
             variables = {n: Var(n, b.types[v].dtype) for n, v in values.items()}
-            parts.append(b.expression(instantiate(template, let.types[0].dtype, variables), values, stem))
+            moved = instantiate(forward_template(template), let.types[0].dtype, variables)
+            parts.append(b.expression(moved, values, stem))
     return b.widened(b.total(parts, stem), let.types[0], stem) if parts else None
 
 

@@ -7,8 +7,9 @@
   so, because the evaluator's terms are not the last digit of the compiled ones: the place must be the evaluated one.
 
 A result is not smooth where it, or one of its neighbours, is NaN or infinite; no tolerance depends on what was found.
-Where a value on the way has an infinite slope, as sqrt has at 0, the chain rule says nothing, though the whole may be
-smooth: there a gradient may be NaN, but not a number that is wrong. Such points are counted as singular.
+Where a value on the way is infinite, or has an infinite slope, as sqrt has at 0, the chain rule says nothing, though
+the whole may be smooth: there the gradient may be NaN, but not a number that is wrong, and where reverse mode gives the
+right number, forward mode must. Such points are counted as singular.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.graph import Graph, Param
 from tilec.passes.differentiate import gradient
+from tilec.passes.differentiate.activity import live_lets
 
 TOLERANCE = 1e-6
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -68,7 +70,8 @@ def wrong(found: Subject, execute: Executor, summary: Summary) -> str | None:
         reverse, forward = both_modes(found.graph, found.inputs, found.wrt, result, found.case.seed)
         summary.notes["smooth" if reverse.smooth else "not smooth"] += 1
         if reason := disagreement(reverse, forward):
-            if np.isfinite(reverse.found) or not singular(found, result):
+            number = np.isfinite(reverse.found) or (forward.smooth and np.isfinite(forward.found) and not forward.right)
+            if number or not singular(found, result):
                 return f"{result}: {reason}"
             summary.notes["singular"] += 1
     derived = simplest(gradient(found.graph, found.wrt, found.results[-1]))
@@ -86,19 +89,24 @@ def disagreement(reverse: Comparison, forward: Comparison) -> str | None:
 
 
 def singular(found: Subject, result: str) -> bool:
-    """Whether the result has no finite derivative with respect to a value that it is computed from."""
+    """Whether a value that the result is computed from is infinite, or the derivative with respect to it not finite."""
     graph, values = found.graph, evaluate(visible(found.graph), found.inputs, "float64")
-    for let in graph.lets:
+    for let in live_lets(graph, (result,)):
         (name,), (type_,) = let.names[:1], let.types[:1]
         if len(let.names) > 1 or name == result or not type_.dtype.is_float:
             continue
-        lets = tuple(other for other in graph.lets if other is not let)
-        cut = replace(graph, params=(*graph.params, Param(name, type_)), lets=lets)
-        derived = simplest(gradient(cut, (name,), result))
-        slope = evaluate(derived, {**found.inputs, name: values[name]}, "float64")[derived.results[0]]
-        if not np.isfinite(slope).all():
+        if np.isinf(values[name]).any() or not np.isfinite(slope(found, result, name, values)).all():
             return True
     return False
+
+
+def slope(found: Subject, result: str, name: str, values: Mapping[str, Array]) -> Array:
+    """The derivative of a result with respect to a value on the way."""
+    graph = found.graph
+    lets = tuple(let for let in graph.lets if name not in let.names)
+    cut = replace(graph, params=(*graph.params, Param(name, graph.types()[name])), lets=lets)
+    derived = simplest(gradient(cut, (name,), result))
+    return evaluate(derived, {**found.inputs, name: values[name]}, "float64")[derived.results[0]]
 
 
 def miscompiled(derived: Graph, inputs: Mapping[str, Any], execute: Executor) -> str | None:

@@ -230,3 +230,37 @@ def test_strong_operations_beside_constants(op: str) -> None:
         x = {"X": np.array([0.0, -0.0, 3.0, np.inf, np.nan, -1.0])}
         found, wanted = evaluate(simple, x)["Y"], evaluate(graph, x)["Y"]
         assert np.array_equal(found, wanted, equal_nan=True) and np.array_equal(np.signbit(found), np.signbit(wanted))
+
+
+STOPPED = [
+    "sigmoid(Q)",
+    "tanh(Q)",
+    "erf(Q)",
+    "atan(Q)",
+    "exp(-Q)",
+    "expm1(-Q)",
+    "recip(Q)",
+    "3 / Q",
+    "pow(Q, -2.0)",
+    "pow(0.5, Q)",
+    "3 % Q",
+    "recip(sqrt(Q))",
+    "recip(log(Q))",
+    "recip(log1p(Q))",
+    "recip(asinh(Q))",
+    "recip(acosh(Q))",
+    "sigmoid(Q / 2)",
+    "sigmoid(sinh(Q))",
+]
+
+
+@pytest.mark.parametrize("function", STOPPED)
+def test_a_slope_of_zero_stops_an_infinite_tangent(function: str) -> None:
+    """At X / 0, where all of these are level: as operations and in a body, in both modes."""
+    for text in (f"Q = X / Z; Y = {function};", f"Y[i: 3] = +({function.replace('Q', '(X[i] / Z[i])')});"):
+        graph = from_tile(f"(X, Z) -> (Y) {{ {text} }}", {"X": (3,), "Z": (3,)})
+        x = {"X": np.array([0.5, 1.5, 2.0]), "Z": np.zeros(3)}
+        moved = {"X_dot": np.array([1.0, -2.0, 0.0]), "Z_dot": np.array([0.5, 0.0, 1.0])}
+        assert evaluate(gradient(graph, ["X"]), x)["X_grad"].tolist() == [0, 0, 0]
+        assert evaluate(cleaned(gradient(graph, ["X", "Z"])), x)["Z_grad"].tolist() == [0, 0, 0]
+        assert evaluate(cleaned(jvp(graph, ["X", "Z"])), {**x, **moved})["Y_dot"].tolist() == [0, 0, 0]
