@@ -5,7 +5,8 @@ store it there: the two buffers become one parameter of the kernel, so that para
 a result of the program, the temporary is computed in the result's memory from the start. So it is
 with donated state: a result that is copied to a parameter at the end is computed there in the first place, if nothing
 needs the parameter's old value any more. The launch that computes it moves behind others that do need it, where that
-changes nothing; and behind checks and host calls, so that a call that fails leaves the state as it was.
+changes nothing; and behind checks, host calls and loops, so that a call that fails or is interrupted leaves the state
+as it was.
 
 So it is with carried values of loops, which the last steps of a body copy to where the next round reads them.
 
@@ -46,10 +47,12 @@ from tilec.loops import (
     Copy,
     For,
     HostCall,
+    Iterate,
     Kernel,
     Launch,
     Let,
     Program,
+    Repeat,
     Step,
     Stmt,
     Store,
@@ -104,9 +107,9 @@ class _Work:
         self._first: dict[str, int] = dict.fromkeys(self._init, 0)
         self._last: dict[str, int] = dict.fromkeys(self._init, 0)
         self._moments: dict[str, list[int]] = {}  # of the steps that touch it
-        self._ends: list[int] = []  # moments at which the call may end with an error
+        self._ends: list[int] = []  # moments at which the call may end with an error, or be interrupted
         for moment, step in enumerate(self._steps, 1):
-            if any(isinstance(s, Check | HostCall) for s in all_steps([step])):
+            if any(isinstance(s, Check | HostCall | Iterate | Repeat) for s in all_steps([step])):
                 self._ends.append(moment)
             for name in self._touched(step):
                 self._first.setdefault(name, moment)

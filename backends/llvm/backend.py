@@ -56,6 +56,7 @@ class LLVMBackend:
             tuple((check.message, check.span) for check in checks_of(program)),
             layout.status or 0,
             open_of(program, layout, arguments) if program.sizes else None,
+            layout.interrupts,
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tilec.backend import Array, Built, Run
 from tilec.backends.llvm import jit
+from tilec.backends.llvm.interrupts import Entry, interruptible
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.plans import NoPlans, Plan, Plans
 from tilec.backends.llvm.pointers import Table
@@ -34,7 +35,7 @@ class BuiltProgram(Built):
         self.code = code
         self.threads = code.threads if threads is None else min(threads, code.threads)
         self._library = jit.load(code.objects, ["run", *(["init"] if code.init else [])])
-        self._run = _ENTRY(self._library.addresses["run"])
+        self._run = self._entry(self._library.addresses["run"])
         self._constants = {n: np.ascontiguousarray(constants[n]) for n in code.table if n in constants}
         self._fixed = _Memory(code.fixed_bytes)
         pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
@@ -47,8 +48,15 @@ class BuiltProgram(Built):
             init = _ENTRY(self._library.addresses["init"])
             init(Table(pointers, ()).new(), arena.address, self._fixed.address, self._pool())
 
+    def _entry(self, address: int) -> Entry:
+        run: Entry = _ENTRY(address)
+        return run if self.code.interrupts is None else interruptible(address, self.code.interrupts, run)
+
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
-        """See `tilec.backend.Built`; parameters that are constants are left out. Raises TILE0405: a Check failed."""
+        """See `tilec.backend.Built`; parameters that are constants are left out.
+
+        Raises TILE0405: a Check failed. In the main thread, what a signal handler raises during a loop ends the call.
+        """
         self._call(self._plans.of((*params, *results)), params, results)
 
     def at(self, sizes: Mapping[str, int]) -> Run:
@@ -110,7 +118,7 @@ class BuiltProgram(Built):
         return _lonely_pool().address
 
 
-def _run_kept(_kept: Any, run: Any, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:
+def _run_kept(_kept: Any, run: Entry, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:
     """`_kept` only keeps the memory alive that the addresses point to."""
     run(table, arena, fixed, pool())
 

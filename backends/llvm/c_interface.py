@@ -198,3 +198,6 @@ def _memory(layout: Layout, size: int) -> Iterator[str]:
     yield f"%wskip = and i64 %wneg, {_ALIGN - 1}"
     yield "%arena = getelementptr i8, ptr %workspace, i64 %wskip"
     yield f"%fixed = getelementptr i8, ptr %arena, i64 {layout.arena_bytes}"
+    if layout.interrupts is not None:  # there is no interpreter to ask
+        yield f"%looks = getelementptr i8, ptr %arena, i64 {layout.interrupts + 8}"
+        yield "store ptr null, ptr %looks, align 8"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tilec.errors import Span
 
-INTERFACE = 4  # grows with every change of what `run` and `init` take or expect
+INTERFACE = 5  # grows with every change of what `run` and `init` take or expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Layout:
     table: names of the caller's buffers and constants, in the order of the pointers; with open sizes also of those in
     the arena, whose places are not known yet. arena, fixed: byte offsets. sizes: where in the table, behind the
     pointers, the values of open sizes are. status: offset in the arena of an i64 that says after a call which Check
-    failed (from 1 on; 0: none); None where the program has no Check.
+    failed (from 1 on; 0: none); None where the program has no Check. interrupts: offset in the arena of the words with
+    which a call looks for signals (`tilec.backends.llvm.interrupts`); None where no loop may run for long.
     """
 
     table: tuple[str, ...]
@@ -43,6 +44,7 @@ class Layout:
     fixed_bytes: int
     status: int | None = None
     sizes: dict[str, int] = field(default_factory=dict)
+    interrupts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Code:
     order of the entry's pointers, constants among them. threads: what the arena has room for. checks: message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
+    interrupts: as in `Layout`.
     """
 
     objects: tuple[bytes, ...]
@@ -66,3 +69,4 @@ class Code:
     checks: tuple[tuple[str, Span | None], ...] = ()
     status: int = 0
     open: Open | None = None
+    interrupts: int | None = None

@@ -19,6 +19,7 @@ from tilec.buffers import elements
 from tilec.errors import error
 from tilec.loops import Assign, Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
 from tilec.target import Target
+from tilec.work import PATIENCE, kernel_works, work
 
 
 class OpenCLBackend:
@@ -65,6 +66,8 @@ class BuiltProgram(Built):
         self._indices: dict[str, int] = {}  # of the loops that are running
         self._sizes: dict[str, int] = {}  # of this call, those derived from others included
         self._sources = size_sources(program)
+        self._works = kernel_works(program)
+        self._ahead = 0.0  # work that the device may still have to do
         roots = [b for b in program.buffers if b.base is None]
         self._open = [b for b in roots if any(isinstance(s, Poly) for s in b.shape)]
         self._memory = {b.name: self._allocate(b) for b in roots if b not in self._open}
@@ -138,6 +141,8 @@ class BuiltProgram(Built):
 
     def _steps(self, steps: Sequence[Step]) -> None:
         for step in steps:
+            if isinstance(step, Launch | Copy):
+                self._wait(step)
             match step:
                 case Launch():
                     self._launch(self._text.kernels[step.kernel], step.args)
@@ -161,6 +166,13 @@ class BuiltProgram(Built):
                     self._steps(step.then if self._holds(step.condition) else step.orelse)
                 case _:
                     raise AssertionError(step)  # refused by emit_programs
+
+    def _wait(self, step: Launch | Copy) -> None:
+        """Lets the device finish before a step, where it has much to do: nothing ends what it has been told."""
+        self._ahead += work(step, self._program, self._works)
+        if self._ahead >= PATIENCE:
+            self._session.queue.finish()
+            self._ahead = 0.0
 
     def _iterate(self, step: Iterate) -> None:
         extent = self._number(step.extent)

@@ -123,14 +123,16 @@ def test_output_that_cannot_be_written(folder: Path, command: str, end: str) -> 
 
 LONG_TO_COMPILE = "".join(f"T{i + 1} = T{i} * 2;\n" for i in range(5000))
 LONG_TO_RUN = "T5000[i : N] = +(T0[i] * k), k < 1000000000000000;"
+ENDLESS = "T5000 = while(always, next, T0);"
+HELPERS = "function always(T) -> (Go) { M[] = +(T[i]); Go = M >= M; } function next(T[N]) -> (U) { U = T / 2; }"
 
 
 @POSIX
-@pytest.mark.parametrize("statements", [LONG_TO_COMPILE, LONG_TO_RUN], ids=["compiling", "running"])
+@pytest.mark.parametrize("statements", [LONG_TO_COMPILE, LONG_TO_RUN, ENDLESS], ids=["compiling", "running", "endless"])
 def test_interruption_ends_with_130(folder: Path, statements: str) -> None:
-    (folder / "long.tile").write_text(f"function (T0[N]) -> (T5000) {{ {statements} }}")
+    (folder / "long.tile").write_text(f"{HELPERS} function long(T0[N]) -> (T5000) {{ {statements} }}")
     code = "from tilec.cli.main import main; print('ready', flush=True); main()"  # an interrupted import is Python's
-    command = [sys.executable, "-c", code, "run", "long.tile", "--random", "T0:f32[3]"]
+    command = [sys.executable, "-c", code, "run", "long.tile", "-f", "long", "--random", "T0:f32[3]"]
     running = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None and running.stdout.readline() == "ready\n"
     time.sleep(1.0)

@@ -245,6 +245,7 @@ def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
         tuple((_text(message), _span_in(span, sources)) for message, span in value["checks"]),
         _integer(value["status"]),
         _open_in(value["open"]),
+        None if value["interrupts"] is None else _integer(value["interrupts"]),
     )
 
 
