@@ -29,17 +29,12 @@ def branch(x: Any) -> Any:
     return -x
 
 
-def loop(x: Any) -> Any:
-    return [row * 2 for row in x]
-
-
 def count(x: Any) -> Any:
     return [x for _ in range(x.sum())]
 
 
 UNKNOWN = [
     (branch, "x.sum() > 0", "tilec.cond"),
-    (loop, "for row in x", "tilec.scan"),
     (count, "range(x.sum())", "tilec.while_loop"),
     (lambda x: np.add.reduce(x), "np.add.reduce(x)", "tilec.numpy"),
     (lambda x: np.sum(x), "np.sum(x)", "tilec.numpy.sum"),
@@ -69,6 +64,10 @@ WRONG = [
     (lambda x: x[2], "TILE0225", "x[2]"),
     (lambda x: x[0, 0, 0], "TILE0204", "x[0, 0, 0]"),
     (lambda x: x[0.5], "TILE0210", "x[0.5]"),
+    (lambda x: tuple(x[0, 0]), "TILE0202", "tuple(x[0, 0])"),
+    (lambda x: len(x[0, 0]), "TILE0202", "len(x[0, 0])"),
+    (lambda x: tilec.trace(lambda y: tuple(y))("f32[N, 4]"), "TILE0210", "tuple(y)"),
+    (lambda x: tilec.trace(lambda y: len(y))("f32[N, 4]"), "TILE0210", "len(y)"),
     (lambda x: x[x > 0], "TILE0304", "x[x > 0]"),
     (lambda x: x[[True, False]], "TILE0304", "x[["),
     (lambda x: x[::0], "TILE0216", "x[::0]"),
@@ -141,7 +140,7 @@ def test_leaks() -> None:
 
     f(X)
     assert isinstance(kept[0], Tensor)
-    uses = (
+    uses: tuple[Any, ...] = (
         lambda: kept[0] + 1,
         lambda: tnp.exp(kept[0]),
         lambda: tilec.jit(lambda x: x + kept[0])(X),

@@ -16,6 +16,7 @@ from tilec.rules import call, cast, constant, weak_dtype
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import as_dtype, dtype_of
+from tilec.tracing.operators import is_number
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
@@ -42,7 +43,7 @@ def ones(shape: Any, dtype: Any = "float32") -> Any:
 @operation
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """One value everywhere, of its own type by default."""
-    if isinstance(fill_value, bool | int | float):
+    if is_number(fill_value):
         return _filled(fill_value, shape, weak_dtype(fill_value) if dtype is None else dtype_of(dtype))
     value = lift(fill_value)
     return broadcast_to(as_dtype(value, value.type.dtype if dtype is None else dtype_of(dtype)), shape)

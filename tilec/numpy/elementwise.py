@@ -12,6 +12,7 @@ from tilec.graph import TensorType
 from tilec.rules import common_type, weak_dtype
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
+from tilec.tracing.operators import is_number
 
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
@@ -265,7 +266,7 @@ def stop_gradient(x: Any, /) -> Any:
 
 def _type(x: Any) -> TensorType:
     """The type of an operand; the shape of an element's is not looked at."""
-    if isinstance(x, bool | int | float):
+    if is_number(x):
         return TensorType(weak_dtype(x), weak=True)
     dtype = getattr(x, "body_dtype", None)
     return lift(x).type if dtype is None else TensorType(dtype)

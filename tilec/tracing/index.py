@@ -23,6 +23,7 @@ from tilec.expr import read
 from tilec.graph import Constraint, TensorType
 from tilec.rules import Typed, call_typed, index_value, literal, shape_text
 from tilec.runtime import as_array, type_of
+from tilec.tracing.operators import is_number
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
 
@@ -270,7 +271,7 @@ def _element(value: Any) -> Element:
         return value
     if isinstance(value, Index):
         return Element(index_value(value.form))
-    if isinstance(value, bool | int | float):
+    if is_number(value):
         return Element(literal(value))
     if isinstance(value, Condition):
         return builtin("cmp_lt", Index(value.constraint.form), int(str(value.constraint.bound)))

@@ -17,6 +17,7 @@ from tilec.graph import TensorType
 from tilec.rules import weak_dtype
 from tilec.runtime import as_array, describe, type_of
 from tilec.tracing import trees
+from tilec.tracing.operators import is_number
 from tilec.tracing.place import located, user_span
 from tilec.tracing.sizes import Axes, opened
 from tilec.tracing.tensor import Tensor
@@ -35,9 +36,8 @@ def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
         raise leaked(value)
     if types and isinstance(value, str | TensorType):
         return parse_type(trees.path_text(path), value) if isinstance(value, str) else value
-    plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
-    if plain is not None:
-        return plain(value)
+    if is_number(value):  # also one of a class of its own, such as an IntEnum
+        return next(kind for kind in (bool, int, float) if isinstance(value, kind))(value)
     if isinstance(value, str) or callable(value):
         text = f"argument {trees.path_text(path)!r} is of type {type(value).__name__}, not an array"
         help = "an argument that is not data is named in static_argnames"

@@ -10,6 +10,7 @@ from tilec.api import parse_text
 from tilec.errors import Source
 from tilec.graph import Graph, TensorType
 from tilec.tracing.dispatch import lift, scope
+from tilec.tracing.operators import is_number
 from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
 
@@ -17,7 +18,7 @@ from tilec.tracing.tensor import Tensor
 def call_program(source: Source, function: str | None, arguments: Mapping[str, Any]) -> list[Tensor]:
     """The results of a function for these arguments by name: tensors, arrays and Python numbers."""
     with located():
-        given = {n: v if isinstance(v, bool | int | float) else lift(v) for n, v in arguments.items()}
+        given = {n: v if is_number(v) else lift(v) for n, v in arguments.items()}
         entries = tuple((n, v.type if isinstance(v, Tensor) else _Number(v)) for n, v in given.items())
         graph = elaborated(source.name, source.text, function, entries)
         return call_graph(graph, given)

@@ -71,9 +71,6 @@ class Array(Tensor):
     def tolist(self) -> Any:
         return self.numpy().tolist()
 
-    def __iter__(self) -> Iterator[Any]:
-        return (self[k] for k in range(len(self)))
-
     def __repr__(self) -> str:
         return f"Array({self.numpy()!r})"
 
@@ -108,29 +105,29 @@ class Tape(Trace):
     def lift(self, value: Any) -> Tensor:
         """As any trace; a scalar of NumPy's can be differentiated by, as an array can."""
         if isinstance(value, np.generic):
-            return self._leaf(value, weak=isinstance(value, float))
+            return self._leaf(value)
         return Trace.lift(self, value)
 
     def constant(self, array: NumpyArray) -> Array:
         return self._leaf(array)
 
-    def _leaf(self, given: Any, weak: bool = False) -> Array:
+    def _leaf(self, given: Any) -> Array:
         """The parameter for an array; the same for the same array. Raises TILE0511 where it has changed meanwhile."""
         leaf = self._leaves.get(id(given))
         if leaf is None:
             kept = np.array(given, order="C", copy=True)
-            leaf = _Leaf(given, kept, self._parameter(kept, weak))
+            leaf = _Leaf(given, kept, self._parameter(kept))
             self._leaves[id(given)] = leaf
         elif not _same_bytes(leaf.kept, np.asarray(given)):
             help = "make a new array, w = w - step, instead of changing one in place; or begin another tape"
             raise error("TILE0511", "an array has changed since it was recorded", user_span(), help=help)
         return leaf.tensor
 
-    def _parameter(self, array: NumpyArray, weak: bool = False) -> Array:
+    def _parameter(self, array: NumpyArray) -> Array:
         type = type_of(array)
         if type is None:
             raise error("TILE0503", f"an operand has dtype {array.dtype}, which tilec does not have")
-        name = self.param("a", replace(type, weak=weak)).name
+        name = self.param("a", type).name
         self.values[name] = array
         return self.tensor(name)
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+import numpy as np
+
 from tilec.affine import Coef, Poly, Size, simplest, size_text
 from tilec.errors import error
 from tilec.tracing.place import user_span
@@ -104,8 +106,12 @@ class OpenSize:
         self._unknown("its value")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`numpy.sqrt(size)` is the function of `tilec.numpy`."""
-        return _operand(self).__array_ufunc__(ufunc, method, *map(_operand, inputs), **kwargs)
+        """`numpy.sqrt(size)` is the function of `tilec.numpy`, in the type that NumPy gives of an integer."""
+        if method != "__call__" or kwargs:
+            self._unknown("its value")
+        of_floats = ufunc(*[np.int64(1)] * len(inputs)).dtype.kind == "f"
+        given = [_strong(i, "float64" if of_floats else "int64") for i in inputs]
+        return _operand(self).__array_ufunc__(ufunc, method, *given)
 
     def _with(self, other: Any, sizes: Callable[[Coef, Coef], Coef], name: str, swapped: bool = False) -> Any:
         """Of another size by polynomials, of a float at run time."""
@@ -163,6 +169,11 @@ def _function(name: str) -> Any:
 def _operand(value: Any) -> Any:
     """A size as a tensor."""
     return _function("asarray")(value) if isinstance(value, OpenSize) else value
+
+
+def _strong(value: Any, dtype: str) -> Any:
+    """A size as a tensor of this type."""
+    return _function("asarray")(value, dtype=dtype) if isinstance(value, OpenSize) else value
 
 
 # what `tilec.jit` is told

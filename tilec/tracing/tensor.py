@@ -1,25 +1,26 @@
 """Floor 5: `Tensor`: a value of a Graph that is being built.
 
-Operators and methods add nodes. A Python number beside a tensor is weak: it takes the tensor's type within its
-category. `==` compares elements; a tensor hashes by identity. Nothing here has a value that Python could look at:
-`bool(t)`, `int(t)`, iteration and `numpy.asarray(t)` raise TILE0521 with the user's line.
+Operators (`tilec.tracing.operators`) and methods add nodes; a tensor hashes by identity. Iteration gives the slices
+along the first axis, as many as its size says. Nothing here has a value that Python could look at: `bool(t)`, `int(t)`
+and `numpy.asarray(t)` raise TILE0521 with the user's line.
 """
 
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from tilec.affine import Poly
 from tilec.errors import error
 from tilec.graph import TensorType
+from tilec.tracing.operators import Operators, functions, is_operand, method
 from tilec.tracing.place import user_span
 from tilec.tracing.sizes import OpenSize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _BRANCH = "tilec.cond chooses between two functions, tilec.numpy.where between two values"
 _RENAMED = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
@@ -35,14 +36,7 @@ _LOOP = (
 )
 
 
-def _functions() -> Any:
-    """`tilec.numpy`, which is built on this module."""
-    import tilec.numpy
-
-    return tilec.numpy
-
-
-class Tensor:
+class Tensor(Operators):
     """An abstract array: `dtype` (NumPy's), `shape`, and the `name` of a value of the Graph being built."""
 
     __slots__ = ("__weakref__", "name", "trace", "type")
@@ -79,122 +73,6 @@ class Tensor:
     def __repr__(self) -> str:
         return f"Tensor({self.type.dtype.long}[{', '.join(map(str, self.type.shape))}], {self.name!r})"
 
-    # operators
-
-    def __add__(self, other: Any) -> Tensor:
-        return _operate("add", self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return _operate("add", other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return _operate("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return _operate("subtract", other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return _operate("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return _operate("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return _operate("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return _operate("divide", other, self)
-
-    def __floordiv__(self, other: Any) -> Tensor:
-        return _operate("floor_divide", self, other)
-
-    def __rfloordiv__(self, other: Any) -> Tensor:
-        return _operate("floor_divide", other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return _operate("remainder", self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return _operate("remainder", other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return _operate("power", self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return _operate("power", other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return _operate("matmul", self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return _operate("matmul", other, self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return _operate("bitwise_and", self, other)
-
-    def __rand__(self, other: Any) -> Tensor:
-        return _operate("bitwise_and", other, self)
-
-    def __or__(self, other: Any) -> Tensor:
-        return _operate("bitwise_or", self, other)
-
-    def __ror__(self, other: Any) -> Tensor:
-        return _operate("bitwise_or", other, self)
-
-    def __xor__(self, other: Any) -> Tensor:
-        return _operate("bitwise_xor", self, other)
-
-    def __rxor__(self, other: Any) -> Tensor:
-        return _operate("bitwise_xor", other, self)
-
-    def __lshift__(self, other: Any) -> Tensor:
-        return _operate("bitwise_left_shift", self, other)
-
-    def __rlshift__(self, other: Any) -> Tensor:
-        return _operate("bitwise_left_shift", other, self)
-
-    def __rshift__(self, other: Any) -> Tensor:
-        return _operate("bitwise_right_shift", self, other)
-
-    def __rrshift__(self, other: Any) -> Tensor:
-        return _operate("bitwise_right_shift", other, self)
-
-    def __lt__(self, other: Any) -> Tensor:
-        return _operate("less", self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return _operate("less_equal", self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return _operate("greater", self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return _operate("greater_equal", self, other)
-
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # elementwise, as in NumPy
-        return _operate("equal", self, other)
-
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        return _operate("not_equal", self, other)
-
-    def __neg__(self) -> Tensor:
-        return _method("negative", self)
-
-    def __pos__(self) -> Tensor:
-        return self
-
-    def __abs__(self) -> Tensor:
-        return _method("abs", self)
-
-    def __invert__(self) -> Tensor:
-        return _method("bitwise_invert", self)
-
-    def __round__(self, digits: None = None) -> Tensor:
-        return _method("round", self)
-
-    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
-        return self // other, self % other
-
     def __copy__(self) -> Tensor:
         return self
 
@@ -214,6 +92,13 @@ class Tensor:
         if not self.shape:
             raise error("TILE0202", "a tensor of rank 0 has no length", user_span())
         return index(self.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """The slices along the first axis, whose size must be known; raises TILE0202, TILE0210, TILE0417."""
+        if not self.shape:
+            help = "only an axis is iterated over; a single value is used as it is"
+            raise error("TILE0202", "a tensor of rank 0 cannot be iterated over", user_span(), help=help)
+        return (self[k] for k in range(len(self)))
 
     @property
     def T(self) -> Tensor:  # noqa: N802  # NumPy's name
@@ -263,7 +148,7 @@ class Tensor:
         return _method("clip", self, min, max)
 
     def dot(self, other: Any) -> Tensor:
-        return _operate("matmul", self, other)
+        return _method("matmul", self, other)
 
     def astype(self, dtype: Any) -> Tensor:
         return _method("astype", self, dtype)
@@ -290,7 +175,7 @@ class Tensor:
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """`array + tensor` and `numpy.exp(tensor)` are the functions of `tilec.numpy`."""
         name = _RENAMED.get(ufunc.__name__, ufunc.__name__)
-        function = getattr(_functions(), name, None)
+        function = getattr(functions(), name, None)
         if method != "__call__" or kwargs or function is None:
             self._not_numpy(f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"))
         return function(*inputs)
@@ -300,7 +185,7 @@ class Tensor:
 
     def _not_numpy(self, name: str) -> NoReturn:
         own = name.removeprefix("numpy.")
-        help = f"use tilec.numpy.{own}" if hasattr(_functions(), own) else "use functions of tilec.numpy"
+        help = f"use tilec.numpy.{own}" if hasattr(functions(), own) else "use functions of tilec.numpy"
         raise error("TILE0521", f"{name} needs the elements of {self!r}, which are not known", user_span(), help=help)
 
     # what has no answer while tracing
@@ -318,10 +203,6 @@ class Tensor:
 
     def __complex__(self) -> complex:
         self._unknown("the value of", "", "tilec has no complex numbers")
-
-    def __iter__(self) -> Any:
-        help = "tilec.scan runs a function for each slice along axis 0; t[0], t[1] or 'for i in range(len(t))' unroll"
-        self._unknown("the elements of", "", help)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         self._unknown("the elements of", "", "use functions of tilec.numpy instead of NumPy's")
@@ -348,19 +229,8 @@ class Tensor:
 
 
 def _method(name: str, *args: Any, **kwargs: Any) -> Tensor:
-    found: Tensor = getattr(_functions(), name)(*args, **kwargs)
+    found: Tensor = method(name, *args, **kwargs)
     return found
 
 
-def _operate(name: str, left: Any, right: Any) -> Tensor:
-    """NotImplemented for what is no operand, so that Python tries the other side or complains in its own words."""
-    for value in (left, right):
-        if not is_operand(value):
-            return cast(Tensor, NotImplemented)
-    return _method(name, left, right)
-
-
-def is_operand(value: Any) -> bool:
-    """Whether a value can stand beside a tensor: a tensor, a number or an array, foreign ones too."""
-    known = Tensor | OpenSize | bool | int | float | np.ndarray | np.generic
-    return isinstance(value, known) or hasattr(value, "__dlpack__")
+__all__ = ["Tensor", "is_operand"]

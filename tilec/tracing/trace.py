@@ -30,6 +30,7 @@ from tilec.open_sizes import names_of
 from tilec.passes.differentiate.builder import Builder
 from tilec.rules import apply_type, constant, is_shift, weak_dtype
 from tilec.runtime import as_array, type_of
+from tilec.tracing.operators import is_number
 from tilec.tracing.place import user_span
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
@@ -147,7 +148,7 @@ class Trace:
         """A value as a tensor: a number is a weak literal, an array a constant. Raises TILE0503, TILE0505."""
         if isinstance(value, Tensor):
             return value
-        if isinstance(value, bool | int | float):
+        if is_number(value):
             return self.literal(value)
         if isinstance(value, OpenSize):
             return self.open_size(value.poly)

@@ -1,0 +1,52 @@
+"""Python numbers are weak, NumPy's scalars are not: types of results as NumPy 2 and the array API have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+import tilec.numpy as tnp
+
+SCALARS: list[Any] = [np.float64(2), np.float32(2), np.float16(2), np.int64(2), np.int8(2), np.uint8(2), np.bool_(True)]
+ARRAYS = ["float64", "float32", "float16"]
+
+
+@pytest.mark.parametrize("scalar", SCALARS, ids=lambda s: type(s).__name__)
+def test_scalars_of_numpy_have_the_type_they_say(scalar: Any) -> None:
+    assert tilec.jit(lambda x: x)(scalar).dtype == scalar.dtype
+    assert tilec.jit(lambda: tnp.asarray(scalar))().dtype == scalar.dtype
+    assert tnp.asarray(scalar).dtype == tnp.full((2,), scalar).dtype == scalar.dtype
+    with tilec.record():
+        assert tnp.asarray(scalar).dtype == scalar.dtype
+
+
+@pytest.mark.parametrize("dtype", ARRAYS)
+@pytest.mark.parametrize("scalar", [s for s in SCALARS if s.dtype.kind == "f"], ids=lambda s: type(s).__name__)
+def test_floats_beside_arrays(dtype: str, scalar: Any) -> None:
+    x = np.array([1.5, 2.5], dtype)
+    wanted = (x + scalar).dtype
+    assert tilec.jit(lambda x, s: x + s)(x, scalar).dtype == wanted
+    assert tilec.jit(lambda x: x + scalar)(x).dtype == tnp.add(x, scalar).dtype == wanted
+    assert tilec.jit(lambda x: scalar * x)(x).dtype == wanted
+    i = tilec.index("i")
+    assert tilec.contract(tilec.at(x)[i] * scalar, out=i).dtype == wanted
+    assert tilec.contract("O[i] = A[i] * F", A=x, F=scalar).dtype == wanted
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "uint8"])
+@pytest.mark.parametrize("number", [2, 2.5, True])
+def test_python_numbers_take_the_type_beside_them(dtype: str, number: Any) -> None:
+    x = np.array([1, 2], dtype)
+    wanted = x.dtype if x.dtype.kind == "f" or not isinstance(number, float) else np.dtype("float32")
+    assert tilec.jit(lambda x, n: x * n)(x, number).dtype == wanted
+    assert tilec.jit(lambda x: x * number)(x).dtype == wanted
+
+
+def test_each_kind_of_number_is_a_signature() -> None:
+    double = tilec.jit(lambda x, f: x * f)
+    x = np.ones(2, "float32")
+    kinds = [double(x, f).dtype for f in (2.0, 3.0, np.float64(2), np.float32(2), 2)]
+    assert kinds == [np.float32, np.float32, np.float64, np.float32, np.float32] and double.signatures() == 4
