@@ -22,21 +22,23 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import floor
 
 from tilec.affine import Affine, Poly, Size
 from tilec.errors import Report, Span, TileError, error
 from tilec.exact.boxes import Box, Unbounded, implied, number
 from tilec.exact.cells import several_writers
-from tilec.exact.domain import box_of, conditions, guards, integral_forms, normalise_open
+from tilec.exact.domain import OpenNormal, box_of, conditions, guards, integral_forms, normalise_open
 from tilec.exact.gather_form import gather_form
 from tilec.exact.polyhedron import Undecided
 from tilec.expr import Expr, IndexValue, Read, substitute_indices, transform
 from tilec.graph import Constraint, Contraction, Graph, Let, Sink, subgraphs, with_subgraphs
 
 Shapes = Mapping[str, tuple[Size, ...]]
+Normalise = Callable[[tuple[str, ...], tuple[Constraint, ...], tuple[Affine, ...]], OpenNormal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +48,38 @@ class Options:
 
 def run(graph: Graph, options: Options = Options(), report: Report | None = None) -> Graph:
     """Normalises all contractions, those of sub-Graphs too. The graph must be inferred."""
+    return _run(graph, report, cache(normalise_open))  # equal layers have equal domains
+
+
+def _run(graph: Graph, report: Report | None, normalise: Normalise) -> Graph:
     shapes = {name: type.shape for name, type in graph.types().items()}
-    lets = tuple(_let(let, shapes, report) for let in graph.lets)
+    lets = tuple(_let(let, shapes, report, normalise) for let in graph.lets)
     return graph if all(a is b for a, b in zip(lets, graph.lets)) else replace(graph, lets=lets)
 
 
-def _let(let: Let, shapes: Shapes, report: Report | None) -> Let:
+def _let(let: Let, shapes: Shapes, report: Report | None, normalise: Normalise) -> Let:
     node = let.node
     if isinstance(node, Contraction):
-        bounded = contraction(node, shapes, let.span, report)
+        bounded = contraction(node, shapes, let.span, report, normalise)
         return let if bounded == node else replace(let, node=bounded)
     inner = subgraphs(node)
-    graphs = tuple(run(g, report=report) for g in inner)
+    graphs = tuple(_run(g, report, normalise) for g in inner)
     if all(a is b for a, b in zip(graphs, inner)):
         return let
     return replace(let, node=with_subgraphs(node, graphs))
 
 
 def contraction(
-    node: Contraction, shapes: Shapes, span: Span | None = None, report: Report | None = None
+    node: Contraction,
+    shapes: Shapes,
+    span: Span | None = None,
+    report: Report | None = None,
+    normalise: Normalise = normalise_open,
 ) -> Contraction:
     """One contraction, normalised; the same value where it already was. Raises TileError, see the module's text."""
     given = conditions(node, shapes)
     try:
-        normal = normalise_open(node.indices, given, integral_forms(node))
+        normal = normalise(node.indices, tuple(given), tuple(integral_forms(node)))
     except TileError as e:
         raise TileError(replace(d, span=d.span or span) for d in e.diagnostics) from None
     except Unbounded as e:
@@ -92,7 +102,7 @@ def contraction(
     node = replace(node, constraints=_needed(node, shapes, box))
     gathering = gather_form(node)
     if gathering is not None:
-        return contraction(gathering, shapes, span, report)
+        return contraction(gathering, shapes, span, report, normalise)
     if node.monoid.name == "assign":
         _check_writers(node, conditions(node, shapes), span)
     return node

@@ -26,10 +26,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tilec.canonical import canonical
-from tilec.loops import Kernel, Launch, Program, map_exprs, map_launches
-from tilec.numbering import Numbering
-from tilec.text.loops_text import print_kernel
+from tilec.kernel_key import Key, kernel_key
+from tilec.loops import Kernel, Launch, Program, map_launches
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +37,10 @@ class Options:
 
 def run(program: Program, options: Options = Options()) -> Program:
     """The program with each kernel once; the same object where no two were equal."""
-    kept: dict[str, Kernel] = {}
+    kept: dict[Key, Kernel] = {}
     names: dict[str, str] = {}
-    numbering = Numbering()
     for kernel in program.kernels:
-        names[kernel.name] = kept.setdefault(_key(kernel, numbering), kernel).name
+        names[kernel.name] = kept.setdefault(kernel_key(kernel), kernel).name
     if len(kept) == len(program.kernels):
         return program
 
@@ -52,9 +49,3 @@ def run(program: Program, options: Options = Options()) -> Program:
 
     init, steps = map_launches(program.init, launch), map_launches(program.steps, launch)
     return replace(program, kernels=tuple(kept.values()), init=init, steps=steps)
-
-
-def _key(kernel: Kernel, numbering: Numbering) -> str:
-    """Equal for kernels that do the same."""
-    plain = canonical(kernel)
-    return print_kernel(replace(plain, body=map_exprs(plain.body, numbering.stand_in)))

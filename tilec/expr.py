@@ -12,7 +12,7 @@ contraction; in Loops every access is in bounds, and `skip` is the only mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -118,8 +118,11 @@ def walk(expr: Expr) -> Iterator[Expr]:
             order.append(node)
         elif id(node) not in seen:
             seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((child, False) for child in _children(node))
+            if children := _children(node):
+                stack.append((node, True))
+                stack += [(child, False) for child in children]
+            else:
+                order.append(node)
     return reversed(order)
 
 
@@ -131,7 +134,7 @@ def written_size(expr: Expr) -> int:
     return sizes[id(expr)]
 
 
-def _children(expr: Expr) -> Iterable[Expr]:
+def _children(expr: Expr) -> Sequence[Expr]:
     match expr:
         case Call():
             return expr.args

@@ -410,8 +410,8 @@ def walk(block: Block) -> Iterator[Stmt]:
     while stack:
         stmt = stack.pop()
         yield stmt
-        if inner := children(stmt):
-            stack.extend(reversed(inner))
+        if isinstance(stmt, _NESTS):
+            stack += reversed(stmt.body)
 
 
 def rewrite(block: Block, change: Callable[[Stmt], Block]) -> Block:

@@ -5,15 +5,18 @@ Then it does not matter what was in the memory before: a parameter of which that
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
 from tilec.affine import Affine
 from tilec.expr import Access
-from tilec.loops import Alloc, Block, Buffer, For, If, Instr, Mode, Stmt, Store, While, accesses, walk
+from tilec.loops import Alloc, Block, Buffer, For, If, Instr, Mode, Stmt, Store, While, accesses
 
 
-def mode_of(body: Block, buffer: Buffer) -> Mode:
-    """How a kernel's body uses a parameter."""
-    written = any(isinstance(s, Store) and s.buffer == buffer.name for s in walk(body))
-    return "in" if not written else "out" if overwritten(body, buffer) else "inout"
+def modes_of(body: Block, buffers: Iterable[Buffer]) -> list[Mode]:
+    """How a kernel's body uses each of its parameters; one walk for all of them."""
+    touched = _Touched.of(body)
+    return [_mode(touched, buffer) for buffer in buffers]
 
 
 def overwritten(body: Block, buffer: Buffer) -> bool:
@@ -22,37 +25,72 @@ def overwritten(body: Block, buffer: Buffer) -> bool:
     It is where the first statement that touches the buffer is a store in loops that run over all of its axes, and
     what else happens inside of the outermost of these loops is to the cell that was just stored.
     """
-    if any((isinstance(s, Alloc) and s.buffer.base == buffer.name) or isinstance(s, Instr) for s in walk(body)):
+    return _overwritten(_Touched.of(body), buffer)
+
+
+def _mode(touched: _Touched, buffer: Buffer) -> Mode:
+    return "in" if buffer.name not in touched.stored else "out" if _overwritten(touched, buffer) else "inout"
+
+
+def _overwritten(touched: _Touched, buffer: Buffer) -> bool:
+    first = touched.first.get(buffer.name)
+    if first is None or touched.opaque or buffer.name in touched.bases:
         return False
-    loops, first = _first(body, buffer.name, ())
-    if not isinstance(first, Store) or first.monoid is not None or _reads(first, buffer.name):
+    store = first.stmt
+    if first.guarded or not isinstance(store, Store) or store.monoid is not None or not first.alike:
         return False
-    if not _covers(first, loops, buffer):
-        return False
-    inside = walk((loops[0],) if loops else ())
-    cells = [a.indices for s in inside for a in _touched(s) if a.tensor == buffer.name]
-    return all(c == first.indices for c in cells)
+    return all(a.tensor != buffer.name for a in accesses(store)) and _covers(store, first.loops, buffer)
 
 
-def _first(block: Block, name: str, loops: tuple[For, ...]) -> tuple[tuple[For, ...], Stmt | None]:
-    """The first statement that touches a buffer, with the loops around it; the If or While that it is inside of."""
-    for stmt in block:
-        if any(a.tensor == name for a in _touched(stmt)):
-            return loops, stmt
-        inner = stmt.body if isinstance(stmt, For | If | While) else ()
-        around, found = _first(inner, name, (*loops, stmt) if isinstance(stmt, For) else loops)
-        if found is not None:
-            return (around, found) if isinstance(stmt, For) else (loops, stmt)
-    return loops, None
+@dataclass(slots=True)
+class _First:
+    """The first statement that touches a buffer, and what is around it."""
+
+    stmt: Stmt
+    loops: tuple[For, ...]
+    guarded: bool  # an `if` or a `while` is around it
+    alike: bool = True  # all that happens in the outermost of the loops is to the cell of the first access
 
 
-def _touched(stmt: Stmt) -> list[Access]:
-    own = [Access(stmt.buffer, stmt.indices)] if isinstance(stmt, Store) else []
-    return [*own, *accesses(stmt)]
+@dataclass(slots=True)
+class _Touched:
+    """What the statements of a block do to buffers, by name."""
 
+    first: dict[str, _First] = field(default_factory=dict)
+    stored: set[str] = field(default_factory=set)
+    bases: set[str] = field(default_factory=set)  # buffers that views show
+    opaque: bool = False  # there is a machine instruction
 
-def _reads(stmt: Stmt, name: str) -> bool:
-    return any(a.tensor == name for a in accesses(stmt))
+    @staticmethod
+    def of(body: Block) -> _Touched:
+        found = _Touched()
+        found._visit(body, (), False)
+        return found
+
+    def _visit(self, block: Block, loops: tuple[For, ...], guarded: bool) -> None:
+        for stmt in block:
+            if isinstance(stmt, Store):
+                self.stored.add(stmt.buffer)
+                self._note(Access(stmt.buffer, stmt.indices), stmt, loops, guarded)
+            for access in accesses(stmt):
+                self._note(access, stmt, loops, guarded)
+            match stmt:
+                case For():
+                    self._visit(stmt.body, (*loops, stmt), guarded)
+                case If() | While():
+                    self._visit(stmt.body, loops, True)
+                case Alloc(buffer=Buffer(base=str(base))):
+                    self.bases.add(base)
+                case Instr():
+                    self.opaque = True
+                case _:
+                    pass
+
+    def _note(self, access: Access, stmt: Stmt, loops: tuple[For, ...], guarded: bool) -> None:
+        first = self.first.setdefault(access.tensor, _First(stmt, loops, guarded))
+        together = first.loops and loops and first.loops[0] is loops[0]
+        if together and isinstance(first.stmt, Store) and access.indices != first.stmt.indices:
+            first.alike = False
 
 
 def _covers(store: Store, loops: tuple[For, ...], buffer: Buffer) -> bool:

@@ -38,6 +38,9 @@ class Bindings:
     dtype: DType | None = None
 
 
+_NOTHING = Bindings()
+
+
 def expr_rule(pattern: str, replacement: str, *kinds: str) -> ExprRule:
     """A rule from text. The placeholders x, y, z are of dtype ANY; c is a bool."""
     scope = Scope(scalars={"x": ANY, "y": ANY, "z": ANY, "c": BOOL})
@@ -57,16 +60,19 @@ def match(pattern: Expr, expr: Expr, look: Look = _itself, bound: Bindings | Non
 
     `look` shows what an expression stands for where the pattern asks for structure: the definition of a name, say.
     """
-    bound = bound or Bindings()
-    if pattern.dtype != ANY and pattern.dtype != expr.dtype:
+    bound = bound or _NOTHING
+    if pattern.dtype is not ANY:
+        if pattern.dtype != expr.dtype:
+            return None
+    elif bound.dtype is None:
+        bound = Bindings(bound.exprs, expr.dtype)
+    elif bound.dtype != expr.dtype:
         return None
-    if pattern.dtype == ANY and bound.dtype not in (None, expr.dtype):
-        return None
-    bound = Bindings(bound.exprs, expr.dtype if pattern.dtype == ANY else bound.dtype)
     if isinstance(pattern, Var):
-        if same_expr(bound.exprs.get(pattern.name, expr), expr):
+        known = bound.exprs.get(pattern.name)
+        if known is None:
             return Bindings({**bound.exprs, pattern.name: expr}, bound.dtype)
-        return None
+        return bound if same_expr(known, expr) else None
     seen = look(expr)
     if isinstance(pattern, Const):
         return bound if isinstance(seen, Const) and _same_number(pattern.value, seen.value, seen.dtype) else None
@@ -116,6 +122,8 @@ def instantiate(template: Expr, bound: Bindings) -> Expr:
 def apply_rules(expr: Expr, rules: Iterable[ExprRule], look: Look = _itself) -> Expr | None:
     """The result of the first rule that fits the root of `expr`, or None."""
     for rule in rules:
+        if rule.pattern.dtype is ANY and expr.dtype.kind not in rule.kinds:
+            continue
         bound = match(rule.pattern, expr, look)
         if bound is not None and (bound.dtype is None or bound.dtype.kind in rule.kinds):
             return instantiate(rule.replacement, bound)

@@ -28,7 +28,7 @@ from tilec.loops import (
     is_open,
     walk,
 )
-from tilec.overwritten import mode_of
+from tilec.overwritten import modes_of
 from tilec.partition import Partition, labelled
 
 from .assembly import Assembly
@@ -351,4 +351,4 @@ def _kernel(name: str, body: Block, shown: Callable[[str], Buffer]) -> Kernel:
                 read[stmt.buffer] = None
     ordered = dict.fromkeys([*(n for n in read if n not in written), *written])
     buffers = [shown(n) for n in ordered if n not in own]
-    return Kernel(name, tuple(KernelParam(b, mode_of(body, b)) for b in buffers), body)
+    return Kernel(name, tuple(map(KernelParam, buffers, modes_of(body, buffers))), body)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import is_
 
 from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import BOOL
@@ -152,21 +154,26 @@ def rewrite_loops(kernel: Kernel, names: str | Sequence[str], change: Callable[[
     wanted = {names} if isinstance(names, str) else set(names)
     found = 0
 
-    def block(stmts: Block, scope: Scope) -> Block:
+    outermost = Scope(buffers=tuple(p.buffer for p in kernel.params))
+
+    def block(stmts: Block, around: tuple[Stmt, ...]) -> Block:
+        """`around`: what encloses the block, and allocations before it; a Scope is made of it where one is needed."""
         nonlocal found
         result: list[Stmt] = []
         for stmt in stmts:
             if isinstance(stmt, For) and stmt.index in wanted:
                 found += 1
-                result.extend(change(stmt, scope))
+                result.extend(change(stmt, reduce(Scope.enter, around, outermost)))
+            elif isinstance(stmt, Alloc):
+                around = (*around, stmt)
+                result.append(stmt)
             else:
-                scope = scope.enter(stmt) if isinstance(stmt, Alloc) else scope
                 inner = children(stmt)
-                new = block(inner, scope.enter(stmt)) if inner else inner
+                new = block(inner, (*around, stmt)) if inner else inner
                 result.append(stmt if new is inner else with_children(stmt, new))
-        return stmts if len(result) == len(stmts) and all(a is b for a, b in zip(result, stmts)) else tuple(result)
+        return stmts if len(result) == len(stmts) and all(map(is_, result, stmts)) else tuple(result)
 
-    body = block(kernel.body, Scope(buffers=tuple(p.buffer for p in kernel.params)))
+    body = block(kernel.body, ())
     if not found:
         raise malformed(f"there is no loop '{', '.join(wanted)}' in kernel '{kernel.name}'")
     return kernel if body is kernel.body else replace(kernel, body=body)
@@ -175,13 +182,15 @@ def rewrite_loops(kernel: Kernel, names: str | Sequence[str], change: Callable[[
 def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
     """Replaces loop indices by affine forms in all indices, conditions and values."""
 
-    def forms(indices: tuple[Index, ...]) -> tuple[Index, ...]:
-        return tuple(i.substitute(values) if isinstance(i, Affine) else i for i in indices)
+    def index(i: Index) -> Index:
+        return i.substitute(values) if isinstance(i, Affine) else substitute_indices(i, values)
 
     def visit(stmt: Stmt) -> Block:
         match stmt:
             case Store():
-                return (replace(stmt, indices=forms(stmt.indices)),)
+                value, indices = substitute_indices(stmt.value, values), tuple(map(index, stmt.indices))
+                same = value is stmt.value and all(map(is_, indices, stmt.indices))
+                return (stmt if same else Store(stmt.buffer, indices, value, stmt.monoid),)
             case If():
                 return (replace(stmt, conditions=tuple(c.substitute(values) for c in stmt.conditions)),)
             case Instr():
@@ -189,10 +198,15 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
                     replace(w, starts=tuple(s.substitute(values) for s in w.starts)) for w in stmt.operands
                 )
                 return (replace(stmt, operands=windows),)
+            case Let():
+                value = substitute_indices(stmt.value, values)
+                return (stmt if value is stmt.value else replace(stmt, value=value),)
+            case While():
+                return (replace(stmt, condition=substitute_indices(stmt.condition, values)),)
             case _:
                 return (stmt,)
 
-    return rewrite(map_exprs(block, lambda e: substitute_indices(e, values)), visit)
+    return rewrite(block, visit)
 
 
 def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:

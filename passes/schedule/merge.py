@@ -11,6 +11,7 @@ After merge(i, j, ij):
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine, Coef, Size
@@ -45,8 +46,9 @@ def merge(kernel: Kernel, outer: str, inner: str, new: str) -> Kernel:
     if not loops_named(kernel.body, outer) or not loops_named(kernel.body, inner):
         raise malformed(f"merge: there is no loop '{outer}' or '{inner}' in kernel '{kernel.name}'")
     found: dict[str, int] = {}
+    known = buffers(kernel)
     for loop in loops_named(kernel.body, outer):
-        _axes_to_join(_pair(loop, inner), kernel, found)
+        _axes_to_join(_pair(loop, inner), known, found)
     for buffer, axis in found.items():
         kernel = _joined(kernel, buffer, axis, new)
 
@@ -78,7 +80,7 @@ def _pair(loop: For, inner: str) -> _Pair:
     return _Pair(loop.index, inner, static(loop.body[0].extent), loop.body[0].body)
 
 
-def _axes_to_join(pair: _Pair, kernel: Kernel, found: dict[str, int]) -> None:
+def _axes_to_join(pair: _Pair, known: Mapping[str, Buffer], found: dict[str, int]) -> None:
     """Adds to `found` per buffer the first of two axes that must become one. Checks that all else fits."""
     for stmt in statements(pair.body):
         if isinstance(stmt, Instr):
@@ -91,18 +93,18 @@ def _axes_to_join(pair: _Pair, kernel: Kernel, found: dict[str, int]) -> None:
             if not pair.fits(form):
                 raise refuse(f"merge: '{form}' is no function of the merged index")
     for use in uses(pair.body, private=True):
-        axis = _axis(use, pair, kernel)
+        axis = _axis(use, pair, known)
         if axis is not None and found.setdefault(use.buffer, axis) != axis:
             raise refuse(f"merge: '{use.buffer}' is accessed along different axes")
 
 
-def _axis(use: Use, pair: _Pair, kernel: Kernel) -> int | None:
+def _axis(use: Use, pair: _Pair, known: Mapping[str, Buffer]) -> int | None:
     if use.indices is None:
         raise refuse(f"merge: '{use.buffer}' is seen through a view")
     if all(isinstance(i, Affine) and pair.fits(i) for i in use.indices):
         return None
     moved = [a for a, i in enumerate(use.indices) if not isinstance(i, Affine) or not pair.fits(i)]
-    buffer = buffers(kernel).get(use.buffer)
+    buffer = known.get(use.buffer)
     if buffer is None or buffer.strides is not None or len(moved) != 2 or moved[1] != moved[0] + 1:
         raise refuse(f"merge: '{use.buffer}' is not contiguous along '{pair.outer}' and '{pair.inner}'")
     first, second = (use.indices[a] for a in moved)

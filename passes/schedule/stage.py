@@ -87,8 +87,8 @@ def stage(
     _check_source(kernel, buffer, "stage")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
+    final = finish(kernel, buffer, loop) if end == "finish" else None  # first: it is refused more often, and sooner
     initial = initialise(kernel, buffer, loop) if start == "init" else None
-    final = finish(kernel, buffer, loop) if end == "finish" else None
     if initial is not None and final is not None:
         _check_apart(initial, final)
 

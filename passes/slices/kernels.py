@@ -25,7 +25,7 @@ from tilec.loops import (
     row_major,
     walk,
 )
-from tilec.overwritten import mode_of
+from tilec.overwritten import modes_of
 from tilec.rules import cast
 
 from .nests import Group, Index, allocated
@@ -80,16 +80,11 @@ class _Builder:
         self.inner = allocated(self.group.body)
         self.names = FreshNames({*loops, *self.inner, *(s.name for s in walk(self.group.body) if hasattr(s, "name"))})
         body = rewrite(map_exprs(self.group.body, self._expr), self._stmt)
-        params: list[KernelParam] = []
-        allocs: list[Stmt] = []
-        for view, param in self.views.items():
-            buffer = self._buffer(view, param)
-            if view.buffer in self.own:
-                allocs.append(Alloc(buffer))
-            else:
-                params.append(KernelParam(buffer, mode_of(body, buffer)))
-        self._check(body)
+        allocs = [Alloc(self._buffer(v, param)) for v, param in self.views.items() if v.buffer in self.own]
         shown = [v for v in self.views if v.buffer not in self.own]
+        buffers = [self._buffer(v, self.views[v]) for v in shown]
+        params = list(map(KernelParam, buffers, modes_of(body, buffers)))
+        self._check(body)
         params += [KernelParam(Buffer(n, I64, (), "param"), "in") for n in self.values.values()]
         return Sliced(Kernel(name, tuple(params), (*allocs, *body)), [*shown, *self.values])
 

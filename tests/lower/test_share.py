@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from tests.generators.control import control_graph
+from tests.generators.graphs import random_graph
+from tests.generators.kernels import generate
+from tilec import pipeline
 from tilec.canonical import canonical
 from tilec.evaluate.loops import evaluate_program
+from tilec.kernel_key import kernel_key
 from tilec.loops import Kernel, Program
 from tilec.passes import bounds, fuse, infer, lower, place, share
 from tilec.text.graph_text import parse_graph
@@ -72,3 +77,21 @@ def test_canonical_text_is_a_key() -> None:
     renamed = text.replace("l1", "zz").replace("p0", "Q")
     assert print_kernel(canonical(parse_kernel(renamed))) == text
     assert isinstance(canonical(kernel), Kernel)
+
+
+def test_keys_are_equal_where_canonical_texts_are() -> None:
+    kernels = [generate(seed) for seed in range(60)]
+    for seed in range(40):
+        for graph in (random_graph(seed), control_graph(seed)):
+            optimised = pipeline.optimise(graph)
+            kernels += lower.run(optimised, fuse.run(optimised)).kernels
+    by_key: dict[object, set[str]] = {}
+    by_text: dict[str, set[object]] = {}
+    for kernel in kernels:
+        text, key = print_kernel(canonical(kernel)), kernel_key(kernel)
+        by_key.setdefault(key, set()).add(text)
+        by_text.setdefault(text, set()).add(key)
+        assert kernel_key(canonical(kernel)) == key
+    assert all(len(texts) == 1 for texts in by_key.values())
+    assert all(len(keys) == 1 for keys in by_text.values())
+    assert 100 < len(by_text) < len(kernels)

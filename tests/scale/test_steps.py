@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -17,7 +19,7 @@ from tilec.dtypes import F32
 from tilec.errors import TileError
 from tilec.expr import Call, Const, Expr, IndexValue, Var, read
 from tilec.frontends.tile.elaborate import to_graph
-from tilec.graph import Contraction, Graph, Let, Param, Sink
+from tilec.graph import Apply, Contraction, Graph, Let, Literal, Param, Sink
 from tilec.monoid import standard
 from tilec.numbering import Numbering
 from tilec.options import Options
@@ -92,6 +94,38 @@ def test_steps_of_every_stage_grow_with_the_program() -> None:
     grown = {name: large[name] / small[name] for name in small}
     assert {name: growth for name, growth in grown.items() if growth > TIMES * MOST} == {}
     assert grown["simplify"] > TIMES / 2  # the count does count
+
+
+def chain(op: str, length: int) -> Graph:
+    """A op B op B ..., with its gradients."""
+    names = ["A", *(f"V{k}" for k in range(length))]
+    type_ = TensorType(F32, (8,))
+    lets = [Let((new,), Apply(op, (old, "B")), (type_,)) for old, new in pairwise(names)]
+    graph = Graph("chain", (Param("A", type_), Param("B", type_)), tuple(lets), (names[-1],))
+    return differentiate.value_and_gradient(graph, ["A", "B"])
+
+
+def fan(width: int) -> Graph:
+    """One value used many times, in a sum of as many terms; with its gradients."""
+    type_, one = TensorType(F32, (8,)), TensorType(F32)
+    lets = [Let(("E",), Apply("exp", ("A",)), (type_,)), Let(("S0",), Apply("neg", ("A",)), (type_,))]
+    for k in range(width):
+        lets += [
+            Let((f"C{k}",), Literal(one, (k + 1.5,)), (one,)),
+            Let((f"P{k}",), Apply("mul", ("E", f"C{k}")), (type_,)),
+            Let((f"S{k + 1}",), Apply("add", (f"S{k}", f"P{k}")), (type_,)),
+        ]
+    graph = Graph("fan", (Param("A", type_),), tuple(lets), (f"S{width}",))
+    return differentiate.value_and_gradient(graph, ["A"])
+
+
+@pytest.mark.parametrize("make", [partial(chain, "mul"), partial(chain, "add"), fan], ids=["mul", "add", "fan"])
+def test_steps_of_chains_and_fans_grow_with_them(make: Callable[[int], Graph]) -> None:
+    counted(make(5))
+    (small, before), (large, after) = (steps(partial(make, n)) for n in (50, 50 * TIMES))
+    assert large < small * TIMES * MOST
+    found, grown = counted(before), counted(after)
+    assert {name: grown[name] / found[name] for name in found if grown[name] > found[name] * TIMES * MOST} == {}
 
 
 def test_kernels_of_equal_layers_are_one() -> None:

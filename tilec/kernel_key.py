@@ -1,0 +1,125 @@
+"""Floor 3: keys of kernels: equal for those whose canonical forms (`tilec.canonical`) have one text.
+
+A key is a flat tuple of what a walk through the kernel meets, names replaced by numbers in the order in which they are
+bound, and every expression by the number of the first one equal to it. No canonical form is built, and none printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from tilec.affine import Affine
+from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, walk
+from tilec.loops import Alloc, Barrier, Block, Buffer, For, If, Instr, Kernel, Let, Stmt, Store, While, Window
+from tilec.text.expr_text import print_expr, print_monoid
+
+Key = tuple[Hashable, ...]
+Names = dict[str, int]
+
+
+def kernel_key(kernel: Kernel) -> Key:
+    """Equal for kernels that are equal up to names; constants are told apart as their text is: 0.0 from -0.0."""
+    walker = _Walker()
+    for param in kernel.params:
+        walker.met.append(param.mode)
+        walker.bind(param.buffer)
+    walker.block(kernel.body)
+    return tuple(walker.met)
+
+
+class _Walker:
+    """What has been met so far, and the numbers of the names in sight; a block restores what it shadows."""
+
+    def __init__(self) -> None:
+        self.met: list[Hashable] = []
+        self._bound = 0
+        self._terms: dict[Key, int] = {}
+        self._buffers: Names = {}
+        self._loops: Names = {}
+        self._scalars: Names = {}
+
+    def _number(self) -> int:
+        self._bound += 1
+        return self._bound
+
+    def bind(self, buffer: Buffer) -> None:
+        """A buffer; its base is bound already."""
+        base = self._buffers[buffer.base] if buffer.base is not None else None
+        self.met += (buffer.dtype.name, buffer.shape, buffer.space, buffer.strides, base, buffer.offset, buffer.moves)
+        self._buffers[buffer.name] = self._number()
+
+    def block(self, block: Block) -> None:
+        outer = self._buffers, self._scalars
+        self._buffers, self._scalars = dict(self._buffers), dict(self._scalars)
+        self.met.append("{")
+        for stmt in block:
+            self._statement(stmt)
+        self.met.append("}")
+        self._buffers, self._scalars = outer
+
+    def _statement(self, stmt: Stmt) -> None:
+        match stmt:
+            case For(index, extent, kind, body, depth):
+                self.met += ("for", extent, kind, depth)
+                outer = self._loops
+                self._loops = {**outer, index: self._number()}
+                self.block(body)
+                self._loops = outer
+            case If(conditions, body):
+                self.met += ("if", *map(self._affine, conditions))
+                self.block(body)
+            case Alloc(buffer):
+                self.met.append("alloc")
+                self.bind(buffer)
+            case Let(name, value):
+                self.met += ("let", self._expr(value), value.dtype.name)
+                self._scalars[name] = self._number()
+            case Store(buffer, indices, value, monoid):
+                how = None if monoid is None else print_monoid(monoid)
+                self.met += ("store", self._buffers[buffer], self._expr(value), how, *map(self._index, indices))
+            case While(condition, body):
+                self.met += ("while", self._expr(condition))
+                self.block(body)
+            case Instr(name, operands):
+                self.met += ("instr", name, *map(self._window, operands))
+            case Barrier(space):
+                self.met += ("barrier", space)
+
+    def _window(self, window: Window) -> Key:
+        return self._buffers[window.buffer], tuple(map(self._affine, window.starts)), window.extents
+
+    def _index(self, index: Affine | Expr) -> Hashable:
+        return self._affine(index) if isinstance(index, Affine) else self._expr(index)
+
+    def _affine(self, form: Affine) -> Key:
+        if len(form.terms) == 1:
+            ((name, c),) = form.terms
+            return self._loops[name], c, form.const
+        return tuple(sorted((self._loops[n], c) for n, c in form.terms)), form.const
+
+    def _expr(self, expr: Expr) -> int:
+        """The number of an expression; what it says is noted where it is new."""
+        known: dict[int, int] = {}
+        for term in reversed(list(walk(expr))):  # parts before wholes
+            key = self._term(term, known)
+            found = self._terms.get(key)
+            if found is None:
+                self._terms[key] = found = len(self._terms)
+                self.met.append(key)
+            known[id(term)] = found
+        return known[id(expr)]
+
+    def _term(self, term: Expr, known: dict[int, int]) -> Key:
+        match term:
+            case Call(op, args, dtype):
+                return op, dtype.name, *(known[id(a)] for a in args)
+            case Read(access, dtype):
+                fill = None if access.fill is None else print_expr(access.fill)
+                indices = (self._affine(i) if isinstance(i, Affine) else known[id(i)] for i in access.indices)
+                return "read", self._buffers[access.tensor], dtype.name, access.boundary, fill, *indices
+            case Var(name, dtype):
+                return "scalar", self._scalars[name], dtype.name
+            case IndexValue(form, dtype):
+                return "index", self._affine(form), dtype.name
+            case Const(value, dtype):
+                return "number", repr(value), dtype.name
