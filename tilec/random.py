@@ -135,9 +135,15 @@ def uniform(
 ) -> Any:
     """Uniform in [low, high): multiples of 2^-p, with p the bits of the type's significand, scaled and moved.
 
-    Where low + (high - low) u is rounded, `high` itself can come out, unless low is 0.
+    Where low + (high - low) u is rounded, `high` itself can come out, unless low is 0. Raises TILE0511 of bounds that
+    are no numbers, that hold nothing between them, or whose distance the type does not have.
     """
     target = dtype_of(dtype)
+    low, high = _bounds(low, high)
+    with np.errstate(over="ignore"):
+        held = np.isfinite(np.array([low, high, high - low]).astype(target.numpy)).all() if target.is_float else True
+    if not held:
+        raise error("TILE0511", f"no random {target.long} in [{low}, {high})", help="bounds at a finite distance")
     unit = _unit(key, offset, shape, target)
     return unit if (low, high) == (0.0, 1.0) else low + unit * (high - low)
 
@@ -150,6 +156,16 @@ def _unit(key: Any, offset: Any, shape: Any, dtype: DType) -> Any:
     source = U64 if dtype == F64 else U32
     top = apply("bit_right", _bits(key, offset, shape, source), source.bits - digits)
     return as_dtype(top, dtype) * 2.0**-digits
+
+
+def _bounds(low: Any, high: Any) -> tuple[float, float]:
+    """The bounds of a distribution as floats."""
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, int | float | np.integer | np.floating):
+            raise error("TILE0511", f"a bound of random numbers is a number, not {bound!r}")
+    if not low < high:
+        raise error("TILE0511", f"there is no number between {low} and {high}", help="low < high")
+    return float(low), float(high)
 
 
 @operation
@@ -166,7 +182,11 @@ def randint(key: Any, offset: Any = 0, /, shape: Any = (), low: int = 0, high: i
     The upper 64 bits of block * (high - low): each number is as likely as any other up to a share of 2^-32 at most.
     """
     target = dtype_of(dtype)
-    width = int(high) - int(low)
+    for bound in (low, high):
+        if isinstance(bound, bool) or not isinstance(bound, int | np.integer):
+            raise error("TILE0511", f"a bound of random integers is an integer, not {bound!r}")
+    low, high = int(low), int(high)
+    width = high - low
     if not target.is_integer or target == BOOL:
         raise error("TILE0301", f"random integers are of an integer type, not {target.long}")
     if not 0 < width < 1 << 32 or not (target.min <= low and high - 1 <= target.max):
@@ -213,16 +233,22 @@ def truncated_normal(
 ) -> Any:
     """Standard normal on the condition that it is in [low, high], by the inverse of the distribution function.
 
-    For bounds within 4 standard deviations in float32 and 7 in float64: the functions tell no values apart beyond.
+    The tails are cut at 5.4 standard deviations in float32 and 7.9 in float64, where the function tells no values
+    apart. Raises TILE0511 of bounds that are both beyond 4, or 7 in float64: little would be left between.
     """
     target = dtype_of(dtype)
-    if not low < high:
-        raise error("TILE0511", f"there is no number in [{low}, {high}]", help="low < high")
+    low, high = _bounds(low, high)
     wide = F32 if target in (F16, BF16) else target
+    farthest = 7.0 if wide == F64 else 4.0
+    if low > farthest or high < -farthest:
+        text = f"{target.long} numbers cannot be drawn from the tail between {low} and {high}"
+        raise error("TILE0511", text, help=f"bounds within {farthest:g} standard deviations, or dtype='float64'")
     first, last = (float(erf(bound / sqrt(2))) for bound in (low, high))
     u = _unit(key, offset, shape, wide)
-    x = _inverse_erf(first + u * (last - first), wide) * sqrt(2)
-    return as_dtype(apply("min", apply("max", x, float(low)), float(high)), target)
+    nearest = 1 - 2.0 ** -(53 if wide == F64 else 24)  # to 1, whose inverse is infinite
+    y = apply("max", apply("min", first + u * (last - first), nearest), -nearest)
+    x = _inverse_erf(y, wide) * sqrt(2)
+    return as_dtype(apply("min", apply("max", x, low), high), target)
 
 
 # M. Giles, Approximating the erfinv function, GPU Computing Gems 2 (2010): polynomials in w - 2.5 and sqrt(w) - 3.
@@ -233,7 +259,7 @@ _FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.005739
 
 
 def _inverse_erf(y: Tensor, dtype: DType) -> Any:
-    """The x with erf x = y; in float64 by two steps of Newton's method more."""
+    """The x with erf x = y; in float64 by two steps of Halley's method more."""
     w = -apply("log", (1.0 - y) * (1.0 + y))
     near = apply("cmp_lt", w, 5.0)
     t = where(near, w - 2.5, apply("sqrt", w) - 3.0)
@@ -242,7 +268,8 @@ def _inverse_erf(y: Tensor, dtype: DType) -> Any:
         p = where(near, a, b) + as_dtype(p, dtype) * t
     x = as_dtype(p, dtype) * y
     for _ in range(2 if dtype == F64 else 0):
-        x = x - (apply("erf", x) - y) * apply("exp", x * x) * (sqrt(pi) / 2)
+        newton = (apply("erf", x) - y) * apply("exp", x * x) * (sqrt(pi) / 2)
+        x = x - newton / (1.0 + x * newton)
     return x
 
 
@@ -253,14 +280,15 @@ def _inverse_erf(y: Tensor, dtype: DType) -> Any:
 def categorical(key: Any, offset: Any = 0, logits: Any = (0.0,), /) -> Any:
     """One index, int32, for each row of `logits` along the last axis, with probability softmax(logits).
 
-    The place of the greatest logit to which Gumbel noise, -log(-log u), is added (E. J. Gumbel, 1954).
+    The place of the greatest logit to which Gumbel noise, -log(-log(1 - v)), is added (E. J. Gumbel, 1954). v has 32
+    bits, as the noise that wins comes from those close to 0.
     """
     given = lift(logits)
     if not given.ndim or not given.shape[-1]:
         raise error("TILE0511", "categorical takes logits along a last axis that is not empty")
-    top = apply("bit_right", _bits(key, offset, given.shape, U32), 8)
-    u = (as_dtype(top, F32) + 0.5) * 2.0**-24
-    noisy = as_dtype(given, F32) - apply("log", -apply("log", u))
+    v = (as_dtype(_bits(key, offset, given.shape, U32), F32) + 0.5) * 2.0**-32
+    below_one = apply("min", v, 1 - 2.0**-24)  # what is rounded up to 1 would make infinite noise
+    noisy = as_dtype(given, F32) - apply("log", -apply("log1p", -below_one))
     best = largest(noisy, axis=-1, keepdims=True)
     count = given.shape[-1]
     places = np.arange(count, dtype=np.int32)

@@ -190,6 +190,15 @@ def test_truncated_normal(dtype: str, low: float, high: float) -> None:
     assert distance(z, lambda x: (phi(x) - phi(low)) / (phi(high) - phi(low))) < 1.95
 
 
+def test_truncated_normal_numbers_are_finite_however_far_the_bounds() -> None:
+    """Bits that are all zero made an infinity of them, on the wrong side; such a block was found by search."""
+    key, block = random.key(42), 11090595
+    assert random.bits(key, block, (1,))[0] >> 8 == 0
+    assert -6 < random.truncated_normal(key, block, (1,), low=-np.inf, high=np.inf)[0] < -5
+    far = random.truncated_normal(KEY, 0, (1 << 20,), "float64", low=7.0, high=np.inf)
+    assert far.min() >= 7 and far.max() < 8.5 and abs(far.mean() - 7.1376) < 0.001
+
+
 @pytest.mark.parametrize("low, high, dtype", [(0, 2, "int32"), (-3, 4, "int8"), (10, 1010, "int64"), (0, 7, "uint8")])
 def test_randint(low: int, high: int, dtype: str) -> None:
     drawn = random.randint(KEY, 0, (COUNT,), low=low, high=high, dtype=dtype)
@@ -221,6 +230,17 @@ def test_categorical() -> None:
     assert abs(chi_square(np.bincount(drawn, minlength=4), p * COUNT)) < 3.3
     sure = np.array([[-np.inf, 0, -np.inf], [0, -np.inf, -np.inf]], np.float32)
     assert random.categorical(KEY, 0, sure).tolist() == [1, 0]
+
+
+def test_categorical_never_draws_what_is_impossible() -> None:
+    """Bits that are all ones made infinite noise, which beat any logit; such blocks were found by search."""
+    key, blocks = random.key(42), (3405386, 6433916, 23509975, 26522057, 43013759)
+    assert all(random.bits(key, n, (1,))[0] >> 8 == 2**24 - 1 for n in blocks)
+    for place in range(3):
+        logits = np.full((1, 3), -np.inf, np.float32)
+        logits[0, place] = 0
+        for n in blocks:
+            assert [random.categorical(key, n - k, logits)[0] for k in range(3)] == [place] * 3
 
 
 def test_permutation_and_shuffle() -> None:
@@ -277,3 +297,21 @@ def test_refusals() -> None:
     assert code_of(lambda: random.fold_in(np.zeros(2), 1)) == "TILE0301"
     assert code_of(lambda: random.normal(3, 0, (2,))) == "TILE0301"
     assert code_of(lambda: random.normal(KEY, (2,))) == "TILE0511"
+
+
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, np.inf), (np.nan, 1.0), ("a", 1.0), (True, 2.0), (1.0, 1.0)])
+def test_bounds_that_bound_nothing(bounds: tuple[Any, Any]) -> None:
+    low, high = bounds
+    assert code_of(lambda: random.uniform(KEY, 0, (2,), low=low, high=high)) == "TILE0511"
+    assert code_of(lambda: random.randint(KEY, 0, (2,), low=low, high=high)) == "TILE0511"
+    if high != np.inf:
+        assert code_of(lambda: random.truncated_normal(KEY, 0, (2,), low=low, high=high)) == "TILE0511"
+
+
+def test_bounds_that_the_type_does_not_hold() -> None:
+    assert code_of(lambda: random.uniform(KEY, 0, (2,), low=0, high=1e39)) == "TILE0511"
+    assert code_of(lambda: random.uniform(KEY, 0, (2,), "float16", low=-6e4, high=6e4)) == "TILE0511"
+    assert code_of(lambda: random.truncated_normal(KEY, 0, (2,), low=5, high=6)) == "TILE0511"
+    assert code_of(lambda: random.truncated_normal(KEY, 0, (2,), "float64", low=-9, high=-8)) == "TILE0511"
+    drawn = random.truncated_normal(KEY, 0, (1000,), "float64", low=5, high=np.inf)
+    assert drawn.min() > 5 and abs(drawn.mean() - 5.1865) < 0.02
