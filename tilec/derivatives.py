@@ -92,6 +92,15 @@ _IS_ZERO = _compare("eq", X, ZERO)
 _ONE_MINUS_SQUARE = _mul(_sub(ONE, X), _add(ONE, X))  # (1 - x)(1 + x): no cancellation near x = 1
 _TWO_OVER_ROOT_PI = Const(2.0 / sqrt(pi), F64)
 
+# Where |x| > 1, slopes are written in 1 / |x|, as x * x overflows early: beyond 256 in float16. Elsewhere _FAR is 1, so
+# that no infinity comes from the side that is not chosen.
+_IS_NEAR = _compare("le", _call("abs", X), ONE)
+_FAR = _call("max", _call("abs", X), ONE)
+_INVERSE_SQUARE = _mul(_div(ONE, _FAR), _div(ONE, _FAR))
+_ONE_PLUS_SQUARE = _add(ONE, _mul(X, X))
+_HYPOT = _cond(_IS_NEAR, _call("sqrt", _ONE_PLUS_SQUARE), _mul(_FAR, _call("sqrt", _add(ONE, _INVERSE_SQUARE))))
+_ATAN_SLOPE = _cond(_IS_NEAR, _div(ONE, _ONE_PLUS_SQUARE), _div(_INVERSE_SQUARE, _add(ONE, _INVERSE_SQUARE)))
+
 GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "add": (G, G),
     "sub": (G, _neg(G)),
@@ -133,8 +142,8 @@ GRADIENTS: Mapping[str, tuple[Expr | None, ...]] = {
     "tanh": (_times(G, _mul(_sub(ONE, Y), _add(ONE, Y))),),
     "asin": (_over(G, _call("sqrt", _ONE_MINUS_SQUARE)),),
     "acos": (_neg(_over(G, _call("sqrt", _ONE_MINUS_SQUARE))),),
-    "atan": (_over(G, _add(ONE, _mul(X, X))),),
-    "asinh": (_over(G, _call("sqrt", _add(ONE, _mul(X, X)))),),
+    "atan": (_times(G, _ATAN_SLOPE),),
+    "asinh": (_over(G, _HYPOT),),
     "acosh": (_over(_over(G, _call("sqrt", _sub(X, ONE))), _call("sqrt", _add(X, ONE))),),
     "atanh": (_over(G, _ONE_MINUS_SQUARE),),
     "fma": (_mul(G, X1), _mul(G, X), G),

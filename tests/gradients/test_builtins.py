@@ -264,3 +264,24 @@ def test_a_slope_of_zero_stops_an_infinite_tangent(function: str) -> None:
         assert evaluate(gradient(graph, ["X"]), x)["X_grad"].tolist() == [0, 0, 0]
         assert evaluate(cleaned(gradient(graph, ["X", "Z"])), x)["Z_grad"].tolist() == [0, 0, 0]
         assert evaluate(cleaned(jvp(graph, ["X", "Z"])), {**x, **moved})["Y_dot"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", [F16, F32, F64], ids=str)
+def test_slopes_where_squares_overflow(dtype: DType) -> None:
+    """The slopes of asinh and atan are representable where the square of the argument is not."""
+    largest = {F16: 6e4, F32: 3e38, F64: 1e308}[dtype]
+    x = np.array([0.0, 1.0, -1.0, 300.0, -300.0, largest**0.75, -largest, np.inf], dtype.numpy)
+    exact = x.astype("f8" if dtype != F64 else np.longdouble)
+    for op, wanted in (("asinh", 1 / np.hypot(1, exact)), ("atan", (1 / np.hypot(1, exact)) ** 2)):
+        found = evaluate(gradient(applied(op, ["[8]"], dtype.name), ["X0"], "Y"), {"X0": x})
+        (slope,) = found if isinstance(found, tuple) else found.values()
+        tiny = float(np.finfo(dtype.numpy).smallest_subnormal)
+        np.testing.assert_allclose(slope.astype(exact.dtype), wanted, rtol=4 * np.finfo(dtype.numpy).eps, atol=tiny)
+
+
+@pytest.mark.parametrize("op", ["asinh", "atan"])
+def test_higher_derivatives_where_slopes_change_their_form(op: str) -> None:
+    graph = applied(op, ["[5]"])
+    x = {"X0": np.array([0.0, 1.0, -1.0, 0.5, 40.0])}
+    once = gradient(graph, ["X0"], "Y")
+    assert_right(once, x, ["X0"], once.results[0], seed_of(op))
