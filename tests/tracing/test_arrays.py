@@ -68,6 +68,30 @@ def test_running_sums(axis: Any) -> None:
     assert np.array_equal(tnp.cumsum(y, axis), y.cumsum(axis))
 
 
+@pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float16", "float32", "float64"])
+def test_running_sums_along_long_axes(dtype: str) -> None:
+    """They are computed by a loop, with the results of a sum for each element."""
+    x = random(dtype, (3, 300), 0)
+    wanted = np.stack([tnp.sum(x[:, : n + 1], axis=1) for n in range(300)], axis=1)
+    got = tnp.cumulative_sum(x, 1)
+    assert got.dtype == wanted.dtype and np.array_equal(got, wanted)
+    assert np.array_equal(tnp.cumulative_sum(x.T, axis=0), wanted.T)
+    assert np.array_equal(tnp.cumulative_sum(x[0]), wanted[0])
+
+
+def test_gradient_of_running_sums() -> None:
+    x, weights = random("float64", (2, 300), 0), random("float64", (2, 300), 1)
+    slope = tilec.grad(lambda x: (tnp.cumulative_sum(x, axis=1) * weights).sum())(x)
+    np.testing.assert_allclose(slope, weights[:, ::-1].cumsum(1)[:, ::-1], rtol=1e-9, atol=1e-12)
+
+
+def test_softmax_of_very_many_float16_numbers() -> None:
+    """Their sum is beyond float16."""
+    x = np.zeros(70000, "float16")
+    assert tnp.softmax(x)[0] == np.float16(1 / 70000)
+    assert tnp.log_softmax(x)[0] == tnp.logsumexp(-x) * -1 == np.float16(-np.log(70000))
+
+
 def test_softmax_and_its_relatives() -> None:
     x = np.array([[1000.0, 0.0, 1.0], [-np.inf, 2.0, 2.0]])
     with np.errstate(all="ignore"):

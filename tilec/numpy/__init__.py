@@ -20,6 +20,7 @@ from tilec.numpy.creation import (
     zeros,
     zeros_like,
 )
+from tilec.numpy.cumulative import cumsum, cumulative_sum
 from tilec.numpy.elementwise import (
     abs,
     acos,
@@ -105,8 +106,6 @@ from tilec.numpy.reductions import (
     any,
     argmax,
     argmin,
-    cumsum,
-    cumulative_sum,
     log_softmax,
     logsumexp,
     max,

@@ -183,13 +183,13 @@ def sign(x: Any, /) -> Any:
 
 @operation
 def log2(x: Any, /) -> Any:
-    """Logarithm to base 2."""
+    """Logarithm to base 2: the natural one times a constant, so of a power of 2 it need not be an integer."""
     return apply("mul", apply("log", x), 1 / log(2))
 
 
 @operation
 def log10(x: Any, /) -> Any:
-    """Logarithm to base 10."""
+    """Logarithm to base 10: the natural one times a constant, so of a power of 10 it need not be an integer."""
     return apply("mul", apply("log", x), 1 / log(10))
 
 

@@ -14,7 +14,6 @@ from tilec.affine import Affine, Poly, Size
 from tilec.dtypes import BOOL, F32, I32, DType
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
-from tilec.graph import Constraint
 from tilec.numpy.axes import axes_of, axis_of
 from tilec.numpy.elementwise import isfinite, stop_gradient
 from tilec.numpy.shapes import reshape, squeeze
@@ -101,12 +100,17 @@ def mean(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 def _mean(x: Tensor, axis: Axis, keepdims: bool, correction: float) -> Any:
     count = product(x.type.shape[a] for a in axes_of(axis, x.ndim))
-    wide = as_dtype(x, F32) if x.type.dtype.bits < 32 else x
-    total = _reduce("sum", wide, axis, keepdims)
+    total = _reduce("sum", _wide(x), axis, keepdims)
     if isinstance(count, Poly):
         number = OpenSize(count) - correction if correction else OpenSize(count)
         return as_dtype(apply("div", total, number), x.type.dtype)
     return as_dtype(apply("div", total, float(count - correction)), x.type.dtype)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """A float tensor in at least float32: what is computed of 16-bit floats in several steps is rounded once."""
+    wide: Tensor = as_dtype(x, F32) if x.type.dtype.bits < 32 else x
+    return wide
 
 
 @operation
@@ -123,7 +127,7 @@ def std(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool
 
 def _var(x: Any, axis: Axis, correction: float, keepdims: bool) -> Any:
     tensor = as_float(x)
-    wide = as_dtype(tensor, F32) if tensor.type.dtype.bits < 32 else tensor
+    wide = _wide(tensor)
     centred = apply("sub", wide, _mean(wide, axis, True, 0.0))
     return as_dtype(_mean(apply("mul", centred, centred), axis, keepdims, correction), tensor.type.dtype)
 
@@ -164,33 +168,16 @@ def _number(size: Size) -> Expr:
 
 
 @operation
-def cumulative_sum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Any:
-    """Sums of all elements up to and including each one along an axis, or of the flattened tensor."""
-    tensor = _converted(x, dtype)
-    if axis is None:
-        tensor = reshape(tensor, (product(tensor.type.shape),))
-    along = 0 if axis is None else axis_of(axis, tensor.ndim)
-    names, forms = variables(tensor.ndim)
-    last = Affine.var("last")
-    sink = [last if a == along else f for a, f in enumerate(forms)]
-    before = Constraint(last - forms[along], tensor.type.shape[along])
-    body = element(tensor, forms)
-    return contraction("sum", (*names, "last"), body, sink, tensor.type.shape, constraints=(before,), stem="cumsum")
-
-
-cumsum = cumulative_sum
-
-
-@operation
 def logsumexp(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """log(sum(exp(x))) along axes, without overflow."""
     return _logsumexp(as_float(x), axis, keepdims)
 
 
 def _logsumexp(x: Tensor, axis: Axis, keepdims: bool) -> Any:
-    shift = _finite_max(x, axis)
-    total = apply("log", _reduce("sum", apply("exp", apply("sub", x, shift)), axis, True))
-    found = apply("add", total, shift)
+    wide = _wide(x)
+    shift = _finite_max(wide, axis)
+    total = apply("log", _reduce("sum", apply("exp", apply("sub", wide, shift)), axis, True))
+    found = as_dtype(apply("add", total, shift), x.type.dtype)
     return found if keepdims else squeeze(found, axes_of(axis, x.ndim))
 
 
@@ -204,14 +191,16 @@ def _finite_max(x: Tensor, axis: Axis) -> Any:
 def softmax(x: Any, /, axis: Axis = -1) -> Any:
     """exp(x) / sum(exp(x)) along axes, without overflow."""
     tensor = as_float(x)
-    powers = apply("exp", apply("sub", tensor, _finite_max(tensor, axis)))
-    return apply("div", powers, _reduce("sum", powers, axis, True))
+    wide = _wide(tensor)
+    powers = apply("exp", apply("sub", wide, _finite_max(wide, axis)))
+    return as_dtype(apply("div", powers, _reduce("sum", powers, axis, True)), tensor.type.dtype)
 
 
 @operation
 def log_softmax(x: Any, /, axis: Axis = -1) -> Any:
     """log(softmax(x)), accurate where softmax(x) is small."""
     tensor = as_float(x)
-    shifted = apply("sub", tensor, _finite_max(tensor, axis))
+    wide = _wide(tensor)
+    shifted = apply("sub", wide, _finite_max(wide, axis))
     total = _reduce("sum", apply("exp", shifted), axis, True)
-    return apply("sub", shifted, apply("log", total))
+    return as_dtype(apply("sub", shifted, apply("log", total)), tensor.type.dtype)
