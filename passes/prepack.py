@@ -83,7 +83,7 @@ class Options:
 
 def run(program: Program, options: Options = Options()) -> Program:
     """The Program that packs constants in `init`; the same object where it packs none."""
-    fixed = _fixed(program)
+    fixed = fixed_buffers(program)
     if not fixed:
         return program
     work = _Work(program, fixed)
@@ -107,7 +107,20 @@ def run(program: Program, options: Options = Options()) -> Program:
     )
 
 
-def _fixed(program: Program) -> frozenset[str]:
+def fixed_params(program: Program) -> dict[str, frozenset[str]]:
+    """By kernel, parameters that every launch gives something that is the same in every call."""
+    fixed = fixed_buffers(program)
+    kernels = {k.name: k for k in program.kernels}
+    found: dict[str, frozenset[str]] = {}
+    for step in all_steps(program.steps) if fixed else ():
+        if isinstance(step, Launch):
+            params = kernels[step.kernel].params
+            given = frozenset(p.buffer.name for p, a in zip(params, step.args, strict=True) if a in fixed)
+            found[step.kernel] = found.get(step.kernel, given) & given
+    return found
+
+
+def fixed_buffers(program: Program) -> frozenset[str]:
     """Buffers that hold the same in every call, whole, at one place."""
     buffers = {b.name: b for b in program.buffers}
     kernels = {k.name: k for k in program.kernels}

@@ -2,8 +2,7 @@
 
 The array that is passed is the array that comes back, with the new value in it, as after `W -= lr * G` in NumPy: every
 other name and view of it shows the new value too. What would make a wrong value of that is found before anything runs:
-two donated arrays that share memory, a read-only one, an `out=` that shares memory with one. Another argument that
-shares memory with a donated array is copied first, so that it keeps the value it was passed with.
+a donated array that shares memory with any other argument, a read-only one, an `out=` that shares memory with one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from tilec.backend import Array
 from tilec.errors import TileError, error
 from tilec.graph import TensorType
-from tilec.runtime import overlap, overlaps_itself, result_arrays
+from tilec.runtime import as_array, overlap, overlaps_itself, result_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +44,13 @@ class Donation:
         Raises TileError TILE0506, TILE0507 for `out`, TILE0512 for the donated arguments.
         """
         owners = {p: _owner(self.params[p][0], values[p], inputs[p]) for p, _ in self.pairs}
-        for position, (p, _) in enumerate(self.pairs):
-            for q, _ in self.pairs[:position]:
-                if overlap(owners[p], owners[q]):
-                    raise _refused(self.params[p][0], f"shares memory with {self.params[q][0]!r}, donated too")
-        arguments = [
-            x if k in owners or not any(np.may_share_memory(x, o) for o in owners.values()) else x.copy()
-            for k, x in enumerate(inputs)
-        ]
-        return self._call(values, arguments, owners, out)
+        for k, given in enumerate(values):
+            other = _memory(given, inputs[k])
+            for p, owner in owners.items():
+                if k != p and overlap(owner, other):
+                    too = ", donated too" if k in owners else ""
+                    raise _refused(self.params[p][0], f"shares memory with {self.params[k][0]!r}{too}")
+        return self._call(values, inputs, owners, out)
 
     def _call(self, values: Sequence[Any], inputs: list[Array], owners: Mapping[int, Array], out: Any) -> Call:
         taken = {r: p for p, r in self.pairs}
@@ -99,6 +96,15 @@ class Call:
     results: list[Array]
     copies: list[tuple[Array, Array]]
     returned: list[Any]
+
+
+def _memory(given: Any, converted: Array) -> Array:
+    """The memory of an argument as it was passed: what has been converted may be a copy."""
+    if isinstance(given, np.ndarray):
+        return np.ndarray.view(given, np.ndarray)
+    if isinstance(given, bool | int | float | np.generic):
+        return converted
+    return as_array("argument", given)
 
 
 def _owner(name: str, value: Any, converted: Array) -> Array:

@@ -83,8 +83,11 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
 
 
 def schedule(program: Program, target: Target) -> Program:
-    """Applies the default schedule to every kernel."""
-    return replace(program, kernels=tuple(scheduled(k, target) for k in program.kernels))
+    """Applies the default schedule to every kernel; operands that are constants are packed wherever that helps."""
+    fixed = prepack.fixed_params(program)
+    none: frozenset[str] = frozenset()
+    kernels = (scheduled(k, target, constant=fixed.get(k.name, none)) for k in program.kernels)
+    return replace(program, kernels=tuple(kernels))
 
 
 def passes_by_name() -> Mapping[str, Callable[[Graph], Graph]]:

@@ -28,20 +28,24 @@ class _Tiling:
     packed: Use | None  # operand to pack, moved by the lane loop
 
 
-def _tiling(nest: Nest, lane: str, row: str | None, target: Target, limits: Limits) -> _Tiling:
+def _tiling(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) -> _Tiling:
     lanes = target.lanes(nest.bits)
     extent = nest.extents[lane]
     if extent < lanes:
         lanes = 1 << (extent - 1).bit_length()  # the narrowest power of two that holds all
-    packed = _operand_to_pack(nest, lane, limits)
+    packed = _operand_to_pack(plan, nest, lane)
     wide = 4 if target.registers >= 32 else 2
     vectors = min(wide if packed else 2, -(-extent // lanes))
     rows = max(1, min((target.registers - vectors - 1) // vectors, 14))
     return _Tiling(lanes, vectors, min(rows, nest.extents[row]) if row else 1, packed)
 
 
-def _operand_to_pack(nest: Nest, lane: str, limits: Limits) -> Use | None:
-    """The large operand along the lanes, where packing it is repaid by its reuse and no other operand is like it."""
+def _operand_to_pack(plan: Plan, nest: Nest, lane: str) -> Use | None:
+    """The large operand along the lanes, where packing it is repaid by its reuse and no other operand is like it.
+
+    A constant is packed once for all calls, which is always repaid.
+    """
+    limits = plan.limits
     moved = [u for u in nest.reads() if nest.stride(u, lane) not in (0, None)]
     if len(moved) != 1 or any(u.buffer == moved[0].buffer for u in nest.reads() if u is not moved[0]):
         return None
@@ -50,7 +54,9 @@ def _operand_to_pack(nest: Nest, lane: str, limits: Limits) -> Use | None:
     span = size * prod(e for n, e in nest.extents.items() if nest.stride(use, n) != 0)
     pitches = [abs(nest.stride(use, n) or 0) * size for n in nest.reductions]
     far = nest.stride(use, lane) != 1
-    if nest.reuse(use) < limits.pack_reuse or not all(_bare(form) for form in use.indices or ()):
+    if not all(_bare(form) for form in use.indices or ()):
+        return None
+    if nest.reuse(use) < limits.pack_reuse and use.buffer not in plan.constant:
         return None
     return use if far or span > limits.pack_bytes or max(pitches, default=0) >= limits.pack_pitch else None
 
@@ -75,7 +81,7 @@ def _row_loop(nest: Nest, lane: str) -> str | None:
 def contraction(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     """Schedules a nest of one aggregation with `lane` in vector lanes; False, and nothing done, where it is refused."""
     row = _row_loop(nest, lane)
-    tiling = _tiling(nest, lane, row, target, plan.limits)
+    tiling = _tiling(plan, nest, lane, row, target)
     before = plan.kernel, list(plan.directives)
     if tiling.packed is not None and _blocked(plan, nest, lane, row, tiling, target):
         return True
@@ -99,8 +105,18 @@ def _register_tiled(
     )
     done = done and _micro_kernel(plan, nest, lane, row, reductions, tiling)
     if done:
+        _pack_constant(plan, lane, tiling)
         threads(plan, nest, [*outer, f"{lane}.0", *([f"{row}.0"] if row else [])], target)
     return done
+
+
+def _pack_constant(plan: Plan, lane: str, tiling: _Tiling) -> None:
+    """A constant operand along the lanes in panels of the tile's width: each is read from its begin to its end."""
+    use = tiling.packed
+    if use is not None and use.buffer in plan.constant:
+        axis = next(i for i, form in enumerate(use.indices or ()) if lane in _variables(form))
+        new = fresh(plan.kernel, f"{use.buffer}.p")
+        plan.attempt(step("pack", use.buffer, f"{lane}.0", new, axis, tiling.lanes * tiling.vectors))
 
 
 def _micro_kernel(

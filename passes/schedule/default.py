@@ -22,13 +22,18 @@ def default_schedule(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -
     return tuple(_plan(kernel, target, limits).directives)
 
 
-def scheduled(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Kernel:
-    """The kernel after its default schedule: making the schedule has applied it already."""
-    return _plan(kernel, target, limits).kernel
+def scheduled(
+    kernel: Kernel, target: Target, limits: Limits = DEFAULT, constant: frozenset[str] = frozenset()
+) -> Kernel:
+    """The kernel after its default schedule: making the schedule has applied it already.
+
+    `constant`: parameters that hold the same in every call, which pass `prepack` will pack once.
+    """
+    return _plan(kernel, target, limits, constant).kernel
 
 
-def _plan(kernel: Kernel, target: Target, limits: Limits) -> Plan:
-    plan = Plan(kernel, limits)
+def _plan(kernel: Kernel, target: Target, limits: Limits, constant: frozenset[str] = frozenset()) -> Plan:
+    plan = Plan(kernel, limits, constant)
     try:
         _merge_loops(plan)
         nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]

@@ -41,10 +41,11 @@ DEFAULT = Limits()
 
 @dataclass(slots=True)
 class Plan:
-    """Directives so far, and the kernel they make."""
+    """Directives so far, and the kernel they make. `constant`: buffers that hold the same in every call."""
 
     kernel: Kernel
     limits: Limits = DEFAULT
+    constant: frozenset[str] = frozenset()
     directives: list[Directive] = field(default_factory=list)
 
     def attempt(self, *steps: Directive) -> bool:

@@ -62,18 +62,57 @@ def test_nothing_is_copied_or_allocated_for_it() -> None:
     assert program.results[0] == "W"
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_an_argument_that_shares_memory_with_a_donated_one_keeps_its_value(target: str) -> None:
-    run, (w, _) = step(target), data()
-    old = w.copy()
-    run(w, w, 0.5)
-    np.testing.assert_array_equal(w, old - np.float32(0.5) * old)
-    both = np.zeros((12, 6), np.float32)
+class Foreign:
+    """An array of another library, in the memory of NumPy's."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+    def __dlpack__(self, **how: Any) -> Any:
+        return self.array.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
+
+
+def test_an_argument_that_shares_memory_with_a_donated_one_is_refused() -> None:
+    both: Any = np.zeros((12, 6), np.float32)
+    run = step()
     both[:] = np.random.default_rng(1).standard_normal((12, 6))
     before = both.copy()
-    run(both[:8], both[4:], 0.5)
-    np.testing.assert_array_equal(both[:8], before[:8] - np.float32(0.5) * before[4:])
-    np.testing.assert_array_equal(both[8:], before[8:])
+    w = both[:8]
+    frozen = w.view()
+    frozen.flags.writeable = False
+    turned: Any = np.lib.stride_tricks.as_strided(w, (8, 6), (4, 32))  # another layout of the same memory
+    others = [w, w.view(), frozen, both[4:], w[::-1], w[:, ::-1], turned, memoryview(w), Foreign(w[::-1])]
+    for other in others:
+        assert "shares memory with 'G'" in refused(lambda other=other: run(w, other, 0.5), "TILE0512")
+    assert "'W'" in refused(lambda: run(frozen, w, 0.5), "TILE0512")
+    np.testing.assert_array_equal(both, before)  # nothing ran
+    run(w.copy(), w, 0.5)
+
+
+def test_neighbours_share_no_memory() -> None:
+    run, wide = step(), np.zeros((8, 12), np.float32)
+    wide[:] = np.random.default_rng(2).standard_normal((8, 12))
+    before = wide.copy()
+    run(wide[:, ::2], wide[:, 1::2], 0.5)
+    np.testing.assert_array_equal(wide[:, ::2], before[:, ::2] - np.float32(0.5) * before[:, 1::2])
+    np.testing.assert_array_equal(wide[:, 1::2], before[:, 1::2])
+
+
+def test_compiled_python_functions_refuse_it_too() -> None:
+    @tilec.jit(donate_argnames="state")
+    def step(state: Any, x: Any) -> Any:
+        return [s + x for s in state]
+
+    a, b = np.ones(3), np.ones(3)
+    new = step([a, b], np.full(3, 2.0))
+    assert new[0] is a and new[1] is b and a.tolist() == [3.0] * 3  # what was passed holds the new value
+    for state, x in (([a, a], b), ([a, b], a), ([a, b], b[::-1])):
+        text = refused(lambda state=state, x=x: step(state, x), "TILE0512")
+        assert "shares memory" in text and "'state_" in text
+    assert a.tolist() == b.tolist() == [3.0] * 3
 
 
 @pytest.mark.parametrize("layout", ["fortran", "strided", "reversed", "unaligned", "subclass"])

@@ -70,6 +70,28 @@ def test_no_call_packs_a_constant(code: str, inputs: dict[str, Any], constants: 
     np.testing.assert_allclose(evaluate_program(once.program, {**inputs, **constants})["Y"], want, rtol=1e-4, atol=1e-4)
 
 
+ROW = "function f(X[K], W[K, N]) -> (Y) { Y[n : N] = +(X[k] * W[k, n]); }"
+ROW_T = "function f(X[K], W[N, K]) -> (Y) { Y[n : N] = +(X[k] * W[n, k]); }"
+FEW = "function f(X[M, K], W[K, N]) -> (Y) { Y[m, n : M, N] = +(X[m, k] * W[k, n]); }"
+FEW_T = "function f(X[M, K], W[N, K]) -> (Y) { Y[m, n : M, N] = +(X[m, k] * W[n, k]); }"
+
+
+@pytest.mark.parametrize("shape", [(600,), (1, 600), (2, 600), (5, 600), (9, 600)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_few_rows_are_reason_enough(shape: tuple[int, ...], transposed: bool) -> None:
+    """A product with a vector reads each weight once, so that packing in each call would not pay."""
+    w = normal(530, 600) if transposed else normal(600, 530)
+    code = (ROW_T if transposed else ROW) if len(shape) == 1 else (FEW_T if transposed else FEW)
+    x = normal(*shape)
+    plain, once = tilec.compile(code, "llvm", X=x, W=w), tilec.compile(code, "llvm", X=x, constants={"W": w})
+    assert not packs(once.program) and kernels_of(once.program, init=True) and not kernels_of(plain.program, init=True)
+    read = {a.tensor for k in kernels_of(once.program, init=False) for s in walk(k.body) for a in accesses(s)}
+    assert "W" not in read
+    np.testing.assert_array_equal(once(x), plain(x, w))
+    assert once.program is not None
+    verify_program(once.program, scheduled=True)
+
+
 def test_layers_share_the_kernel_whatever_is_constant() -> None:
     """Three equal products, two of them with constants: each has the right weights, one is packed in each call."""
     code = """function three(X[M, N], U[N, N], V[N, N], W[N, N]) -> (Y) {
