@@ -1,4 +1,4 @@
-"""Floor 5: ahead of time: a Graph at fixed shapes as LLVM text, assembly or an object file that C programs can link."""
+"""Floor 5: ahead of time: a Graph as LLVM text, assembly or an object file that C programs can link."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 from tilec import pipeline
 from tilec.backend import Array
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.c_interface import BY_VALUE, CArgument, CModule, c_module
+from tilec.backends.llvm.c_checks import CArgument
+from tilec.backends.llvm.c_interface import BY_VALUE, CModule, c_module
 from tilec.backends.llvm.target import host, named, triple_of
 from tilec.errors import Diagnostic, Report, error
-from tilec.exact.domain import must_be_fixed
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
+from tilec.memory_limit import within_limit
 from tilec.options import Options
 from tilec.runtime import argument
 from tilec.target import Target
@@ -34,7 +35,7 @@ _WORDS = (
     " union unsigned using virtual void volatile while xor xor_eq workspace NULL EOF offsetof linux unix"
 )
 _C_WORDS = frozenset(_WORDS.split())
-_C_FORMS = re.compile(r"\w+_t|\w+_(MIN|MAX)|U?INT\w*_C|TILEC_(STATUS|OK|NULL|MISALIGNED|OVERLAP|FAILED)")
+_C_FORMS = re.compile(r"\w+_t|\w+_(MIN|MAX)|U?INT\w*_C|TILEC_(STATUS|OK|NULL|MISALIGNED|OVERLAP|FAILED|SIZE)")
 
 
 def target_named(name: str) -> Target:
@@ -57,7 +58,11 @@ def target_named(name: str) -> Target:
 
 @dataclass(frozen=True)
 class Ahead:
-    """A function made ready for C. `fixed` are arguments whose values are compiled in; they are no C arguments."""
+    """A function made ready for C. `fixed` are arguments whose values are compiled in; they are no C arguments.
+
+    sizes: names of the open sizes, in C; they come before the arguments. limit: bytes that temporary tensors may take,
+    where that depends on open sizes.
+    """
 
     graph: Graph
     program: Program
@@ -68,14 +73,13 @@ class Ahead:
     constants: Mapping[str, Array]
     fixed: Mapping[str, int | float]
     warnings: tuple[Diagnostic, ...] = ()
+    sizes: tuple[str, ...] = ()
+    limit: int | None = None
 
     @cached_property
     def module(self) -> CModule:
-        """Raises TILE0210 where a size is open."""
-        if self.program.sizes:
-            why = "code that C programs call is made for sizes that are numbers"
-            raise must_be_fixed(self.program.sizes[0], why)
-        return c_module(self.program, self.target, self.symbol, self.arguments, self.constants)
+        """Raises TILE0210 where an open size is divided."""
+        return c_module(self.program, self.target, self.symbol, self.arguments, self.constants, self.limit)
 
     def assembly(self) -> str:
         return jit.assembly(self.module.text, self.target)
@@ -94,15 +98,30 @@ def compile_ahead(
     options: Options = Options(),
     report: Report | None = None,
 ) -> Ahead:
-    """Runs all passes. Constants are parameters with a digest, `constants` their values. Raises TileError."""
+    """Runs all passes. Constants are parameters with a digest, `constants` their values. Raises TileError.
+
+    A limit of memory holds for the workspace, scratch of the code itself apart; with open sizes the function refuses
+    those that would need more.
+    """
     report = report if report is not None else Report()
-    graph = pipeline.optimise(graph, report=report)
+    graph = within_limit(pipeline.optimise(graph, report=report), target, options, report)
     program = pipeline.lower_graph(graph, target, options)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
-    arguments = () if program.sizes else _arguments(graph, program, fixed)  # the module refuses open sizes
-    symbol = _symbol(symbol, graph.name)
-    names = _c_names(a.buffer for a in arguments)
-    return Ahead(graph, program, target, symbol, arguments, names, arrays, fixed, tuple(report.warnings()))
+    arguments = _arguments(graph, program, fixed)
+    names = _c_names((*(a.buffer for a in arguments), *program.sizes))
+    return Ahead(
+        graph,
+        program,
+        target,
+        _symbol(symbol, graph.name),
+        arguments,
+        names[: len(arguments)],
+        arrays,
+        fixed,
+        tuple(report.warnings()),
+        names[len(arguments) :],
+        options.memory_limit if program.sizes else None,
+    )
 
 
 def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float]) -> tuple[CArgument, ...]:
@@ -110,13 +129,13 @@ def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float])
     types, donated = graph.types(), {param for param, _ in graph.aliases}
     return (
         *(
-            CArgument(p.name, p.type.dtype, _shape(p.type), donated=True)
+            CArgument(p.name, p.type.dtype, p.type.shape, donated=True)
             if p.name in donated
-            else CArgument(p.name, p.type.dtype, _shape(p.type), by_value=_by_value(p.type))
+            else CArgument(p.name, p.type.dtype, p.type.shape, by_value=_by_value(p.type))
             for p in inputs
         ),
         *(
-            CArgument(buffer, types[name].dtype, _shape(types[name]), output=True)
+            CArgument(buffer, types[name].dtype, types[name].shape, output=True)
             for name, buffer in zip(graph.results, program.results, strict=True)
             if buffer not in donated
         ),
@@ -126,10 +145,6 @@ def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float])
 def _by_value(type: TensorType) -> bool:
     """Python numbers among the arguments become C numbers."""
     return type.weak and not type.shape and type.dtype.name in BY_VALUE
-
-
-def _shape(type: TensorType) -> tuple[int, ...]:
-    return tuple(s for s in type.shape if isinstance(s, int))
 
 
 def _symbol(given: str | None, name: str) -> str:

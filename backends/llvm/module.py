@@ -37,18 +37,21 @@ class ModuleText:
     layout: Layout
 
 
-def emit_module(program: Program, target: Target) -> ModuleText:
+def emit_module(program: Program, target: Target, signals: bool = True) -> ModuleText:
     """The module's text and memory layout; raises TileError TILE0602 for unknown steps."""
     texts: list[str] = []
-    layout = emit_modules(program, target, texts.append, sys.maxsize)
+    layout = emit_modules(program, target, texts.append, sys.maxsize, signals)
     return ModuleText(texts[0], layout)
 
 
-def emit_modules(program: Program, target: Target, take: Callable[[str], None], size: int | None = None) -> Layout:
+def emit_modules(
+    program: Program, target: Target, take: Callable[[str], None], size: int | None = None, signals: bool = True
+) -> Layout:
     """The program as modules that are to be linked, each of about `size` bytes of text or one kernel; their layout.
 
     How it is divided depends on nothing but the program and the size (`ENOUGH`). Each text goes to `take` as soon as
-    it is known; the module of the entries is the last. Raises what `emit_module` raises.
+    it is known; the module of the entries is the last. `signals`: whether long loops look for signals. Raises what
+    `emit_module` raises.
     """
     parts = Parts(program.name, target, take, ENOUGH if size is None else size)
     kernels = Kernels(program, target, parts)
@@ -56,7 +59,7 @@ def emit_modules(program: Program, target: Target, take: Callable[[str], None], 
     if checks_of(program):
         layout = replace(layout, status=layout.arena_bytes, arena_bytes=layout.arena_bytes + _ALIGN)
     works = kernel_works(program)
-    if any(looks(step, program, works) for step in all_steps(program.steps)):
+    if signals and any(looks(step, program, works) for step in all_steps(program.steps)):
         layout = replace(layout, interrupts=layout.arena_bytes, arena_bytes=layout.arena_bytes + _ALIGN)
     entries = [entry("run", program.steps, program, layout, kernels, works)]
     if program.init:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 import tilec
 from tests.backends.llvm_support import undefined_symbols
 from tilec import api, dtypes
+from tilec.affine import resolve
 from tilec.ahead import PROCESSORS, Ahead, compile_ahead, target_named
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.c_interface import OVERLAP
+from tilec.backends.llvm.c_checks import OK, OVERLAP
 from tilec.c_header import header
 from tilec.dtypes import DType
 from tilec.errors import TileError
@@ -45,32 +47,38 @@ def ahead(
 
 
 class Loaded:
-    """An object in this process."""
+    """An object in this process. `size`: bytes of workspace, where they do not depend on open sizes."""
 
     def __init__(self, made: Ahead) -> None:
         self.made = made
         self._library = jit.load([made.object_file()], [made.symbol, f"{made.symbol}_workspace"])
+        sizes: list[Any] = [ctypes.c_int64] * len(made.sizes)
         kinds: list[Any] = [C_SCALARS[a.dtype.name] if a.by_value else ctypes.c_void_p for a in made.arguments]
-        form = ctypes.CFUNCTYPE(ctypes.c_int, *kinds, ctypes.c_void_p)
+        form = ctypes.CFUNCTYPE(ctypes.c_int, *sizes, *kinds, ctypes.c_void_p)
         self.call: Callable[..., int] = form(self._library.addresses[made.symbol])
-        workspace = ctypes.CFUNCTYPE(ctypes.c_size_t)(self._library.addresses[f"{made.symbol}_workspace"])
-        self.size = int(workspace())
+        asked = ctypes.CFUNCTYPE(ctypes.c_size_t, *sizes)
+        self.workspace: Callable[..., int] = asked(self._library.addresses[f"{made.symbol}_workspace"])
+        self.size = 0 if sizes else self.workspace()
 
-    def run(self, inputs: Mapping[str, Any]) -> list[Any]:
+    def run(self, inputs: Mapping[str, Any], sizes: Sequence[int] = (), status: int = OK) -> list[Any]:
         """The results, after checking that nothing was written outside them and the workspace."""
-        arrays, results, guards = [], [], []
+        arrays, dense, results, guards = [], [], [], []
+        known = dict(zip(self.made.program.sizes, sizes, strict=True))
         for argument in self.made.arguments:
             if argument.output:
-                room = np.full(argument.bytes + 128, 0xA5, np.uint8)
+                shape = [int(resolve(s, known)) for s in argument.shape]
+                room = np.full(prod(shape) * argument.dtype.bytes + 128, 0xA5, np.uint8)
                 guards.append(room)
-                results.append(room[64 : 64 + argument.bytes].view(argument.dtype.numpy).reshape(argument.shape))
+                results.append(room[64:-64].view(argument.dtype.numpy).reshape(shape))
                 arrays.append(results[-1].ctypes.data)
+            elif argument.by_value:
+                arrays.append(inputs[argument.buffer])
             else:
-                value = inputs[argument.buffer]
-                arrays.append(value if argument.by_value else np.ascontiguousarray(value).ctypes.data)
-        room = np.full(self.size + 131, 0xA5, np.uint8)  # at an address that suits nothing in particular
+                dense.append(np.require(inputs[argument.buffer], None, ["C", "A"]))
+                arrays.append(dense[-1].ctypes.data)
+        room = np.full(self.workspace(*sizes) + 131, 0xA5, np.uint8)  # at an address that suits nothing in particular
         guards.append(room)
-        assert self.call(*arrays, room.ctypes.data + 65) == 0
+        assert self.call(*sizes, *arrays, room.ctypes.data + 65) == status
         assert all((g[:64] == 0xA5).all() and (g[len(g) - 64 :] == 0xA5).all() for g in guards)
         return results
 

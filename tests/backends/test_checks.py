@@ -13,7 +13,7 @@ import tilec
 from tests.aot.test_objects import Loaded
 from tests.backends.conformance import NAMES
 from tilec.ahead import compile_ahead, target_named
-from tilec.backends.llvm.c_interface import FAILED, OK
+from tilec.backends.llvm.c_checks import FAILED, OK
 from tilec.devices import backend
 from tilec.errors import Source, Span, TileError
 from tilec.graph import Graph

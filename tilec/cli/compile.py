@@ -48,7 +48,7 @@ def command(
     target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
 ) -> int:
-    """Compile a function for fixed shapes and write IR, assembly, an object, its C header or a library."""
+    """Compile a function for given shapes and write IR, assembly, an object, its C header or a library."""
     from tilec.files import write_file
 
     chosen = _kinds(emit)

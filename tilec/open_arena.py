@@ -1,0 +1,76 @@
+"""Floor 3: places in an arena of open sizes, as multiples of these sizes: known before any of them is.
+
+Buffers of 3136*N and 40*N bytes are multiples of one size, N. They share a part of the arena, in which they are placed
+by their lifetimes as if N were 1; the parts follow one another. So one plan serves all sizes, and a call has only to
+multiply. The price: buffers in different parts never share memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd
+
+from tilec.affine import Poly, Size
+from tilec.arena import Life, assign
+from tilec.exact.domain import must_be_fixed
+
+LINE = 64  # bytes: where every buffer begins
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLife:
+    """A buffer's size in bytes, which may be open, and the first and last moment at which it is needed."""
+
+    name: str
+    size: Size
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Buffers whose sizes are multiples of `unit`.
+
+    Let U be the value of the unit, rounded up to a multiple of `step`. The part takes `extent` * U bytes, whole cache
+    lines; a buffer lies `place` * U bytes behind its start.
+    """
+
+    unit: Size
+    step: int
+    extent: int
+    places: tuple[tuple[str, int], ...]
+
+
+def parts(lives: Sequence[OpenLife]) -> list[Part]:
+    """The parts of the arena, in order; raises TileError TILE0210 for a size with a fraction in it, and TILE0414."""
+    multiples: dict[Size, list[Life]] = {}
+    for life in lives:
+        factor, unit = _factored(life.size)
+        multiples.setdefault(unit, []).append(Life(life.name, factor, life.first, life.last))
+    return [_part(unit, members) for unit, members in multiples.items()]
+
+
+def _factored(size: Size) -> tuple[int, Size]:
+    """A size as a number times a size whose coefficients have no divisor in common."""
+    if not isinstance(size, Poly):
+        return size, 1
+    coefficients = [c for _, c in size.terms]
+    if not all(isinstance(c, int) for c in coefficients):
+        raise must_be_fixed(size, "it is divided")
+    factor = gcd(*(c for c in coefficients if isinstance(c, int)))
+    unit = size * Fraction(1, factor)
+    assert isinstance(unit, Poly)
+    return factor, unit
+
+
+def _part(unit: Size, members: Sequence[Life]) -> Part:
+    """The widest alignment of multiples that costs little: the wider, the less a small unit is rounded up."""
+    _, least = assign(members, 1)
+    for alignment in (LINE, 32, 16, 8, 4, 2, 1):
+        places, end = assign(members, alignment)
+        extent = -(-end // alignment) * alignment
+        if unit == 1 or extent <= least + least // 16:
+            break
+    return Part(unit, LINE // alignment, extent, tuple(places.items()))
