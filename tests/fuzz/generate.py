@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tilec.dtypes import ALL, BOOL, F32, F64, I32, DType
+from tilec.dtypes import ALL, BOOL, F32, F64, I8, I32, I64, U8, U64, DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Form = tuple[dict[str, Fraction], Fraction]  # coefficients by index variable, constant
@@ -34,7 +34,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A program: text and inputs (arrays, or Python numbers for scalars). All assigned names are outputs."""
+    """A program: text and inputs (arrays, or Python numbers for scalars). All assigned names are outputs.
+
+    The text is an anonymous function, and after it the functions that this applies.
+    """
 
     seed: int
     text: str
@@ -93,6 +96,7 @@ class Generator:
     lines: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     features: set[str] = field(default_factory=set)
+    functions: dict[str, str] = field(default_factory=dict)
 
     def chance(self, p: float) -> bool:
         return self.rng.random() < p
@@ -107,6 +111,14 @@ class Generator:
         self.note(f"dtype {dtype}", f"layout {layout}", f"values {kind}")
         if 0 in shape:
             self.note("zero extent")
+        return tensor
+
+    def index(self, shape: tuple[int, ...]) -> Tensor:
+        """An input of small indices, some of them outside of any axis."""
+        dtype = self.rng.choice([I8, U8, I32, I32, I32, I64, U64])
+        tensor = Tensor(f"I{len(self.inputs)}", shape, dtype)
+        self.inputs[tensor.name] = self.numbers.integers(-1 if dtype.is_signed else 0, 6, shape).astype(dtype.numpy)
+        self.note(f"dtype {dtype}")
         return tensor
 
     def result(self, shape: tuple[int, ...], dtype: DType) -> Tensor:
@@ -125,8 +137,9 @@ def generate(seed: int) -> Case:
     gen.note("chain" if len(gen.results) > 1 else "single statement")
     params = ", ".join(gen.inputs)
     body = "\n".join(f"  {line}" for line in gen.lines)
-    text = f"function f({params}) -> ({', '.join(gen.results)}) {{\n{body}\n}}\n"
-    return Case(seed, text, gen.inputs, frozenset(gen.features))
+    text = f"function ({params}) -> ({', '.join(gen.results)}) {{\n{body}\n}}\n"
+    functions = "".join(f"{function}\n" for function in gen.functions.values())
+    return Case(seed, text + functions, gen.inputs, frozenset(gen.features))
 
 
 def form_text(form: Form) -> str:

@@ -7,9 +7,9 @@
   so, because the evaluator's terms are not the last digit of the compiled ones: the place must be the evaluated one.
 
 A result is not smooth where it, or one of its neighbours, is NaN or infinite; no tolerance depends on what was found.
-Where a value on the way is infinite, or has an infinite slope, as sqrt has at 0, the chain rule says nothing, though
-the whole may be smooth: there the gradient may be NaN, but not a number that is wrong, and where reverse mode gives the
-right number, forward mode must. Such points are counted as singular.
+Where a value on the way is infinite or NaN, or has an infinite slope, as sqrt has at 0, the chain rule says nothing,
+though the whole may be smooth: there the gradient may be NaN, but not a number that is wrong, and where reverse mode
+gives the right number, forward mode must. Such points are counted as singular.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ def disagreement(reverse: Comparison, forward: Comparison) -> str | None:
 
 
 def singular(found: Subject, result: str) -> bool:
-    """Whether a value that the result is computed from is infinite, or the derivative with respect to it not finite."""
+    """Whether a value that the result is computed from is not finite, or the derivative with respect to it is not."""
     graph, values = found.graph, evaluate(visible(found.graph), found.inputs, "float64")
     for let in live_lets(graph, (result,)):
         (name,), (type_,) = let.names[:1], let.types[:1]
         if len(let.names) > 1 or name == result or not type_.dtype.is_float:
             continue
-        if np.isinf(values[name]).any() or not np.isfinite(slope(found, result, name, values)).all():
+        if not np.isfinite(values[name]).all() or not np.isfinite(slope(found, result, name, values)).all():
             return True
     return False
 

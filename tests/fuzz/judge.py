@@ -2,7 +2,8 @@
 
 Integers, assignments, maxima, minima and comparisons must be exact. A float sum of n terms may be off by
 4 n eps sum|terms| (Higham, Accuracy and Stability of Numerical Algorithms, 4.2, with room for the terms' own
-rounding), plus what the body's own operations may lose: a running error bound over the body's expression.
+rounding), plus what the body's own operations may lose: a running error bound over the body's expression. Loops and
+branches are exact where all that is inside is; others are judged by the greatest value that goes in or comes out.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from tilec.affine import Affine
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
-from tilec.evaluate.contraction import conditions, contraction_magnitude
-from tilec.evaluate.domain import Points, integers, points
+from tilec.evaluate.contraction import contraction_magnitude, read_cells, term_points
+from tilec.evaluate.domain import Points, integers
 from tilec.evaluate.expr import constant, evaluate_call
 from tilec.evaluate.graph import evaluate
-from tilec.expr import Call, Const, Expr, IndexValue, Read
-from tilec.graph import Apply, Contraction, Graph, Let, Param, operands
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read
+from tilec.graph import Apply, Cond, Contraction, Graph, Let, Param, Scan, While, operands, subgraphs
 from tilec.numpy_semantics import cast
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -30,6 +32,7 @@ EPS = {"f16": 2.0**-11, "bf16": 2.0**-8, "f32": 2.0**-24, "f64": 2.0**-53}  # un
 _IDENTITIES = frozenset({"ident", "stop_gradient", "reverse_grad"})
 _PRODUCTS = frozenset({"mul", "div", "strong_mul", "strong_div", "recip"})
 CORRECTLY_ROUNDED = _IDENTITIES | _PRODUCTS | {"add", "sub", "neg", "abs", "relu", "cast", "sqrt"}
+LOOP = 2.0**10  # unit roundoffs of the greatest value, for the few short steps that random loops have
 TINY = {"f16": 2.0**-24, "bf16": 2.0**-133, "f32": 2.0**-149, "f64": 2.0**-1074}  # smallest subnormal
 
 
@@ -102,6 +105,8 @@ def is_exact(let: Let) -> bool:
         case Contraction():
             plain = all(isinstance(b, Read | Const | IndexValue) for b in let.node.body)
             return plain and let.node.monoid.name in ("max", "min", "assign")
+        case Cond() | While() | Scan():
+            return all(is_exact(inner) for graph in subgraphs(let.node) for inner in graph.lets)
         case _:
             return False
 
@@ -116,8 +121,16 @@ def tolerance(let: Let, actual: Tensors, twin: Array, dtype: DType) -> Array:
                 return np.asarray(2 * ulps * eps * np.abs(twin) + (2 + ulps) * tiny)
             case Contraction():
                 return contraction_tolerance(let.node, actual, twin, dtype)
+            case Cond() | While() | Scan():
+                return np.full(twin.shape, LOOP * eps * max(map(_largest, (*actual.values(), twin))) + 4 * tiny)
             case _:
                 return np.asarray(64 * eps * np.abs(twin) + 4 * tiny)
+
+
+def _largest(array: Array) -> float:
+    """Greatest finite magnitude."""
+    numbers = np.abs(array.astype(np.float64))
+    return float(np.max(numbers, initial=0.0, where=np.isfinite(numbers)))
 
 
 def contraction_tolerance(node: Contraction, actual: Tensors, twin: Array, dtype: DType) -> Array:
@@ -144,7 +157,7 @@ def body_errors(node: Contraction, actual: Tensors, shape: tuple[int, ...]) -> t
     The fourth array is infinite where a term that may round to or from zero makes a relative bound meaningless.
     """
     total, largest, relative, doubtful = (np.zeros(int(np.prod(shape))) for _ in range(4))
-    for at in points(node.indices, conditions(node, actual, {})):
+    for at in term_points(node, actual, {}, "typed"):
         value, bound = running_error(node.body[0], actual, at)
         cells = np.zeros(at.count, np.int64)
         for form, size in zip(node.sinks[0].indices, shape):
@@ -169,14 +182,17 @@ def running_error(expr: Expr, tensors: Tensors, at: Points) -> tuple[Array, Arra
             value = cast(exact, np.dtype(np.float64) if expr.dtype.is_float else expr.dtype.numpy)
             return value, _rounding(value, expr.dtype)
         case Read():
-            data = tensors[expr.access.tensor]
-            value = data[tuple(integers(i, at) for i in expr.access.indices)]  # type: ignore[arg-type]  # affine here
-            value = np.broadcast_to(value, (at.count,))
+            value = np.broadcast_to(_read(expr.access, tensors, at), (at.count,))
             return (value.astype(np.float64) if expr.dtype.is_float else value), np.zeros(at.count)
         case Call():
             return _call_error(expr, tensors, at)
         case _:
             raise AssertionError(f"{expr} in a contraction's body")
+
+
+def _read(access: Access, tensors: Tensors, at: Points) -> Array:
+    position = [integers(i, at) if isinstance(i, Affine) else running_error(i, tensors, at)[0] for i in access.indices]
+    return read_cells(tensors[access.tensor], position, access, "typed")
 
 
 def _rounding(value: Array, dtype: DType, ulps: float = 0.5) -> Array:

@@ -50,16 +50,21 @@ def candidates(case: Case) -> Iterator[Case]:
 
 
 def statements(case: Case) -> list[str]:
-    return [line.strip() for line in case.text.splitlines()[1:-1]]
+    return [line.strip() for line in case.text[: _end(case)].splitlines()[1:]]
+
+
+def _end(case: Case) -> int:
+    """Where the first function ends; others, which it applies, may follow."""
+    return case.text.index("\n}\n")
 
 
 def rebuild(case: Case, lines: list[str], inputs: dict[str, Any]) -> Case:
     """The case of some statements: results that are not assigned any more are no outputs, unused inputs are dropped."""
-    names = [re.match(r"\w+", line)[0] for line in lines]  # type: ignore[index]  # every statement begins with a name
+    names = [name for line in lines for name in re.findall(r"\bT\d+\b", line[: line.index(" = ")])]
     used = {word for line in lines for word in re.findall(r"\b[IT]\d+\b", line)} - set(names)
     kept = {n: v for n, v in inputs.items() if n in used}
     body = "\n".join(f"  {line}" for line in lines)
-    text = f"function f({', '.join(kept)}) -> ({', '.join(names)}) {{\n{body}\n}}\n"
+    text = f"function ({', '.join(kept)}) -> ({', '.join(names)}) {{\n{body}{case.text[_end(case) :]}"
     return replace(case, text=text, inputs=kept)
 
 

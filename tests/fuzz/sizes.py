@@ -16,7 +16,20 @@ from tests.fuzz.run import Failure, Summary, elaborate
 from tilec import api
 from tilec.affine import Poly, Size, named_size, resolve
 from tilec.errors import TileError
-from tilec.graph import Constraint, Contraction, Graph, Let, Literal, Node, Sink, Special, TensorType
+from tilec.graph import (
+    Constraint,
+    Contraction,
+    Graph,
+    Let,
+    Literal,
+    Node,
+    Scan,
+    Sink,
+    Special,
+    TensorType,
+    subgraphs,
+    with_subgraphs,
+)
 from tilec.passes import infer
 from tilec.specials import sizes_of
 from tilec.text.graph_text import print_graph
@@ -29,8 +42,8 @@ REFUSALS = ("TILE0210", "TILE0203", "TILE0209", "TILE0305")  # it cannot stay op
 Change = Callable[[Size], Size]
 
 
-def with_sizes(graph: Graph, change: Change) -> Graph:
-    """The graph with every size of a shape changed, and every bound of a constraint."""
+def with_sizes(graph: Graph, change: Change, sizes: tuple[str, ...] = ()) -> Graph:
+    """The graph with every size of a shape changed, and every bound of a constraint; `sizes` are open in it."""
 
     def shape(sizes: Iterable[Any]) -> tuple[Any, ...]:
         return tuple(change(s) if isinstance(s, int | Poly) else s for s in sizes)
@@ -48,14 +61,19 @@ def with_sizes(graph: Graph, change: Change) -> Graph:
                 return replace(n, type=type_(n.type))
             case Special(op="reshape"):
                 return replace(n, attributes=(("shape", shape(sizes_of(n))),))
+            case Scan():
+                return with_subgraphs(replace(n, length=change(n.length)), tuple(map(inner, subgraphs(n))))
             case _:
-                return n
+                return with_subgraphs(n, tuple(map(inner, subgraphs(n))))
+
+    def inner(g: Graph) -> Graph:
+        return with_sizes(g, change, sizes)
 
     def let(x: Let) -> Let:
         return replace(x, node=node(x.node), types=tuple(map(type_, x.types)))
 
     params = tuple(replace(p, type=type_(p.type)) for p in graph.params)
-    return replace(graph, params=params, lets=tuple(map(let, graph.lets)))
+    return replace(graph, params=params, lets=tuple(map(let, graph.lets)), sizes=sizes)
 
 
 def choices(graph: Graph, rng: random.Random) -> Iterable[list[int]]:
@@ -68,8 +86,8 @@ def choices(graph: Graph, rng: random.Random) -> Iterable[list[int]]:
 def opened(graph: Graph, chosen: list[int]) -> tuple[Graph, dict[str, int]]:
     """The graph with some numbers among its sizes left open, and these numbers by name."""
     names = dict(zip(chosen, map(named_size, NAMES)))
-    new = with_sizes(graph, lambda s: names.get(s, s) if isinstance(s, int) else s)
-    return replace(new, sizes=NAMES[: len(chosen)]), dict(zip(NAMES, chosen))
+    new = with_sizes(graph, lambda s: names.get(s, s) if isinstance(s, int) else s, NAMES[: len(chosen)])
+    return new, dict(zip(NAMES, chosen))
 
 
 def check(case: Case, target: str, summary: Summary) -> str | None:
@@ -90,7 +108,7 @@ def check(case: Case, target: str, summary: Summary) -> str | None:
     summary.features["compiled"] += 1
     vectors = [first, *(dict(zip(graph.sizes, rng.choices(VALUES, k=len(graph.sizes)))) for _ in range(4))]
     for sizes in vectors:
-        closed = replace(with_sizes(graph, lambda s: int(resolve(s, sizes))), sizes=())  # noqa: B023  # used at once
+        closed = with_sizes(graph, lambda s: int(resolve(s, sizes)))  # noqa: B023  # used at once
         inputs = arguments(closed, case)
         results = executable.run((), inputs)
         summary.features["runs"] += 1

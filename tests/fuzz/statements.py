@@ -18,6 +18,8 @@ from tests.fuzz.generate import (
     points,
     shifted,
 )
+from tests.fuzz.loops import control
+from tests.fuzz.places import bounded, looked_up
 from tilec.dtypes import BOOL, F32, I32, DType
 
 VARIABLES = ("i", "j", "k", "l", "p")
@@ -26,12 +28,14 @@ AGGREGATIONS = {"+": "sum", "*": "prod", ">": "max", "<": "min", "=": "assign"}
 
 def statement(gen: Generator) -> None:
     """Adds one random statement."""
-    if gen.chance(0.62):
+    if gen.chance(0.6):
         contraction(gen)
-    elif gen.chance(0.75):
+    elif gen.chance(0.65):
         elementwise(gen)
-    else:
+    elif gen.chance(0.5):
         special(gen)
+    else:
+        control(gen)
 
 
 def operand(gen: Generator, dtype: DType | None = None) -> Tensor:
@@ -149,6 +153,8 @@ def access(gen: Generator, ranges: dict[str, int], dtype: DType, kind: str) -> s
     rank = gen.rng.choice([0, 1, 1, 2, 2, 2, 3]) if gen.chance(0.6) else len(names)
     widths = [min(len(names), 1 if gen.chance(0.8) else 2) for _ in range(rank)]
     forms = [axis_form(gen, gen.rng.sample(names, width), ranges) for width in widths]
+    if forms and gen.chance(0.12):
+        return gen.rng.choice([bounded, looked_up])(gen, forms, ranges, dtype, kind)
     if gen.chance(0.04):
         gen.note("constant index")
         forms.append(({}, Fraction(1)))

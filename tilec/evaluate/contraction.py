@@ -100,12 +100,18 @@ def enumerate_terms(
 ) -> Iterator[Terms]:
     """All terms, in chunks, in lexicographic order of the points."""
     shapes = [shape_of(s, sizes) for s in node.sinks]
-    for chunk in points(node.indices, conditions(node, tensors, sizes), span):
-        at = _inside_data_dependent(node, tensors, sizes, mode, chunk)
-        if at.count == 0:
-            continue
+    for at in term_points(node, tensors, sizes, mode, span):
         cells = tuple(_cells(s, shape, at, sizes) for s, shape in zip(node.sinks, shapes))
         yield Terms(cells, tuple(_values(body, tensors, sizes, mode, at) for body in node.body))
+
+
+def term_points(
+    node: Contraction, tensors: Tensors, sizes: Sizes, mode: Mode, span: Span | None = None
+) -> Iterator[Points]:
+    """The points that have a term, in chunks, none of them empty."""
+    for chunk in points(node.indices, conditions(node, tensors, sizes), span):
+        if (at := _inside_data_dependent(node, tensors, sizes, mode, chunk)).count:
+            yield at
 
 
 def conditions(node: Contraction, tensors: Tensors, sizes: Sizes) -> list[Condition]:
