@@ -193,8 +193,9 @@ class Affine:
         return _normal([(n, resolve(c, sizes)) for n, c in self.terms], resolve(self.const, sizes))
 
     def denominator(self) -> int:
-        """Least common denominator of all (numeric) coefficients."""
-        return lcm(*(c.denominator for c in [self.const, *(c for _, c in self.terms)] if isinstance(c, Fraction)))
+        """Least common denominator of all coefficients, those of sizes included."""
+        coefs = [self.const, *(c for _, c in self.terms)]
+        return lcm(*(c.denominator for coef in coefs for _, c in _terms(coef)))
 
     def evaluate(self, values: Mapping[str, int]) -> int | Fraction:
         """Value with all variables given; named sizes are looked up in `values` too."""

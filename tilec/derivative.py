@@ -23,7 +23,7 @@ from tilec.target import Target
 Entry: TypeAlias = TensorType | int | float
 Variables: TypeAlias = str | Sequence[str] | None
 
-_CLEANERS = (inline.run, simplify.run, fold.run, simplify.run, cse.run, dce.run)
+_READABLE = 64  # elements of a constant that is worked out where people read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,15 @@ def variables(graph: Graph, wrt: Variables) -> tuple[str, ...]:
     return tuple(p.name for p in graph.params if p.type.dtype.is_float) if wrt is None else listed(wrt)
 
 
-def simplest(graph: Graph) -> Graph:
+def simplest(graph: Graph, constants: fold.Options | None = None) -> Graph:
     """A derivative's Graph without what differentiation wrote down and nothing needs."""
-    for clean in _CLEANERS:
-        graph = clean(graph)
-    return graph
+    folded = fold.run(simplify.run(inline.run(graph)), constants or fold.Options())
+    return dce.run(cse.run(simplify.run(folded)))
 
 
 def written_out(graph: Graph) -> Graph:
     """A derivative for people to read: what would be computed again, to save memory, is there once."""
-    return simplest(recompute.run(graph))
+    return simplest(recompute.run(graph), fold.Options(elements=_READABLE))
 
 
 @dataclass(slots=True, repr=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import DType, accumulator
 from tilec.errors import Span, TileError, error
-from tilec.expr import Call, Const, Expr, Var, read, reads
+from tilec.expr import Call, Const, Expr, IndexValue, Var, read, reads
 from tilec.fresh import FreshNames
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Node, Param, Sink, TensorType
 from tilec.monoid import standard
@@ -63,6 +63,13 @@ class Builder:
         name = self.bind(Literal(TensorType(like.dtype, like.shape), (number,)), stem)
         self.uniform[name] = number
         return name
+
+    def size(self, size: Coef, dtype: DType, stem: str) -> str:
+        """A size as a scalar, of its value at run time where it is open."""
+        if isinstance(size, int):
+            return self.filled(size, TensorType(dtype), stem)
+        body = IndexValue(Affine.constant(size), dtype)
+        return self.bind(Contraction((), standard("assign", dtype), (body,), (Sink((), ()),)), stem, dtype)
 
     def element(self, name: str, indices: tuple[Affine, ...]) -> Expr:
         """An element of a tensor, as the number that it is where that is known."""

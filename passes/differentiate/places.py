@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import BOOL, I64, DType
 from tilec.errors import error
-from tilec.exact.boxes import Unbounded, integer
+from tilec.exact.boxes import Unbounded
 from tilec.exact.domain import conditions, integral_forms, normalise_open
 from tilec.expr import Access, Const, Expr, IndexValue, Read, substitute_indices, variables
 from tilec.graph import Constraint, Contraction, Sink, Special, TensorType
@@ -36,7 +36,7 @@ def is_plain(access: Access) -> bool:
 def scatter(b: Builder, node: Contraction, access: Access, term: Expr, monoid: Monoid) -> str:
     """The sum of `term` over the points of `node`, into the cells that the access reads.
 
-    Raises TILE0210 where an axis that is read so has an open size, TILE0401 where an index is unbounded.
+    Raises TILE0210 where an open size is in the way, TILE0401 where an index is unbounded.
     """
     target, stem = b.types[access.tensor], f"{access.tensor}_bar"
     given = conditions(node, b.shapes(term, *node.body))
@@ -57,7 +57,7 @@ def scatter(b: Builder, node: Contraction, access: Access, term: Expr, monoid: M
     sink = Sink(tuple(map(Affine.var, (*place, *tail))), tuple(extents[i] for i in (*place, *tail)))
     updates = over_points(b, points, monoid, substitute_indices(term, normal.values), sink, stem, target.dtype)
     cells = _cells(b, moved.access, target.shape[:split], place, tuple(extents[i] for i in place))
-    flat = _reshaped(b, access.tensor, (prod(map(integer, target.shape[:split])), *target.shape[split:]), stem)
+    flat = _reshaped(b, access.tensor, (prod(target.shape[:split]), *target.shape[split:]), stem)
     found = b.bind(Special("scatter", (updates, cells, flat)), stem)
     return _reshaped(b, found, target.shape, stem)
 
@@ -99,10 +99,10 @@ def _cells(b: Builder, access: Access, shape: Sequence[Size], place: tuple[str, 
     """Per place the row-major number of the cell that is read in the axes of `shape`, -1 where there is none."""
     number: Expr = Const(0, I64)
     inside: Expr = Const(1, BOOL)
-    for index, size in zip(access.indices, map(integer, shape)):
+    for index, size in zip(access.indices, shape):
         raw: Expr = IndexValue(index, I64) if isinstance(index, Affine) else index
         cell = _moved(raw, size, access.boundary)
-        number = call("add", call("mul", number, Const(size, I64)), cell)
+        number = call("add", call("mul", number, _number(size)), cell)
         if access.boundary in ("skip", "value"):
             inside = call("bit_and", inside, call("cmp_eq", cast(raw, I64), cell))
     body = call("cond", inside, number, Const(-1, I64))
@@ -112,23 +112,31 @@ def _cells(b: Builder, access: Access, shape: Sequence[Size], place: tuple[str, 
     return b.bind(node, f"{access.tensor}_cells", I64)
 
 
-def _moved(index: Expr, size: int, boundary: str) -> Expr:
+def _number(size: Coef, dtype: DType = I64) -> Expr:
+    """A size as a value, at run time where it is open."""
+    if isinstance(size, int):
+        return constant(size, dtype)
+    return cast(IndexValue(Affine.constant(size), I64), dtype)
+
+
+def _moved(index: Expr, size: Size, boundary: str) -> Expr:
     """The index, of any integer type, as an i64 in [0, size)."""
     if boundary == "wrap":
-        return _modulo(index, size)
+        return _modulo(index, _number(size))
     if boundary == "reflect":
-        period = max(1, 2 * (size - 1))
+        twice = 2 * (size - 1)
+        period = Const(max(1, twice), I64) if isinstance(twice, int) else call("max", _number(twice), Const(1, I64))
         back = _modulo(index, period)
-        return call("cond", call("cmp_lt", back, Const(size, I64)), back, call("sub", Const(period, I64), back))
+        return call("cond", call("cmp_lt", back, _number(size)), back, call("sub", period, back))
     if _is_wide(index.dtype):
-        return cast(call("min", index, constant(size - 1, index.dtype)), I64)
-    return call("min", call("max", cast(index, I64), Const(0, I64)), Const(size - 1, I64))
+        return cast(call("min", index, _number(size - 1, index.dtype)), I64)
+    return call("min", call("max", cast(index, I64), Const(0, I64)), _number(size - 1))
 
 
-def _modulo(index: Expr, size: int) -> Expr:
+def _modulo(index: Expr, size: Expr) -> Expr:
     if _is_wide(index.dtype):
-        return cast(call("mod", index, constant(size, index.dtype)), I64)
-    return call("mod", cast(index, I64), Const(size, I64))
+        return cast(call("mod", index, cast(size, index.dtype)), I64)
+    return call("mod", cast(index, I64), size)
 
 
 def _is_wide(dtype: DType) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 
-from tilec.affine import Affine
-from tilec.dtypes import I32, I64, DType
+from tilec.affine import Affine, Size
+from tilec.dtypes import I32, I64, U64, DType
 from tilec.errors import Span
 from tilec.exact.boxes import integer
 from tilec.expr import Call, Const, Expr, IndexValue, read
@@ -27,7 +27,7 @@ def pull_special(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tup
         case "reshape":
             yield x, _reshape(b, g, b.types[x], stem)
         case "gather":
-            places = _clamped(b, node.args[1], integer(b.types[x].shape[0]))
+            places = _clamped(b, node.args[1], b.types[x].shape[0])
             yield x, b.bind(Special("scatter", (g, places, x)), stem)
         case "scatter":
             yield x, _gathered_inside(b, g, node.args[1], b.types[x], stem)
@@ -70,22 +70,30 @@ def _flat(type_: TensorType) -> TensorType:
     return TensorType(type_.dtype, (prod(type_.shape),))
 
 
-def _clamped(b: Builder, index: str, size: int) -> str:
+def _clamped(b: Builder, index: str, size: Size) -> str:
     """The cells that gather reads: the index clamped to an axis."""
+    index, stem = _wide_enough(b, index, size), f"{index}_inside"
     dtype = b.types[index].dtype
-    scalar = TensorType(dtype)
     if dtype.is_signed:
-        index = b.apply("max", (index, b.filled(0, scalar, "zero")), f"{index}_inside")
-    if 0 < size <= dtype.max:
-        index = b.apply("min", (index, b.filled(size - 1, scalar, "last")), f"{index}_inside")
+        index = b.apply("max", (index, b.filled(0, TensorType(dtype), "zero")), stem)
+    if not isinstance(size, int) or 0 < size <= dtype.max:
+        index = b.apply("min", (index, b.size(size - 1, dtype, "last")), stem)
     return index
+
+
+def _wide_enough(b: Builder, index: str, size: Size) -> str:
+    """The index in a type that holds an open size."""
+    if isinstance(size, int) or b.types[index].dtype in (I64, U64):
+        return index
+    return b.apply("cast", (index,), f"{index}_wide", I64)
 
 
 def _gathered_inside(b: Builder, g: str, index: str, target: TensorType, stem: str) -> str:
     """g[index] where the index is on the axis, 0 where scatter has dropped the update."""
-    size = integer(b.types[g].shape[0])
+    size = b.types[g].shape[0]
     if size == 0:
         return b.filled(0, target, stem)
+    index = _wide_enough(b, index, size)
     index_type = b.types[index]
     inside = _is_inside(b, index, size)
     if inside is None:
@@ -96,15 +104,15 @@ def _gathered_inside(b: Builder, g: str, index: str, target: TensorType, stem: s
     return b.apply("cond", (mask, gathered, b.filled(0, TensorType(target.dtype), "zero")), stem)
 
 
-def _is_inside(b: Builder, index: str, size: int) -> str | None:
+def _is_inside(b: Builder, index: str, size: Size) -> str | None:
     """Whether 0 <= index < size; None where every value of the index's type is."""
     dtype = b.types[index].dtype
-    scalar, stem = TensorType(dtype), f"{index}_inside"
+    stem = f"{index}_inside"
     parts = []
     if dtype.is_signed:
-        parts.append(b.apply("cmp_ge", (index, b.filled(0, scalar, "zero")), stem))
-    if size <= dtype.max:
-        parts.append(b.apply("cmp_lt", (index, b.filled(size, scalar, "size")), stem))
+        parts.append(b.apply("cmp_ge", (index, b.filled(0, TensorType(dtype), "zero")), stem))
+    if not isinstance(size, int) or size <= dtype.max:
+        parts.append(b.apply("cmp_lt", (index, b.size(size, dtype, "size")), stem))
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else b.apply("bit_and", tuple(parts), stem)

@@ -18,15 +18,14 @@ from collections.abc import Callable
 from math import inf
 from typing import TypeAlias
 
-from tilec.affine import Affine, Coef, Poly
+from tilec.affine import Affine
 from tilec.dtypes import BOOL, I32, I64, DType
-from tilec.errors import error
-from tilec.exact.boxes import Unbounded, span
-from tilec.exact.domain import conditions, integral_forms, normalise_open
+from tilec.exact.domain import conditions
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, read, reads
 from tilec.graph import Contraction, Let, Sink, TensorType
 from tilec.monoid import Monoid, standard
 from tilec.passes.differentiate.builder import Builder
+from tilec.passes.differentiate.numbering import numbering
 
 Weight: TypeAlias = Callable[[Expr], Expr]
 
@@ -93,7 +92,7 @@ def converted(expr: Expr, dtype: DType) -> Expr:
 def _extremum(b: Builder, let: Let, node: Contraction) -> Weight:
     """Only the first point that attains the result counts; its number is found by a contraction of its own."""
     (result,), (body,), (sink,) = let.names, node.body, node.sinks
-    form, count = _numbering(b, let, node)
+    form, count = numbering(b, let, node)
     integer = I32 if isinstance(count, int) and count < I32.max else I64
     dtype = b.types[result].dtype
     value = converted(body, dtype)
@@ -105,31 +104,6 @@ def _extremum(b: Builder, let: Let, node: Contraction) -> Weight:
     first = over_points(b, node, standard("min", integer), candidate, sink, f"{result}_first", integer)
     chosen = Call("cmp_eq", (number, read(first, sink.indices, integer)), BOOL)
     return lambda term: Call("cond", (chosen, term, Const(0.0, term.dtype)), term.dtype)
-
-
-def _numbering(b: Builder, let: Let, node: Contraction) -> tuple[Affine, Coef]:
-    """A form that numbers the points of a cell in lexicographic order, from 0 or more, and a number above all of them.
-
-    Indices that the output names are the same for all points of a cell, and do not count.
-    Raises TILE0210 on open sizes that are not ranged by one variable alone, TILE0401 where an index is unbounded.
-    """
-    given = conditions(node, b.shapes(*node.body))
-    try:
-        normal = normalise_open(node.indices, given, integral_forms(node))
-    except Unbounded as e:
-        raise error("TILE0401", f"index '{e}' is unbounded", let.span) from None
-    if normal is None:
-        return Affine(), 1
-    extents = dict(zip(normal.indices, normal.extents))
-    form = Affine()
-    stride: Coef = 1
-    named = {form.as_variable() for form in node.sinks[0].indices}
-    for index in reversed([i for i in node.indices if i not in named]):
-        low, high = span(normal.values.get(index, Affine.var(index)), normal.box)
-        form = form + (Affine.var(index) - low) * stride
-        extent = extents.get(index)
-        stride = stride * (extent if isinstance(extent, Poly) else high - low + 1)
-    return form, stride
 
 
 def _product(b: Builder, let: Let, node: Contraction) -> Weight:

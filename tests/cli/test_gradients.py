@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,10 +61,35 @@ def test_errors(loss: str, options: list[str], code: str, capsys: pytest.Capture
 
 
 def test_what_is_missing_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "scale.tile"
-    path.write_text("function scale(X[N, 2]: f64, S) -> (Y) { Y = X * S; }", encoding="utf-8")
+    path = tmp_path / "pick.tile"
+    path.write_text("function pick(X[N, 2]: f64, S) -> (Y) { Y = gather(X, S); }", encoding="utf-8")
     assert call(["grad", str(path), "--shape", "X=f64[4,2]"]) == 1
     assert "--shape X=f64[8,2] --shape S=0.5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text, inputs, header",
+    [
+        ("(X[N, 2]: f64, S) -> (Y) { Y = X * S; }", {"X": np.ones((3, 2)), "S": 0.5}, "(X[N, 2]: f64, S[])"),
+        ("(X) -> (Y) { Y = exp(X) * X; }", {"X": X}, "(X)"),
+        ("(X) -> (Y) { Y = 2 * X; }", {"X": 0.5}, "(X[])"),  # the gradient does not say how many it is
+        ("(X) -> (L) { Y = -X; L[] += Y[i, j] * X[i, j]; }", {"X": X}, "(X[X_0, X_1])"),
+        ("(X[N], K) -> (Y) { Y[i : N] = X[i + K / 2]; }", {"X": W, "K": 2}, "(X[N], K)"),
+        ("(X[N], K) -> (Y) { Y[i : max(N - K, 1) % 3] = X[i]; }", {"X": W, "K": 1}, "(X[N], K)"),
+    ],
+)
+def test_inputs_of_any_rank(
+    text: str, inputs: dict[str, Any], header: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their ranks are seen, or do not matter; else they are numbers."""
+    path = tmp_path / "any.tile"
+    path.write_text(f"function any{text}", encoding="utf-8")
+    assert call(["grad", str(path), "--wrt", "X"]) == 0
+    printed = capsys.readouterr().out
+    assert f"function any_grad{header} ->" in printed
+    assert ("Here" in printed) == ("[])" in header)
+    wanted = tilec.grad(path, "X")(**inputs)
+    np.testing.assert_allclose(tilec.run(printed, inputs)["X_grad"], wanted)
 
 
 def test_gradients_are_checked(loss: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tilec
 from tests.language.elaborated import codes, elaborated, f32, result, results, signature
 from tilec.errors import TileError
 from tilec.frontends.tile.elaborate import elaborate, to_graph
@@ -27,6 +28,30 @@ V = np.arange(1, 6, dtype=np.float32)
 
 
 # contractions
+
+
+ASSERTED = """
+function f(X[N]) -> (Y) { Ok = assert_is_positive(X > 0.0); Y = X + 0.0; }
+function step(H, X) -> (R) { Ok = assert_is_positive(X > 0.0); R = H + X; }
+function total(X[N]) -> (Y) { Y = fold(step, 0.0, X); }
+"""
+
+
+@pytest.mark.parametrize("target", ["reference", "llvm"])
+@pytest.mark.parametrize("function", ["f", "total"])
+def test_assertions_about_data_are_checked_in_every_call(function: str, target: str) -> None:
+    made = tilec.compile(ASSERTED, X=(2,), function=function, target=target)
+    made(np.array([1.0, 2.0], np.float32))
+    with pytest.raises(TileError) as caught:
+        made(np.array([1.0, -2.0], np.float32))
+    assert caught.value.code == "TILE0405" and "is positive" in str(caught.value)
+
+
+def test_quotients_of_open_sizes_truncate_in_bodies() -> None:
+    text = "function f(X[N]) -> (Y) { Y[i : N] = X[i] * (N / 2 + i); }"
+    for target in ("reference", "llvm"):
+        made = tilec.compile(text, X="f32[N]", target=target)
+        assert made(np.ones(3, np.float32)).tolist() == [1.0, 2.0, 3.0]
 
 
 def test_matmul_with_sizes_inferred() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,15 +13,42 @@ from tilec.affine import named_size
 from tilec.cli.inputs import random_array
 from tilec.dtypes import BY_NAME, F32, DType
 from tilec.errors import TileError
-from tilec.frontends.tile.syntax import Function, Ident, Input
+from tilec.frontends.tile.functions import ELEMENTWISE
+from tilec.frontends.tile.syntax import Assign, Call, Function, Ident, Input
+from tilec.frontends.tile.trees import accesses, read_names, targets, walk
 from tilec.graph import TensorType
 
+_ASKING = frozenset({"TILE0210", "TILE0501"})
+_OF_SHAPES = frozenset({"TILE0201", "TILE0202", "TILE0203", "TILE0208", "TILE0209", "TILE0213", "TILE0304", "TILE0510"})
 _SIZES = (3, 4, 5, 2, 6)  # one for each name: what is transposed by mistake does not fit
 
 
 def named_types(function: Function, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, and types with the sizes' names for the other inputs that have axes."""
-    return {**{i.name.text: _named_type(i) for i in function.inputs if i.dims is not None}, **given}
+    """What is given, and types with named sizes for the other inputs that have axes.
+
+    An input of any rank has as many axes as its accesses have indices.
+    """
+    ranks = _ranks(function)
+    bare = {i.name.text: ranks[i.name.text] for i in function.inputs if i.dims is None and i.name.text in ranks}
+    declared = {i.name.text: _named_type(i) for i in function.inputs if i.dims is not None}
+    found = {i.name.text: _type_of_rank(i, bare[i.name.text]) for i in function.inputs if i.name.text in bare}
+    return {**declared, **found, **given}
+
+
+def _ranks(function: Function) -> dict[str, int]:
+    """The number of axes of what is read element by element, and of what alone such a value is computed from."""
+    found = {a.tensor.text: len(a.indices) for s in function.body for a in accesses(s) if a.indices}
+    for statement in reversed(function.body):
+        if isinstance(statement, Assign) and (rank := found.get(targets(statement)[0].text)):
+            calls = (e.function.text for e in walk(statement.value) if isinstance(e, Call))
+            names = list(read_names(statement))
+            if len(names) == 1 and all(name in ELEMENTWISE for name in calls):
+                found.setdefault(names[0], rank)
+    return found
+
+
+def _type_of_rank(item: Input, rank: int) -> TensorType:
+    return TensorType(_dtype(item), tuple(named_size(f"{item.name.text}_{axis}") for axis in range(rank)))
 
 
 def _named_type(item: Input) -> TensorType:
@@ -59,17 +86,18 @@ def _bound(function: Function, given: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def shapes_asked_for(function: Function) -> Iterator[None]:
-    """Adds to errors about inputs and sizes that are not known how the command line gives them."""
+def shapes_asked_for(function: Function, known: Collection[str]) -> Iterator[None]:
+    """Adds to errors where inputs or sizes are not known how the command line gives them. `known` are inputs given."""
     try:
         yield
     except TileError as problem:
-        codes = {d.code for d in problem.diagnostics}
-        if not codes & {"TILE0210", "TILE0501"}:
+        first, *rest = problem.diagnostics
+        guessed = any(i.dims != () and i.name.text not in known for i in function.inputs)
+        if first.code not in _ASKING and not (guessed and first.code in _OF_SHAPES):
             raise
         words = " ".join(f"--shape {i.name.text}={_example(i)}" for i in function.inputs)
-        first, *rest = problem.diagnostics
-        raise TileError([replace(first, help=f"say what the inputs are, as in: {words}"), *rest]) from None
+        help = f"say what the inputs are, as in: {words}"
+        raise TileError([replace(first, help=help), *rest]) from None
 
 
 def _example(item: Input) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from tilec.graph import Graph
+    from tilec.graph import Graph, Param
 
 
 def command(
@@ -36,18 +36,27 @@ def command(
     from tilec.cli.shapes import signature
     from tilec.derivative import variables, written_out
     from tilec.files import write_file
-    from tilec.frontends.tile.elaborate import to_graph
+    from tilec.frontends.tile.elaborate import to_write
     from tilec.frontends.tile.names import choose
     from tilec.frontends.tile.unparse import to_tile
 
     program = api.parse(sources.source(file))
     chosen = choose(program, function)
     given = signature(shapes)
-    with shapes_asked_for(chosen):
-        graph = to_graph(program, function, named_types(chosen, given))
-        names = variables(graph, wrt or None)
-        derived = written_out(_derivative(graph, names, of, value, forward))
-        text = to_tile(derived, _about(graph, names, of, forward))
+
+    def of_graph(graph: Graph) -> Graph:
+        return written_out(_derivative(graph, variables(graph, wrt or None), of, value, forward))
+
+    with shapes_asked_for(chosen, given):
+        types = named_types(chosen, given)
+        written = to_write(program, function, types, weak=True)
+        derived = of_graph(written.graph)
+        if not _of_any_shape(derived):
+            written = to_write(program, function, types)
+            derived = of_graph(written.graph)
+        names = variables(written.graph, wrt or None)
+        about = [_about(written.graph, names, of, forward), *_numbers(written.graph.params, types)]
+        text = to_tile(derived, "\n".join(about), written.derived)
     if output is not None:
         write_file(output, text.encode())
     if as_json:
@@ -56,6 +65,21 @@ def command(
     elif output is None:
         print(text, end="")
     return 0
+
+
+def _of_any_shape(graph: Graph) -> bool:
+    """Whether the text holds for tensors of any shape: it is elementwise in its only parameter, which is a number."""
+    from tilec.graph import Apply, Literal, operands
+
+    shaped = {p.name for p in graph.params}
+    if len(shaped) != 1 or not graph.params[0].type.weak:
+        return False
+    for let in graph.lets:
+        if not isinstance(let.node, Apply | Literal) or let.types[0].shape:
+            return False
+        if not shaped.isdisjoint(operands(let.node)):
+            shaped.update(let.names)
+    return shaped.issuperset(graph.results)
 
 
 def _derivative(graph: Graph, wrt: Sequence[str], of: str | None, value: bool, forward: bool) -> Graph:
@@ -67,6 +91,13 @@ def _derivative(graph: Graph, wrt: Sequence[str], of: str | None, value: bool, f
         return (differentiate.value_and_gradient if value else differentiate.gradient)(graph, wrt, of)
     found = differentiate.jvp(graph, wrt, of)
     return found if value else replace(found, results=found.results[len(graph.results) :])
+
+
+def _numbers(params: Sequence[Param], types: Mapping[str, Any]) -> Iterator[str]:
+    """A line about inputs of unknown rank that are taken for numbers."""
+    if taken := [p.name for p in params if p.name not in types and not p.type.weak]:
+        are = "is a number" if len(taken) == 1 else "are numbers"
+        yield f"Here {', '.join(taken)} {are}; of a tensor, say --shape {taken[0]}=f32[8,8]."
 
 
 def _about(graph: Graph, wrt: Sequence[str], of: str | None, forward: bool) -> str:

@@ -191,12 +191,12 @@ def _combine(at: Binary, a: Affine, c: Affine) -> Affine | None:
             return c * a.const
         case "*" if c.is_constant:
             return a * c.const
+        case "/" if c.is_constant and not a.terms:
+            return None  # of open sizes: at run time, where it truncates
         case "/" if c.is_constant and isinstance(c.const, int | Fraction):
             if c.const == 0:
                 raise error("TILE0216", "division by zero in an index value", at.right.span)
             return a * (1 / Fraction(c.const))
-        case "/" if c.is_constant and not a.terms:
-            return None  # of open sizes: at run time
         case "/":
             help = "a float says which quotient is meant, as in '1.0 / (i + 1)' or 'as_float(j, 32) / i'"
             raise error("TILE0205", "an integer is divided by an index variable", at.span, help=help)

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, TypeAlias
 
-from tilec.affine import Affine, Poly, Size
+from tilec.affine import Affine, Poly, Size, named_size
 from tilec.dtypes import I64, U64, DType
 from tilec.errors import Diagnostic, Report, Span, TileError, error
 from tilec.exact.domain import must_be_fixed
 from tilec.expr import IndexValue
+from tilec.frontends.tile.functions import DERIVED, derived_text
+from tilec.frontends.tile.scalars import fold
 from tilec.frontends.tile.syntax import Function
 from tilec.frontends.tile.values import (
+    Constant,
+    Derived,
     Known,
     Number,
     Poison,
@@ -44,7 +48,9 @@ class Builder:
 
     demanded: scalar inputs whose value was needed for a size, index or constraint. calls: where the functions now being
     inlined were called. data: values of the parameters that a test makes up. closed: functions elaborated as Graphs of
-    their own, by what they are given. inside: how many Lets the Graphs inside of the Lets hold.
+    their own, by what they are given. inside: how many Lets the Graphs inside of the Lets hold. derived: where sizes
+    are only written down, not computed with, those that are no polynomials, by name; else None. weak: whether a number
+    of which nothing is known is weak.
     """
 
     functions: Mapping[str, Function]
@@ -61,6 +67,8 @@ class Builder:
     attributes: tuple[Attribute, ...] = ()
     closed: dict[Hashable, Any] = field(default_factory=dict)
     inside: int = 0
+    derived: dict[str, Derived] | None = None
+    weak: bool = True
     _literals: dict[tuple[TensorType, str], Tensor] = field(default_factory=dict)
     _counters: dict[str, int] = field(default_factory=dict)
     _depth: int = 0
@@ -159,6 +167,7 @@ class Builder:
         """
         inner = Builder(self.functions, self.inline, False, self.report, used=set(names))
         inner.demanded, inner.calls, inner.sizes, inner.closed = self.demanded, self.calls, self.sizes, self.closed
+        inner.derived = self.derived
         inner._depth, inner._deepest, inner._steps = self._depth, self._depth, self._steps
         return inner
 
@@ -189,16 +198,35 @@ class Builder:
             case Poison():
                 raise Poisoned
 
+    @property
+    def all_sizes(self) -> tuple[str, ...]:
+        """Names of the sizes that stay open."""
+        return (*self.sizes, *(self.derived or ()))
+
+    def folded(self, op: str, values: Sequence[Constant], span: Span) -> Constant | None:
+        """An elementwise builtin applied to constants; None where an open size leaves it to run time."""
+        found = fold(op, values, span)
+        whole = tuple(v for v in values if isinstance(v, int | Poly) and not isinstance(v, bool))
+        if found is not None or self.derived is None or op not in DERIVED or len(whole) < len(values):
+            return found
+        name = derived_text(op, [str(v) for v in whole])
+        self.derived[name] = Derived(op, whole)
+        return named_size(name)
+
     def open_size(self, size: Poly, span: Span, name: str | None = None) -> Tensor:
         """The value that a size has at run time: a weak int64."""
         type = TensorType(I64, (), weak=name is None)
         body = IndexValue(Affine.constant(size), I64)
-        return self.emit(Contraction((), standard("assign", I64), (body,), (Sink((), ()),)), type, span, name)
+        node = Contraction((), standard("assign", I64), (body,), (Sink((), ()),))
+        return self.emit(node, type, span, name, Known(size))
 
     def size(self, value: Value, span: Span, what: str) -> Size:
         """An integer known at compile time, or a size that stays open; raises TILE0210, TILE0510."""
-        if isinstance(value, Scalar) and isinstance(value.value, Poly):
-            return value.value
+        found = value.known if isinstance(value, Tensor) else value
+        if isinstance(found, Scalar | Known) and isinstance(found.value, Poly):
+            if isinstance(found, Known):
+                self.demanded |= found.origins
+            return found.value
         return self.integer(value, span, what)
 
     def constant(self, value: Value, span: Span, what: str) -> Number:
@@ -209,6 +237,8 @@ class Builder:
                     raise must_be_fixed(constant, f"it is {what}", span)
                 return constant
             case Tensor(known=Known() as known):
+                if isinstance(known.value, Poly):
+                    raise must_be_fixed(known.value, f"it is {what}", span)
                 self.demanded |= known.origins
                 return known.value
             case Poison():

@@ -12,7 +12,7 @@ from tilec.exact.domain import must_be_fixed
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.builder import Builder
 from tilec.frontends.tile.complaints import gradients, undefined, unknown_function, wrong_case
-from tilec.frontends.tile.scalars import convert, fold
+from tilec.frontends.tile.scalars import convert
 from tilec.frontends.tile.specials import SPECIALS, check_assertion
 from tilec.frontends.tile.syntax import (
     Binary,
@@ -78,7 +78,8 @@ def size(b: Builder, scope: Scope, expression: Expression, what: str) -> Size:
         raise error("TILE0210", f"{what} must not depend on an index variable", expression.span)
     with b.scratch():
         found = value(b, scope, expression)
-        if isinstance(found, Tensor) and (size := next(open_sizes(scope, expression), None)) is not None:
+        unknown = isinstance(found, Tensor) and found.known is None
+        if unknown and (size := next(open_sizes(scope, expression), None)) is not None:
             why = f"{what} holds it in an operation other than +, - and *"
             raise must_be_fixed(size, why, expression.span)
         return b.size(found, expression.span, what)
@@ -111,7 +112,7 @@ def _choose(b: Builder, scope: Scope, expression: Ternary, name: str | None) -> 
 def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str | None = None) -> Value:
     """An elementwise builtin: folded where every operand is a constant, else a Let."""
     constants = [a.value for a in args if isinstance(a, Scalar)]
-    if len(constants) == len(args) and (folded := fold(op, constants, at.span)) is not None:
+    if len(constants) == len(args) and (folded := b.folded(op, constants, at.span)) is not None:
         return Scalar(folded)
     args = [b.tensor(a, at.span) if isinstance(a, Scalar) and isinstance(a.value, Poly) else a for a in args]
     operands = [a if isinstance(a, Scalar) else b.tensor(a, at.span, f"an operand of '{op}'") for a in args]
@@ -119,7 +120,7 @@ def apply(b: Builder, op: str, args: Sequence[Value], at: Expression, name: str 
     if isinstance(operands[-1], Scalar) and not type.weak and is_shift(op):
         operands[-1] = Scalar(shift_count(number(operands[-1]), wanted[-1]))
     tensors = [_in_type(b, o, None if type.weak else d, at.span) for o, d in zip(operands, wanted)]
-    return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(op, tensors, at.span))
+    return b.emit(Apply(op, tuple(t.name for t in tensors)), type, at.span, name, _known(b, op, tensors, at.span))
 
 
 def type_of(operand: Scalar | Tensor) -> TensorType:
@@ -143,17 +144,16 @@ def _in_type(b: Builder, operand: Scalar | Tensor, dtype: DType | None, span: Sp
     return b.literal(number(operand) if dtype is None else convert(number(operand), dtype), span, dtype)
 
 
-def _known(op: str, args: Sequence[Tensor], span: Span) -> Known | None:
+def _known(b: Builder, op: str, args: Sequence[Tensor], span: Span) -> Known | None:
     """The value at compile time; None where there is none, as of 1 / 0, which is an error only in a size."""
     values = [a.known for a in args if a.known is not None]
     if len(values) != len(args) or any(not a.type.weak for a in args):
         return None
     try:
-        found = fold(op, [v.value for v in values], span)
+        found = b.folded(op, [v.value for v in values], span)
     except TileError:
         return None
-    assert found is not None and not isinstance(found, Poly)
-    return Known(found, frozenset().union(*(v.origins for v in values)))
+    return None if found is None else Known(found, frozenset().union(*(v.origins for v in values)))
 
 
 def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = None) -> Tensor:
@@ -162,8 +162,12 @@ def cast(b: Builder, arg: Value, dtype: DType, span: Span, name: str | None = No
         return b.literal(convert(arg.value, dtype), span, dtype, name)
     tensor = b.tensor(arg, span)
     _, type = apply_type("cast", [tensor.type], dtype, span)
-    known = tensor.known and Known(convert(tensor.known.value, dtype), tensor.known.origins)
-    return b.emit(Apply("cast", (tensor.name,), dtype), type, span, name, known)
+    value_ = tensor.known and _converted(tensor.known, dtype)
+    return b.emit(Apply("cast", (tensor.name,), dtype), type, span, name, value_)
+
+
+def _converted(value: Known, dtype: DType) -> Known | None:
+    return None if isinstance(value.value, Poly) else Known(convert(value.value, dtype), value.origins)
 
 
 def call(b: Builder, scope: Scope, expression: Call, name: str | None = None) -> Value:

@@ -105,5 +105,5 @@ def tensors(values: Sequence[Value]) -> tuple[str, ...]:
 
 def finished(b: Builder, inner: Builder, name: str, results: Sequence[Tensor]) -> Closed:
     b.settle(inner)
-    graph = Graph(name, tuple(inner.params), tuple(inner.lets), tuple(r.name for r in results), inner.sizes)
+    graph = Graph(name, tuple(inner.params), tuple(inner.lets), tuple(r.name for r in results), inner.all_sizes)
     return Closed(graph, tuple(results), len(inner.lets) + inner.inside, inner.height)

@@ -36,7 +36,8 @@ def contraction(b: Builder, scope: Scope, statement: Contract, name: str) -> Ten
     expr = widen(element.expr, wide) if monoid in ("sum", "prod") else element.expr
     type = TensorType(result, shape)
     check_type(type, statement.target.span)
-    _check_open(statement, forms, type, body.readings)
+    if b.derived is None:
+        _check_open(statement, forms, type, body.readings)
     constraints = (*(_constraint(b, scope, c) for c in statement.constraints), *body.constraints)
     default = _default(b, scope, statement.default, type) if statement.default else None
     extras = Extras(constraints, default, wide)

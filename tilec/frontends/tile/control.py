@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tilec.affine import Size
+from tilec.affine import Poly, Size
 from tilec.dtypes import BOOL, I64, DType, promote
 from tilec.errors import Span, error
 from tilec.frontends.tile.builder import Builder, strong
@@ -61,7 +61,7 @@ def _cond(b: Builder, scope: Scope, call: Call, names: Names) -> tuple[Value, ..
     chosen = value(b, scope, call.args[0])
     args = [value(b, scope, a) for a in call.args[3:]]
     then, orelse = (_function(b, a) for a in call.args[1:3])
-    if isinstance(chosen, Scalar):
+    if isinstance(chosen, Scalar) and not isinstance(chosen.value, Poly):
         return b.inline(b, then if chosen.value else orelse, args, call.span, names)
     predicate = b.tensor(chosen, call.args[0].span, "a condition")
     if predicate.type.rank:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tilec.affine import Poly
-from tilec.dtypes import BOOL, F64, I64
+from tilec.affine import Poly, named_size
+from tilec.dtypes import BOOL, F32, F64, I64
 from tilec.errors import Report, Span, TileError, error
 from tilec.frontends.tile import names as static
 from tilec.frontends.tile.binding import Binder
@@ -28,7 +28,7 @@ from tilec.frontends.tile.limits import MAX_DIAGNOSTICS
 from tilec.frontends.tile.outputs import bind_outputs
 from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Function, Ident, Program, Statement
 from tilec.frontends.tile.trees import targets
-from tilec.frontends.tile.values import Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
+from tilec.frontends.tile.values import Derived, Known, Poison, Poisoned, Scalar, Scope, Tensor, Value
 from tilec.graph import Attribute, Graph, Param, TensorType
 from tilec.rules import weak_dtype
 from tilec.type_graph import infer_graph
@@ -43,6 +43,14 @@ class Elaboration:
     graph: Graph
     constants: frozenset[str]
     warnings: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A Graph to be written down, and its sizes that are no polynomials of others."""
+
+    graph: Graph
+    derived: Mapping[str, Derived]
 
 
 def check(program: Program) -> Report:
@@ -68,6 +76,28 @@ def elaborate(program: Program, function: str | None, signature: Signature) -> E
         _raise(builder.report)
         if builder.demanded <= constants:
             return Elaboration(infer_graph(graph), constants, report)
+        constants |= builder.demanded
+
+
+def to_write(program: Program, function: str | None, signature: Signature, weak: bool = False) -> Written:
+    """As `to_graph`, of a Graph that is written down, not compiled: its sizes may be anything and stand anywhere.
+
+    An input that `signature` does not have is a number: one of its own name where a size or an index needs it, else a
+    float32, `weak` or not.
+    """
+    _raise(check(program))
+    chosen = static.choose(program, function)
+    _check_signature(chosen, {i.name.text: 0 for i in chosen.inputs} | dict(signature))
+    constants: frozenset[str] = frozenset()
+    is_weak = True  # else it would not be seen which numbers are sizes
+    while True:
+        derived: dict[str, Derived] = {}
+        builder = Builder(function_table(program), inline, derived=derived, weak=is_weak)
+        graph = _function(builder, chosen, signature, constants)
+        _raise(builder.report)
+        if builder.demanded <= constants and is_weak == weak:
+            return Written(infer_graph(graph), derived)
+        is_weak = is_weak and (weak or not builder.demanded <= constants)
         constants |= builder.demanded
 
 
@@ -101,8 +131,9 @@ def _check_signature(function: Function, signature: Signature) -> None:
 def _function(b: Builder, function: Function, signature: Signature, constants: frozenset[str]) -> Graph:
     b.used |= {i.name.text for i in function.inputs} | {t.text for s in function.body for t in targets(s)}
     wide = any(isinstance(t, TensorType) and t.dtype == F64 for t in signature.values())
-    b.sizes = _open_sizes(signature)
-    arguments = [_argument(b, i.name, signature[i.name.text], constants, wide) for i in function.inputs]
+    unknown = (i.name.text for i in function.inputs if i.name.text in constants - signature.keys())
+    b.sizes = (*_open_sizes(signature), *unknown)
+    arguments = [_argument(b, i.name, signature.get(i.name.text), constants, wide) for i in function.inputs]
     binder = Binder(b, function)
     if function.gradient is not None:
         _whole(b, binder.scope, function, arguments)
@@ -110,7 +141,7 @@ def _function(b: Builder, function: Function, signature: Signature, constants: f
         _body(b, binder, arguments)
     results = bind_outputs(b, binder)
     name = function.name.text if function.name else "main"
-    return Graph(name, tuple(b.params), tuple(b.lets), results, b.sizes)
+    return Graph(name, tuple(b.params), tuple(b.lets), results, b.all_sizes)
 
 
 def _body(b: Builder, binder: Binder, arguments: Sequence[Value]) -> None:
@@ -145,9 +176,13 @@ def _open_sizes(signature: Signature) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for s in sizes for n in sorted(s.names())))
 
 
-def _argument(b: Builder, name: Ident, given: TensorType | int | float, constants: frozenset[str], wide: bool) -> Value:
+def _argument(
+    b: Builder, name: Ident, given: TensorType | int | float | None, constants: frozenset[str], wide: bool
+) -> Value:
     """The parameter of an input; a Python number keeps its value in mind."""
     try:
+        if given is None:
+            return _unknown(b, name.text, constants)
         if isinstance(given, TensorType):
             return _tensor_argument(b, name, given)
         return _number(b, name, given, constants, wide)
@@ -166,6 +201,14 @@ def _number(b: Builder, name: Ident, number: int | float, constants: frozenset[s
     if name.text in constants:
         return Scalar(number)
     return Tensor(name.text, type, Known(number, frozenset({name.text})))
+
+
+def _unknown(b: Builder, name: str, constants: frozenset[str]) -> Value:
+    """A number of which nothing is known but its name."""
+    demanded = name in constants
+    type = TensorType(F32, (), weak=b.weak or demanded)
+    b.params.append(Param(name, type))
+    return Scalar(named_size(name)) if demanded else Tensor(name, type, Known(named_size(name), frozenset({name})))
 
 
 def _tensor_argument(b: Builder, name: Ident, type: TensorType) -> Tensor:

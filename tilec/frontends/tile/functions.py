@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tilec.builtins import ALIASES, BUILTINS
@@ -86,6 +86,16 @@ CONTROL: Mapping[str, Control] = {
 CHECK_GRADIENT = "check_grad"  # check_grad(f, A, B), in a test
 TEST_CHECKS: Mapping[str, tuple[int, int]] = {"assert_close": (2, 3), "assert_equal": (2, 2), "assert_": (1, 1)}
 TEST_DATA: Mapping[str, tuple[int, int]] = {"random": (0, MANY)}
+
+
+DERIVED = frozenset({"div", "mod", "max", "min", "abs"})  # operations that sizes are written with, besides + - *
+
+
+def derived_text(op: str, args: Sequence[str]) -> str:
+    """A size made by one of `DERIVED`, as it is written; the operands bind as tightly as need be."""
+    if op in ("div", "mod"):
+        return f"({args[0]} {'/' if op == 'div' else '%'} {args[1]})"
+    return f"{op}({', '.join(args)})"
 
 
 def arity(name: str) -> tuple[int, int] | None:

@@ -78,6 +78,9 @@ def _product(b: Builder, scope: Scope, expression: Binary) -> Affine:
 
 def _quotient(b: Builder, scope: Scope, expression: Binary) -> Affine:
     left, right = affine(b, scope, expression.left), affine(b, scope, expression.right)
+    open_ = isinstance(left.const, Poly) or isinstance(right.const, Poly)
+    if open_ and b.derived is not None and not has_index(expression):
+        return Affine.constant(calls.size(b, scope, expression, "an index"))
     if isinstance(right.const, Poly):
         raise must_be_fixed(right.const, "an index is divided by it", expression.right.span)
     if has_index(expression.right) or not isinstance(right.const, int | Fraction):
@@ -85,7 +88,7 @@ def _quotient(b: Builder, scope: Scope, expression: Binary) -> Affine:
     if right.const == 0:
         raise error("TILE0216", "division by zero in an index", expression.right.span)
     numerator, divisor = left.const, right.const
-    if isinstance(numerator, Poly):
+    if isinstance(numerator, Poly) and b.derived is None:
         raise must_be_fixed(numerator, "a quotient of it is an index", expression.span)
     if isinstance(numerator, int) and isinstance(divisor, int) and has_names(expression) and not has_index(expression):
         return Affine.constant(truncate(numerator, divisor))

@@ -48,5 +48,5 @@ def _without_copies(lets: list[Let], copies: dict[str, str], results: set[str]) 
     bound = {n for let in lets for n in let.names}
     renamed = {old: new for old, new in copies.items() if old in bound and old not in results}
     dropped = set(renamed.values())
-    kept = [let for let in lets if let.names[0] not in dropped]
+    kept = [let for let in lets if dropped.isdisjoint(let.names)]
     return [replace(rename_uses(x, renamed), names=tuple(renamed.get(n, n) for n in x.names)) for x in kept]

@@ -112,7 +112,13 @@ def _random_bits(b: Builder, args: Sequence[Value], at: Call, name: str | None) 
 
 
 def check_assertion(b: Builder, value: Value, at: Call) -> Value:
-    """assert_*(condition): TILE0405 where a compile-time condition does not hold, TILE0510 where it is not one."""
+    """assert_*(condition): TILE0405 where a compile-time condition does not hold; any other is checked at run time."""
+    if isinstance(value, Tensor) and not (value.known and isinstance(value.known.value, int | float)):
+        message = at.function.text.removeprefix("assert_").replace("_", " ") or "assertion"
+        b.grow(0, at.span)
+        node = Special("assert", (value.name,), (("message", message),))
+        b.lets.append(Let((), node, (), b.attributes, at.span))
+        return Scalar(1)
     if b.constant(value, at.args[0].span, "an asserted condition"):
         return Scalar(1)
     raise error("TILE0405", f"assertion '{at.function.text}' does not hold", at.span, notes=_sides(at))

@@ -9,6 +9,7 @@ from tilec.frontends.tile.functions import CONTROL
 from tilec.frontends.tile.syntax import Assign, Call, Check, Contract, Expression, Group, Ident, Index, Name, Statement
 
 __all__ = [
+    "accesses",
     "children",
     "expressions",
     "gradient_name",
@@ -83,6 +84,11 @@ def read_names(statement: Statement) -> frozenset[str]:
             case Index(tensor):
                 found.add(tensor.text)
     return frozenset(found)
+
+
+def accesses(statement: Statement) -> Iterator[Index]:
+    """The elements that a statement reads."""
+    return (node for e in expressions(statement) for node in walk(e) if isinstance(node, Index))
 
 
 def expressions(statement: Statement) -> Iterator[Expression]:

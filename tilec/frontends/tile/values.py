@@ -23,10 +23,21 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """The value that a run-time scalar has in this call, and the scalar inputs it was computed from."""
+class Derived:
+    """A size that no polynomial is: an operation on sizes. It has a name like any other size."""
 
-    value: Number
+    op: str
+    args: tuple[int | Poly, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The value that a run-time scalar has in this call, and the scalar inputs it was computed from.
+
+    An input that nothing is known of has a size of its own name as its value.
+    """
+
+    value: Constant
     origins: frozenset[str] = frozenset()
 
 

@@ -18,13 +18,41 @@ def size_text(size: Size, names: Names, span: Span | None = None) -> str:
     parts = list(_parts(size, (), names))
     if any(isinstance(c, Fraction) for c, _ in parts):  # `/` truncates between sizes
         raise error("TILE0606", f"the size {size} cannot be written in Tile", span)
-    return _sum(parts)[0]
+    text = _sum(parts)[0]
+    return text[1:-1] if _is_enclosed(text) else text
+
+
+def _is_enclosed(text: str) -> bool:
+    """Whether the text is one operation in parentheses."""
+    depth = 0
+    for place, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if depth == 0:
+            return place == len(text) - 1 and text[0] == "("
+    return False
+
+
+def size_term(size: Size, names: Names) -> tuple[str, int]:
+    """A size, and how tightly it binds."""
+    return _sum(list(_parts(size, (), names)))
 
 
 def form_text(form: Affine, indices: Mapping[str, str], names: Names) -> tuple[str, int]:
-    """An index form, and how tightly it binds."""
+    """An index form, and how tightly it binds.
+
+    A fraction of sizes is written as part of a fraction of an index, where `/` is exact.
+    """
+    scale = form.denominator()
+    if any(isinstance(c, Poly) and _is_fractional(c) for c in (form.const, *(c for _, c in form.terms))):
+        if form.is_constant:  # `/` truncates between sizes
+            raise error("TILE0606", f"the fraction {form} of sizes cannot be written in Tile")
+        return f"({form_text(form * scale, indices, names)[0]}) / {scale}", PRODUCT
     terms = [p for n, c in form.terms for p in _parts(c, (indices[n],), names)]
     return _sum([*terms, *_parts(form.const, (), names)])
+
+
+def _is_fractional(size: Poly) -> bool:
+    return any(isinstance(c, Fraction) for _, c in size.terms)
 
 
 def _parts(value: Coef, factors: tuple[str, ...], names: Names) -> Iterator[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from tilec.fresh import FreshNames
@@ -16,23 +16,30 @@ _RESERVED = frozenset({"function", "default", "no_defract", "test"})
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How values and sizes are written; `fresh` makes further names."""
+    """How values and sizes are written; `fresh` makes further names. `declared` are sizes that are a name each."""
 
     values: dict[str, str]
     sizes: dict[str, str]
+    declared: frozenset[str]
     fresh: FreshNames
 
 
-def names_of(graph: Graph) -> Names:
-    """Parameters and results keep their names, with the sigil `#` if they begin small; other names are made legal."""
+def names_of(graph: Graph, derived: Collection[str] = ()) -> Names:
+    """Parameters and results keep their names, with the sigil `#` if they begin small; other names are made legal.
+
+    A size with the name of a parameter is that number. Those of `derived` have no name of their own.
+    """
     interface = dict.fromkeys((*(p.name for p in graph.params), *graph.results))
     values = {name: _kept(name) for name in interface}
     fresh = FreshNames({n.lstrip("#") for n in values.values()}, "_")
-    sizes = {size: fresh.like(_legal(size, capital=True)) for size in graph.sizes}
+    numbers = {p.name for p in graph.params if not p.type.shape}
+    named = [s for s in graph.sizes if s not in derived]
+    sizes = {s: values[s] if s in numbers else fresh.like(_legal(s, capital=True)) for s in named}
+    declared = frozenset(sizes)
     for name in (n for let in graph.lets for n in let.names):
         if name not in values:
             values[name] = fresh.like(_legal(name, capital=True))
-    return Names(values, sizes, fresh)
+    return Names(values, sizes, declared, fresh)
 
 
 def index_names(indices: Iterable[str]) -> dict[str, str]:

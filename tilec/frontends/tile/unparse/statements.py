@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -38,12 +39,13 @@ MOST_VALUES = 64  # of a constant tensor
 class Writer:
     """Writes statement by statement. `terms` holds what is written where it is used, `numbers` the known constants.
 
-    `function` writes a branch or a step as a function of its own, and gives its name.
+    `functions` writes branches, or steps, as functions of the same inputs, and gives their names and the sizes that
+    they take behind their parameters.
     """
 
     graph: Graph
     names: Names
-    function: Callable[[Graph], str]
+    functions: Callable[[Sequence[Graph]], tuple[list[str], list[str]]]
     types: dict[str, TensorType] = field(init=False)
     terms: dict[str, Term] = field(default_factory=dict)
     numbers: dict[str, int | float] = field(default_factory=dict)
@@ -116,23 +118,31 @@ class Writer:
     def _control(self, node: Cond | While | Scan) -> str:
         match node:
             case Cond(predicate, then, orelse, args):
-                parts = [self._name(predicate), self.function(then), self.function(orelse), *map(self._name, args)]
+                called, sizes = self._functions(then, orelse)
+                parts = [self._name(predicate), *called, *map(self._name, args), *sizes]
                 return f"cond({', '.join(parts)})"
             case While(condition, body, init, captures):
-                rest = [self._group(captures)] if captures else []
-                parts = [self.function(condition), self.function(body), self._group(init), *rest]
+                called, sizes = self._functions(condition, body)
+                rest = [self._group(captures, sizes)] if captures or sizes else []
+                parts = [*called, self._group(init), *rest]
                 return f"while({', '.join(parts)})"
             case Scan(body, init, inputs, captures, length, reverse, steps):
                 word = "scan" if len(body.results) > len(init) else "fold"
                 count = [] if inputs else [size_text(length, self.names)]
                 count = count if steps is None else [self._name(steps)]
-                rest = [self._group(captures)] if captures or count else []
-                parts = [self.function(body), self._group(init), self._group(inputs), *rest, *count]
+                called, sizes = self._functions(body)
+                rest = [self._group(captures, sizes)] if captures or sizes or count else []
+                parts = [*called, self._group(init), self._group(inputs), *rest, *count]
                 return f"{'reverse_' if reverse else ''}{word}({', '.join(parts)})"
 
-    def _group(self, values: Sequence[str]) -> str:
-        names = ", ".join(map(self._name, values))
-        return names if len(values) == 1 else f"({names})"
+    def _functions(self, *graphs: Graph) -> tuple[list[str], list[str]]:
+        """Names of functions, and what sizes they are given, as they are written here."""
+        called, sizes = self.functions(graphs)
+        return called, [self.names.sizes[s] for s in sizes]
+
+    def _group(self, values: Sequence[str], further: Sequence[str] = ()) -> str:
+        names = [*map(self._name, values), *further]
+        return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
     def _name(self, value: str) -> str:
         return self.names.values[value]
@@ -199,8 +209,11 @@ class Writer:
             case "gather" | "scatter":
                 yield from self._kept(let, name(f"{node.op}({args})", let.types[0].dtype))
             case "reshape" | "random_bits" | "random_bits64":
-                sizes = "".join(f", {s}" for s in let.types[0].shape)
+                sizes = "".join(f", {size_text(s, self.names, let.span)}" for s in let.types[0].shape)
                 yield from self._kept(let, name(f"{node.op}({args}{sizes})", let.types[0].dtype))
+            case "assert":
+                message = re.sub(r"[^A-Za-z0-9]+", "_", str(node.attribute("message"))).strip("_").lower()
+                yield f"{self.names.fresh.numbered('Checked')} = assert_{message or 'holds'}({args})"
             case "prng_step":
                 both = self.names.fresh.numbered("Random")
                 yield f"{both} = prng_step({args}{''.join(f', {s}' for s in let.types[1].shape)})"
