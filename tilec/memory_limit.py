@@ -24,12 +24,14 @@ def within_limit(graph: Graph, target: Target, options: Options, report: Report)
     if limit is None or graph.sizes:
         return graph
     best, least = graph, _arena(graph, target, options)
-    wanted = limit
+    wanted, last = limit, graph
     for _ in range(_ROUNDS if options.remat == "auto" else 0):
         if least <= limit:
             break
         found = remat.run(graph, remat.Options(wanted), fuse.run if options.fuse else fuse.trivial)
-        needed = _arena(found, target, options)
+        if found.lets == last.lets:  # nothing is left to drop
+            break
+        last, needed = found, _arena(found, target, options)
         if needed < least:
             best, least = found, needed
         wanted = max(0, wanted - max(64, needed - limit))

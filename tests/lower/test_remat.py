@@ -16,6 +16,7 @@ from tilec.graph import AGAIN, Graph
 from tilec.memory_limit import within_limit
 from tilec.numpy_semantics import Array
 from tilec.options import Options
+from tilec.partition import Partition
 from tilec.passes import differentiate, fuse, remat
 from tilec.pipeline import backend, lower_graph, optimise
 from tilec.text.graph_text import parse_graph, print_graph
@@ -165,3 +166,39 @@ def test_a_view_of_what_stays_is_there_to_compute_from() -> None:
     }}""")
     found = remat.run(graph, remat.Options(100), fuse.run)
     assert "P.1: f32[64, 64] = " in print_graph(found) and arena(found) < arena(graph)
+
+
+def test_a_let_without_names_is_one_among_many() -> None:
+    """Asserts bind nothing, and yet each runs at a moment of its own: D is read late, by the second one."""
+    product = "sum:f32 [i < 64, j < 64, k < 64] { [i, j] <- mul(%s[i, k], %s[k, j]) }"
+    graph = parse_graph(f"""graph f(A: f32[64, 64]) -> (R) {{
+      C: bool = max:bool [i < 64, j < 64] {{ [] <- cmp_eq(A[i, j], A[j, i]) }}
+      () = special assert(C) {{message = "first"}}
+      D: bool = max:bool [i < 64, j < 64] {{ [] <- cmp_ne(A[i, j], A[j, i]) }}
+      Q: f32[64, 64] = {product % ("A", "A")}
+      S: f32[64, 64] = {product % ("Q", "Q")}
+      T: f32[64, 64] = {product % ("S", "S")}
+      () = special assert(D) {{message = "second"}}
+      R: f32[64, 64] = {product % ("T", "A")}
+    }}""")
+    text = print_graph(remat.run(graph, remat.Options(100), fuse.run))
+    assert "D.1: bool = " in text and "assert(D.1)" in text and "assert(C)" in text
+
+
+def test_kernels_are_formed_anew_a_few_times_only() -> None:
+    """However many tensors are dropped: all that a moment needs go in one round."""
+    layers = "".join(f"  Z{k}[b, h] = +(A{k}[b, g] * W{k}[g, h]);  A{k + 1} = tanh(Z{k});\n" for k in range(40))
+    weights = [f"W{k}" for k in range(40)]
+    text = f"function loss(A0[B, H], {', '.join(f'{w}[H, H]' for w in weights)}) -> (L) {{\n{layers}"
+    shapes = {"A0": (64, 16), **dict.fromkeys(weights, (16, 16))}
+    network = graph_of(text + "  L[] = +(A40[b, h] * A40[b, h]);\n}", shapes)
+    graph = optimise(differentiate.value_and_gradient(network, weights))
+    formed: list[Graph] = []
+
+    def counted(graph: Graph) -> Partition:
+        formed.append(graph)
+        return fuse.run(graph)
+
+    found = remat.run(graph, remat.Options(arena(graph) // 2), counted)
+    assert sum(AGAIN in let.attributes for let in found.lets) > 20
+    assert len(formed) < 10 and arena(found) < 0.6 * arena(graph)
