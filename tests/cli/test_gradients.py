@@ -92,6 +92,17 @@ def test_inputs_of_any_rank(
     np.testing.assert_allclose(tilec.run(printed, inputs)["X_grad"], wanted)
 
 
+def test_sizes_given_for_one_input_hold_for_the_others(loss: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["grad", loss, "--wrt", "W", "--shape", "X=4,3"]) == 0
+    assert "loss_grad(X[4, 3], W[3]) ->" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", ["X=-1,3", "X=4,99999999999999999999", "X=1.5,"])
+def test_sizes_that_are_none(loss: str, shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(["grad", loss, "--shape", shape]) == 1
+    assert f"TILE0704]: cannot read '{shape}'" in capsys.readouterr().err
+
+
 def test_gradients_are_checked(loss: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["check-grad", loss]) == 0
     told = capsys.readouterr().out

@@ -228,6 +228,10 @@ def test_threads_trace_their_own_functions() -> None:
         (lambda: tilec.jit(lambda x: x, static_argnames="y"), "TILE0511"),
         (lambda: tilec.jit(lambda x: x, static_argnames="x")(X), "TILE0511"),
         (lambda: tilec.jit(lambda x: x, donate_argnums=3), "TILE0511"),
+        (lambda: tilec.jit(lambda x: x, donate_argnums="x"), "TILE0511"),  # type: ignore[arg-type]
+        (lambda: tilec.jit(lambda x: x, donate_argnums=0.5), "TILE0511"),  # type: ignore[call-overload]
+        (lambda: tilec.jit(lambda x: x, donate_argnames="x", constants="x"), "TILE0511"),
+        (lambda: tilec.jit(lambda x: x, donate_argnames="x", static_argnames="x"), "TILE0511"),
         (lambda: tilec.jit(3), "TILE0511"),  # type: ignore[call-overload]
     ],
 )
@@ -235,3 +239,30 @@ def test_wrong_uses(call: Any, code: str) -> None:
     with pytest.raises(TileError) as found:
         call()
     assert found.value.code == code
+
+
+def test_functions_nested_too_deep() -> None:
+    """Python's stack is what bounds the functions within functions that can be traced."""
+
+    def nested(f: Any) -> Any:
+        return lambda x: tilec.checkpoint(lambda y: f(y) + 1)(x)
+
+    deep = tnp.sin
+    for _ in range(400):
+        deep = nested(deep)
+    for derived in (tilec.jit(deep), tilec.grad(deep)):
+        with pytest.raises(TileError) as caught:
+            derived(X)
+        (problem,) = caught.value.diagnostics
+        assert problem.code == "TILE0411" and problem.span is not None
+        assert "tracing/test_jit.py" in problem.span.source.name.replace("\\", "/")
+
+
+def test_a_function_that_calls_itself_without_end() -> None:
+    @tilec.jit
+    def endless(x: Any) -> Any:
+        return endless(x + 1)
+
+    with pytest.raises(TileError) as caught:
+        endless(X)
+    assert caught.value.code == "TILE0411" and isinstance(caught.value.__cause__, RecursionError)

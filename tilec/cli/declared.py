@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tilec.affine import named_size
+from tilec.affine import Size, named_size
 from tilec.cli.inputs import random_array
 from tilec.dtypes import BY_NAME, F32, DType
 from tilec.errors import TileError
 from tilec.frontends.tile.functions import ELEMENTWISE
-from tilec.frontends.tile.syntax import Assign, Call, Function, Ident, Input
+from tilec.frontends.tile.syntax import Assign, Call, Function, Ident, Input, Number
 from tilec.frontends.tile.trees import accesses, read_names, targets, walk
 from tilec.graph import TensorType
 
@@ -24,13 +24,14 @@ _SIZES = (3, 4, 5, 2, 6)  # one for each name: what is transposed by mistake doe
 
 
 def named_types(function: Function, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given, and types with named sizes for the other inputs that have axes.
+    """What is given, and types for the other inputs that have axes; sizes that nothing given binds keep their names.
 
     An input of any rank has as many axes as its accesses have indices.
     """
     ranks = _ranks(function)
     bare = {i.name.text: ranks[i.name.text] for i in function.inputs if i.dims is None and i.name.text in ranks}
-    declared = {i.name.text: _named_type(i) for i in function.inputs if i.dims is not None}
+    sizes = dict(_bound(function, given))
+    declared = {i.name.text: _named_type(i, sizes) for i in function.inputs if i.dims is not None}
     found = {i.name.text: _type_of_rank(i, bare[i.name.text]) for i in function.inputs if i.name.text in bare}
     return {**declared, **found, **given}
 
@@ -51,9 +52,11 @@ def _type_of_rank(item: Input, rank: int) -> TensorType:
     return TensorType(_dtype(item), tuple(named_size(f"{item.name.text}_{axis}") for axis in range(rank)))
 
 
-def _named_type(item: Input) -> TensorType:
-    shape = tuple(named_size(d.text) if isinstance(d, Ident) else int(d.value) for d in item.dims or ())
-    return TensorType(_dtype(item), shape)
+def _named_type(item: Input, sizes: Mapping[str, Size]) -> TensorType:
+    def size(d: Ident | Number) -> Size:
+        return sizes.get(d.text, named_size(d.text)) if isinstance(d, Ident) else int(d.value)
+
+    return TensorType(_dtype(item), tuple(map(size, item.dims or ())))
 
 
 def _dtype(item: Input) -> DType:
@@ -76,10 +79,10 @@ def made_up(function: Function, given: Mapping[str, Any], seed: int) -> dict[str
     return found
 
 
-def _bound(function: Function, given: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """The sizes of the arrays that are given."""
+def _bound(function: Function, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The sizes of the arrays or types that are given."""
     for item in function.inputs:
-        shape = np.shape(given[item.name.text]) if item.name.text in given else ()
+        shape = getattr(given.get(item.name.text), "shape", ())
         for dim, size in zip(item.dims or (), shape):
             if isinstance(dim, Ident):
                 yield dim.text, size

@@ -26,7 +26,7 @@ from tilec.graph import TensorType
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*'?\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}\Z")
 _MAX_RANK = 16
-_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
+_FLOAT = re.compile(r"[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?|inf|nan)\Z")
 
 
 def read_inputs(assignments: Iterable[str], random: Iterable[str], seed: int) -> dict[str, Any]:

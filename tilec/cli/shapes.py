@@ -32,7 +32,7 @@ def _entry(name: str, value: str) -> Any:
         return parse_type(name, value)
     if "," in value and _SIZES.match(value.replace(" ", "")):
         return parse_type(name, f"f32[{value.replace(' ', '').removesuffix(',')}]")
-    number = option_value(value) if value[:1] in "+-.0123456789" else None
+    number = option_value(value) if value[:1] in "+-.0123456789" and "," not in value else None
     if not isinstance(number, int | float):
         raise error("TILE0704", f"cannot read {f'{name}={value}'!r}", help=f"write it like {FORM}")
     return signature_entry(name, number)

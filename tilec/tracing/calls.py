@@ -73,6 +73,8 @@ class Parameters:
         known, chosen = self._signature.parameters, self.choices
         if both := [n for n in chosen.open_sizes if n in chosen.constant | chosen.static]:
             raise error("TILE0511", f"{both[0]!r} cannot be known to the code and of an open size", user_span())
+        if both := sorted(chosen.donated & (chosen.constant | chosen.static)):
+            raise error("TILE0511", f"{both[0]!r} is donated: it cannot be static or constant, too", user_span())
         if any(p.kind is p.VAR_KEYWORD for p in known.values()):
             return
         for name in sorted(chosen.static | chosen.donated | chosen.constant | chosen.open_sizes.keys()):
@@ -163,9 +165,9 @@ _KINDS: dict[type, Kind] = {float: (float, F32), bool: (bool, BOOL)}  # of an in
 def names_at(function: Callable[..., Any], positions: int | Sequence[int]) -> list[str]:
     """Names of the parameters at these positions; raises TILE0511."""
     names = list(_signature(function).parameters)
-    wanted = [positions] if isinstance(positions, int) else list(positions)
-    if wrong := [p for p in wanted if not -len(names) <= p < len(names)]:
-        raise error("TILE0511", f"there is no argument {wrong[0]} to donate", user_span())
+    wanted = list(positions) if isinstance(positions, Sequence) else [positions]
+    if wrong := [p for p in wanted if not isinstance(p, int) or not -len(names) <= p < len(names)]:
+        raise error("TILE0511", f"there is no argument {wrong[0]!r} to donate", user_span())
     return [names[p] for p in wanted]
 
 

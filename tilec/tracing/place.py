@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 
-from tilec.errors import Diagnostic, Note, Source, Span, TileError
+from tilec.errors import Diagnostic, Note, Source, Span, TileError, error
 
 _INSIDE = frozenset({"tilec", "optree", "functools", "contextlib"})
 
@@ -26,11 +26,15 @@ def user_span() -> Span | None:
 
 @contextmanager
 def located() -> Iterator[None]:
-    """Gives an error that is raised inside the place in the user's code."""
+    """Gives an error that is raised inside the place in the user's code. Functions nested too deep are one, too."""
     try:
         yield
     except TileError as found:
         raise TileError(_located(found)) from found.__cause__
+    except RecursionError as deep:
+        limit = f"Python's limit is {sys.getrecursionlimit()} calls within calls"
+        problem = error("TILE0411", "the function nests too deep to be traced", notes=(limit,))
+        raise TileError(_located(problem)) from deep
 
 
 def _located(found: TileError) -> list[Diagnostic]:
