@@ -2,7 +2,8 @@
 
 llvmlite takes one lock around every library call, so nothing is gained by threads. Workers live as long as one
 compilation: no idle processes, nothing to survive a fork or to hold up the interpreter's exit. The calling process does
-its share too, and all that a worker fails to do: without any worker the result is the same, only later.
+its share too, and all that a worker fails to do, or does not do in time (it may be stopped, or starved): without any
+worker the result is the same, only later.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 3 << 17  # bytes of text from which on workers are started: about 0.3 s of work
 _MOST = 16  # workers, unless someone asks for more
+_PATIENCE = 5.0  # seconds that the calling process waits for workers when it has nothing left to do itself
+_PER_BYTE = 1e-5  # and more for a byte of the longest text: ten times what LLVM takes
 _log = logging.getLogger("tilec")
 
 
@@ -115,10 +119,11 @@ class Compilation:
         for number in range(len(self._texts) - 1, -1, -1):  # the workers are at the first ones
             if number >= len(self._answers) or self._answers[number].cancel():
                 found[number] = jit.object_code(self._texts[number], self._target)
-        for number, text in enumerate(self._texts):
-            if number not in found:
-                answer = self._answers[number].result()
-                found[number] = answer if answer is not None else jit.object_code(text, self._target)
+        waiting = {number: text for number, text in enumerate(self._texts) if number not in found}
+        until = time.monotonic() + _PATIENCE + _PER_BYTE * max(map(len, waiting.values()), default=0)
+        for number, text in waiting.items():
+            answer = _answer(self._answers[number], until)
+            found[number] = answer if answer is not None else jit.object_code(text, self._target)
         return tuple(found[number] for number in range(len(self._texts)))
 
     def _start(self) -> None:
@@ -165,6 +170,15 @@ class Compilation:
             worker = Worker(self._machine)
             self._workers.append(worker)
             return worker
+
+
+def _answer(future: Future[bytes | None], until: float) -> bytes | None:
+    """What a worker made, None where it failed or has not answered at the time `until`."""
+    try:
+        return future.result(max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        _log.info("a compile worker failed: no answer in time")
+        return None
 
 
 class _Places:

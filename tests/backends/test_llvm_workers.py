@@ -226,6 +226,33 @@ def test_a_worker_that_is_none(script: str, monkeypatch: pytest.MonkeyPatch, fai
     assert all(w.process.returncode is not None for w in found)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("when", ["before it greets", "before a job", "with a job half written"])
+@pytest.mark.usefixtures("idle")
+def test_a_worker_that_is_stopped(when: str, monkeypatch: pytest.MonkeyPatch, failures: Callable[[], int]) -> None:
+    """It is there, and does nothing: no stream ends, no call fails."""
+    alone, found = compiled(0), started(monkeypatch)
+    monkeypatch.setattr(workers, "_PATIENCE", 0.2)
+    begin, send = workers.Worker.__init__, codegen.write
+
+    def stopped(self: workers.Worker, machine: codegen.Machine) -> None:
+        begin(self, machine)
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def send_and_stop(stream: object, data: bytes) -> None:
+        os.kill(found[0].process.pid, signal.SIGSTOP)
+        padding = b" " * (1 << 20) if when == "with a job half written" else b""  # more than a pipe holds
+        send(stream, data + padding)  # type: ignore[arg-type]
+
+    if when == "before it greets":
+        monkeypatch.setattr(workers.Worker, "__init__", stopped)
+    else:
+        monkeypatch.setattr(codegen, "write", send_and_stop)
+    assert compiled(1) == alone
+    assert failures() >= 1
+    assert all(w.process.returncode == -signal.SIGKILL for w in found)
+
+
 def test_no_python_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     alone, found = compiled(0), started(monkeypatch)
     for executable in ("/nonexistent/python3", "/usr/bin/application", "", None):
