@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from tilec.api import ProgramLike, compile_for, parse_text, signature_entry, source_of
 from tilec.configuration import config
-from tilec.errors import Source, error
+from tilec.errors import Source, Span, TileError, error
 from tilec.executable import Executable
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, TensorType
@@ -49,6 +50,23 @@ class Subject:
         from tilec.frontends.tile.names import choose
 
         return tuple(i.name.text for i in choose(self.program, self.function).inputs)
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Errors that have no place are about the function, or about the input or output that they name."""
+        try:
+            yield
+        except TileError as problem:
+            raise TileError([replace(d, span=d.span or self._place(d.message)) for d in problem.diagnostics]) from None
+
+    def _place(self, message: str) -> Span | None:
+        if isinstance(self.program, Graph):
+            return None
+        from tilec.frontends.tile.names import choose
+
+        function = choose(self.program, self.function)
+        named = (item.name.span for item in (*function.inputs, *function.outputs) if f"'{item.name.text}'" in message)
+        return next(named, function.name.span if function.name else function.span)
 
     def graph(self, signature: Mapping[str, Entry]) -> tuple[Graph, frozenset[str]]:
         """The typed Graph for these inputs, and the numbers that became constants of it; raises TileError."""
@@ -131,7 +149,8 @@ class Derivative:
     def _derived(self, signature: Mapping[str, Entry]) -> tuple[Graph, frozenset[str]]:
         """The derivative's Graph, and the numbers that became constants of it."""
         graph, constants = self._subject.graph(signature)
-        return simplest(self._transform(graph)), constants
+        with self._subject.located():
+            return simplest(self._transform(graph)), constants
 
     def _compiled(self, arguments: Mapping[str, Any]) -> Executable:
         signature = {n: signature_entry(n, v) for n, v in arguments.items()}

@@ -109,14 +109,18 @@ def check_grad(
     the weights, and of the elements chosen from large inputs. Raises TileError, where there is no derivative too.
     """
     values = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
-    graph, constants = subject(program, function).graph({n: signature_entry(n, v) for n, v in values.items()})
+    asked = subject(program, function)
+    graph, constants = asked.graph({n: signature_entry(n, v) for n, v in values.items()})
     graph = in_float64(graph)
     types = {p.name: p.type for p in graph.params}
     point = {n: np.array(v, np.float64) if n in types and types[n].dtype.is_float else v for n, v in values.items()}
     names = tuple(n for n in variables(graph, wrt) if n not in constants)
     rows: list[InputCheck] = []
-    for result in _results(graph, of) if names else ():
-        rows += _check(graph, names, result, point, np.random.default_rng(seed), tolerance, target)
+    with asked.located():
+        if not names:
+            raise error("TILE0309", f"'{graph.name}' has no input that is a float")
+        for result in _results(graph, of):
+            rows += _check(graph, names, result, point, np.random.default_rng(seed), tolerance, target)
     return GradientCheck(tuple(rows))
 
 

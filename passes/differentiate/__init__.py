@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tilec.errors import error
+from tilec.errors import TileError, error
 from tilec.graph import Apply, Graph, Let, Param, TensorType
 from tilec.passes.differentiate.activity import live_lets
 from tilec.passes.differentiate.builder import Builder, start
@@ -62,6 +62,8 @@ def jvp(graph: Graph, wrt: Sequence[str], of: str | None = None) -> Graph:
     types = graph.types()
     floats = [n for n in dict.fromkeys(graph.results) if types[n].dtype.is_float]
     wanted = floats if of is None else [_result(graph, of)]
+    if graph.results and not wanted:
+        raise _no_float(graph, graph.results[0])
     b = start(graph)
     given = [b.param(f"{v}_dot", types[v]) for v in wrt]
     targets = [b.fresh.like(f"{n}_dot") for n in wanted]
@@ -108,11 +110,14 @@ def _result(graph: Graph, of: str | None) -> str:
         raise error("TILE0309", f"'{graph.name}' has not one result to differentiate", notes=[f"results: {known}"])
     if of not in graph.results:
         raise error("TILE0101", f"'{graph.name}' has no result '{of}'", notes=[f"results: {', '.join(graph.results)}"])
-    dtype = graph.types()[of].dtype
-    if not dtype.is_float:
-        span = next((let.span for let in graph.lets if of in let.names), None)
-        raise error("TILE0309", f"'{of}' is {dtype.long}: it has no gradient", span)
+    if not graph.types()[of].dtype.is_float:
+        raise _no_float(graph, of)
     return of
+
+
+def _no_float(graph: Graph, result: str) -> TileError:
+    span = next((let.span for let in graph.lets if result in let.names), None)
+    return error("TILE0309", f"'{result}' is {graph.types()[result].dtype.long}: it has no gradient", span)
 
 
 def _finished(

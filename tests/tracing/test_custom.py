@@ -95,14 +95,47 @@ def test_mistakes(function: Any, code: str) -> None:
     assert found.value.code == code and __file__ in str(found.value)
 
 
-def test_captured_tensors_are_arguments() -> None:
+def test_captured_tensors_have_the_derivative_of_the_calculus() -> None:
     def f(x: Any) -> Any:
         own = tilec.custom_gradient(lambda y: (x * y, lambda g: g))
+        return own(x * x).sum()
+
+    np.testing.assert_allclose(tilec.grad(f)(X), 2 * X + X * X)  # 2x by way of the argument, x^2 by way of the capture
+    np.testing.assert_allclose(tilec.grad(lambda x: tilec.grad(f)(x).sum())(X), 2 + 2 * X)
+
+
+def test_what_only_the_gradient_captures_is_constant() -> None:
+    def f(x: Any, scale: Any) -> Any:
+        own = tilec.custom_gradient(lambda y: (y * 1.0, lambda g: g * scale))
         return own(x).sum()
 
-    with pytest.raises(TileError) as found:
-        tilec.grad(f)(X)
-    assert found.value.code == "TILE0511" and "argument" in str(found.value)
+    by_x, by_scale = tilec.grad(f, argnums=(0, 1))(X, 3.0)
+    assert by_x.tolist() == [3.0] * 3 and by_scale == 0
+    by_integers = tilec.grad(lambda x, n: tilec.custom_gradient(lambda y: (y * n, lambda g: g * n))(x).sum())
+    assert by_integers(X, np.array([1, 2, 3])).tolist() == [1.0, 2.0, 3.0]
+
+
+def test_captures_inside_loops() -> None:
+    def f(x: Any, w: Any) -> Any:
+        own = tilec.custom_gradient(lambda y: (w * y, lambda g: g * w))
+        return tilec.fori_loop(0, 3, lambda i, y: own(y), x).sum()
+
+    by_x, by_w = tilec.jit(tilec.grad(f, argnums=(0, 1)))(X, 2 * X)
+    np.testing.assert_allclose(by_x, (2 * X) ** 3)
+    np.testing.assert_allclose(by_w, 3 * X * (2 * X) ** 2)
+
+
+def test_captured_arrays_of_any_size_are_constants() -> None:
+    weights = np.linspace(0.0, 1.0, 400).reshape(20, 20)
+
+    @tilec.custom_gradient
+    def linear(v: Any) -> Any:
+        return weights @ v, lambda g: weights.T @ g
+
+    v = np.ones(20)
+    wanted = 2 * weights.T @ (weights @ v)
+    np.testing.assert_allclose(tilec.grad(lambda v: (linear(v) ** 2).sum())(v), wanted)
+    np.testing.assert_allclose(linear(v), weights @ v)
 
 
 def test_forward_mode_is_refused() -> None:

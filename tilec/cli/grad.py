@@ -34,7 +34,7 @@ def command(
     from tilec.cli import sources
     from tilec.cli.declared import named_types, shapes_asked_for
     from tilec.cli.shapes import signature
-    from tilec.derivative import variables, written_out
+    from tilec.derivative import subject, variables, written_out
     from tilec.files import write_file
     from tilec.frontends.tile.elaborate import to_write
     from tilec.frontends.tile.names import choose
@@ -47,7 +47,7 @@ def command(
     def of_graph(graph: Graph) -> Graph:
         return written_out(_derivative(graph, variables(graph, wrt or None), of, value, forward))
 
-    with shapes_asked_for(chosen, given):
+    with shapes_asked_for(chosen, given), subject(program, function).located():
         types = named_types(chosen, given)
         written = to_write(program, function, types, weak=True)
         derived = of_graph(written.graph)

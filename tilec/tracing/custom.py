@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tilec.errors import error
-from tilec.graph import Custom, Graph, Remat
+from tilec.graph import Custom, Remat
 from tilec.passes import dce
+from tilec.passes.differentiate.reverse import backward
 from tilec.rules import shape_text
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
@@ -72,13 +74,18 @@ class CustomGradient:
     def _traced(self, *args: Any) -> Any:
         given = _Arguments(args, {})
         forward, backward = self._graphs(given)
-        node = Custom(forward.graph, backward, scope().names(given.tensors))
-        names = ["own"] * len(forward.graph.results)
-        return trees.unflatten(forward.structure, scope().bind_all(node, names))
+        (first, second), captures = united([forward, backward])
+        count = len(given.tensors)
+        own, rest, captured = second.params[:count], second.params[count:], second.params[len(second.params) :]
+        if captures:
+            rest, captured = rest[: -len(captures)], rest[-len(captures) :]
+        second = replace(second, params=(*own, *captured, *rest))
+        node = Custom(first, dce.run(second), scope().names([*given.tensors, *captures]))
+        return trees.unflatten(forward.structure, scope().bind_all(node, ["own"] * len(first.results)))
 
-    def _graphs(self, given: _Arguments) -> tuple[Subgraph, Graph]:
-        """The function, and its gradient by all arguments. Both trace the function: a closed Graph sees no values of
-        another, and what is not needed, or computed twice in the end, is removed by the passes.
+    def _graphs(self, given: _Arguments) -> tuple[Subgraph, Subgraph]:
+        """The function, and its gradient by all arguments, then by all captures. Both trace the function: a closed
+        Graph sees no values of another, and what is not needed, or computed twice in the end, is removed by the passes.
         """
         types = [t.type for t in given.tensors]
 
@@ -99,9 +106,35 @@ class CustomGradient:
             else:
                 found = _pair(given.call(self._function, params))[1](cotangent)
             gradients = given.gradients(found, params)
+            gradients += _of_captures(trace, forward, params, cotangents)
             graph = trace.graph(gradients, ["x_grad"] * len(gradients))
-        _no_captures(forward.captures or trace.captures)
-        return forward, dce.run(graph)
+        return forward, Subgraph(graph, trace.captures, None)
+
+
+def _of_captures(
+    trace: Trace, forward: Subgraph, params: Sequence[Tensor], cotangents: Sequence[Tensor]
+) -> list[Tensor]:
+    """Gradients by the tensors that the function uses without being given them: those of the calculus.
+
+    First by what the function captures, then zeros by what its gradient alone captures. Raises TILE0310.
+    """
+    from tilec.numpy.creation import zeros_like
+
+    assert trace.parent is not None
+    first = dict.fromkeys(forward.captures.values())
+    outer = [trace.parent.tensor(name) for name in (*first, *(n for n in trace.captures.values() if n not in first))]
+    inside = {name: own for own, name in forward.captures.items()}
+    constants = trace.root().constants
+    moving = [t for t in outer if t.name in inside and t.type.dtype.is_float and t.name not in constants]
+    seeded = [k for k, t in enumerate(cotangents) if t.type.dtype.is_float]
+    if not (moving and seeded):
+        return [zeros_like(t) for t in outer]
+    graph = backward(forward.graph, [inside[t.name] for t in moving], seeded)
+    values = dict(zip([p.name for p in forward.graph.params if p.name not in forward.captures], params, strict=True))
+    values |= {own: trace.parent.tensor(name) for own, name in forward.captures.items()}
+    given = [*(values[p.name] for p in forward.graph.params), *(cotangents[k] for k in seeded)]
+    slopes = dict(zip([t.name for t in moving], trace.inline(graph, given), strict=True))
+    return [slopes[t.name] if t.name in slopes else zeros_like(t) for t in outer]
 
 
 def custom_gradient(function: Function, /) -> CustomGradient:
@@ -117,6 +150,8 @@ def custom_gradient(function: Function, /) -> CustomGradient:
     ...     return tnp.round(x), lambda g: g
     >>> tilec.grad(lambda x: (rounded(x) * x).sum())(np.array([1.2])).tolist()
     [2.2]
+
+    A tensor that the function uses without being given it has the derivative of the calculus; arrays are constants.
     """
     if not callable(function):
         text = f"a Python function is given a gradient, not an object of type {type(function).__name__}"
@@ -191,9 +226,3 @@ def _pair(found: Any) -> tuple[Any, Function]:
         help = "return (result, backward), or set the gradient with .defgrad"
         raise error("TILE0113", "a function with a gradient of its own returns a result and a function", help=help)
     return found
-
-
-def _no_captures(captures: Any) -> None:
-    if captures:
-        text = f"a function with a gradient of its own uses the traced tensor {next(iter(captures.values()))!r}"
-        raise error("TILE0511", text, help="pass it as an argument, so that the gradient can tell what flows to it")
