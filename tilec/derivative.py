@@ -65,7 +65,8 @@ class Subject:
         from tilec.frontends.tile.names import choose
 
         function = choose(self.program, self.function)
-        named = (item.name.span for item in (*function.inputs, *function.outputs) if f"'{item.name.text}'" in message)
+        idents = (*(i.name for i in function.inputs), *(o.name for o in function.outputs))
+        named = (ident.span for ident in idents if f"'{ident.text}'" in message)
         return next(named, function.name.span if function.name else function.span)
 
     def graph(self, signature: Mapping[str, Entry]) -> tuple[Graph, frozenset[str]]:
