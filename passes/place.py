@@ -46,7 +46,6 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tilec.arena import Life, assign
-from tilec.buffers import root
 from tilec.exact.boxes import integer
 from tilec.fresh import FreshNames
 from tilec.loops import (
@@ -57,9 +56,8 @@ from tilec.loops import (
     Launch,
     Program,
     map_launches,
-    touched,
 )
-from tilec.verify.lifetimes import lifetimes
+from tilec.open_arena import lives_at, open_lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +121,7 @@ def _without_allocations(kernel: Kernel, own: list[Buffer]) -> Kernel:
 
 def lives_of(program: Program) -> list[Life]:
     """One Life per heap buffer that is not a view and that only `steps` touch."""
-    moments = lifetimes(program)
-    buffers = {b.name: b for b in program.buffers}
-    kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}
-    return [
-        Life(b.name, size_of(b), *moments[b.name])
-        for b in program.buffers
-        if b.space == "heap" and b.base is None and b.name in moments and b.name not in kept
-    ]
+    return lives_at(open_lives(program), {})
 
 
 def size_of(buffer: Buffer) -> int:

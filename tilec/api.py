@@ -113,7 +113,7 @@ def compile_for(
     _check_call(function, arguments, constants, donate)
     if not isinstance(options, Options):
         raise error("TILE0511", f"options are an Options object, not {_kind(options)}")
-    _check_options(options)
+    check_options(options)
     fixed = {name: _constant(name, value) for name, value in (constants or {}).items()}
     if both := [name for name in arguments if name in fixed]:
         raise error("TILE0502", f"input {both[0]!r} is given twice: as a constant and as an argument")
@@ -307,7 +307,7 @@ def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
     return replace(graph, aliases=tuple(donate.items()))
 
 
-def _check_options(options: Options) -> None:
+def check_options(options: Options) -> None:
     """Raises TILE0511 for a memory budget that is none."""
     if options.remat not in ("none", "auto"):
         raise error("TILE0511", f"remat is 'none' or 'auto', not {options.remat!r}")

@@ -51,12 +51,12 @@ def assign(lives: Sequence[Life], alignment: int, tries: int = 32) -> tuple[dict
 _WORK = 10_000  # buffers that are placed, at most, in all orders of one kind
 
 
-def _by_size(life: Life) -> tuple[int, int, str]:
-    return -life.size, life.first, life.name
+def _by_size(life: Life) -> tuple[int, int]:
+    return -life.size, life.first
 
 
-def _by_length(life: Life) -> tuple[int, int, str]:
-    return life.first - life.last, -life.size, life.name
+def _by_length(life: Life) -> tuple[int, int]:
+    return life.first - life.last, -life.size
 
 
 def largest_live_set(lives: Sequence[Life], alignment: int) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from tilec import pipeline
 from tilec.backend import Array, Built
 from tilec.errors import Report
 from tilec.evaluate.graph import evaluate
-from tilec.exact.domain import must_be_fixed
 from tilec.executable import Compiled, Executable, interface_of, no_memory
 from tilec.graph import Graph
 from tilec.memory_limit import within_limit
@@ -34,8 +33,6 @@ def compile_graph(
     report = report if report is not None else Report()
     watch("graph", graph)
     graph = pipeline.optimise(graph, watch, report)
-    if options.memory_limit is not None and graph.sizes:
-        raise must_be_fixed(graph.sizes[0], "what a program needs is held to a limit of memory for known sizes only")
     if options.memory_limit is not None and device.backend != "reference":
         graph = within_limit(graph, device, options, report)
         watch("remat", graph)

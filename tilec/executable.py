@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tilec.backend import Array, Built, Run
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
-from tilec.open_sizes import OpenSlots, Slots, names_of
+from tilec.open_sizes import IR, Limit, OpenSlots, Slots, names_of
 from tilec.options import Options
 from tilec.runtime import bind, result_arrays
 from tilec.target import Target
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from tilec.measure.memory import Memory
-
-
-class IR(Protocol):
-    """Where an executable's programs come from when someone asks for them: memory, or text that is kept."""
-
-    def graph(self) -> Graph: ...
-
-    def program(self) -> Program | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +61,8 @@ class Executable:
         self.sizes = names_of(self.params.values())
         self._names = tuple(self.params)
         self._slots = Slots.of(built, self.params, self.results, self.donated)
-        self._open = OpenSlots(built, self.params, self.results, self.donated) if self.sizes else None
+        limit = None if options.memory_limit is None else Limit(self.name, options.memory_limit, ir)
+        self._open = OpenSlots(built, self.params, self.results, self.donated, limit) if self.sizes else None
 
     @cached_property
     def graph(self) -> Graph:
@@ -83,20 +76,31 @@ class Executable:
 
     @cached_property
     def memory(self) -> Memory:
-        """What memory a call needs, and for which tensors: print it. Raises TileError TILE0508 for `reference`."""
+        """What memory a call needs, and for which tensors: print it.
+
+        Raises TileError TILE0508 for `reference`, TILE0210 where sizes are open: see `memory_for`.
+        """
+        return self.memory_for()
+
+    def memory_for(self, /, **sizes: int) -> Memory:
+        """As `memory`, of a call for these open sizes: `memory_for(N=64)`.
+
+        Raises TileError TILE0210 for a size that is not given, TILE0211 where one or that of an axis is negative,
+        TILE0414 for memory that cannot be counted, TILE0502 for sizes that it does not have, TILE0505, TILE0508.
+        """
         from tilec.measure.memory import memory
 
         if self.program is None:
             raise error("TILE0508", "the target 'reference' plans no memory", help="compile for llvm or opencl")
         code = getattr(self.built, "code", None)
-        return memory(self.program, self.graph, None if code is None else code.arena_bytes)
+        return memory(self.program, self.graph, None if code is None else code.arena_bytes, sizes)
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.
 
         Returns one array, or a tuple of them in the order of `results`. `out`: an array, a sequence or a mapping by
         result name, to be written instead of fresh arrays. A donated argument is overwritten and comes back as the
-        result. Raises TileError TILE0501 to TILE0507, TILE0512.
+        result. Raises TileError TILE0501 to TILE0507, TILE0512; with open sizes TILE0211, TILE0419.
         """
         arrays = self.run(args, kwargs, out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tilec import pipeline
 from tilec.errors import Report
+from tilec.exact.domain import must_be_fixed
 from tilec.graph import Graph
 from tilec.options import Options
 from tilec.passes import fuse, remat
@@ -17,10 +18,12 @@ _ROUNDS = 4  # corrections of the estimate, which knows nothing of what kernels 
 def within_limit(graph: Graph, target: Target, options: Options, report: Report) -> Graph:
     """The optimised Graph, changed so that its temporary tensors take at most `options.memory_limit` bytes.
 
-    Where they do not, the one that takes least; and a warning, TILE0419, says by how much the limit is missed. The
-    limit of a Graph with open sizes is not looked at: what is needed is known only when it is called.
+    Where they do not, the one that takes least; and a warning, TILE0419, says by how much the limit is missed. What a
+    Graph with open sizes needs is known only when it is called, and looked at then; `remat` raises TILE0210 for it.
     """
     limit = options.memory_limit
+    if graph.sizes and options.remat == "auto":
+        raise must_be_fixed(graph.sizes[0], "values are computed again to save memory for known sizes only")
     if limit is None or graph.sizes:
         return graph
     best, least = graph, _arena(graph, target, options)
@@ -40,7 +43,7 @@ def within_limit(graph: Graph, target: Target, options: Options, report: Report)
             "TILE0419",
             f"the temporary tensors of {graph.name!r} need {least:,} bytes, {least - limit:,} more than the limit",
             notes=[f"memory_limit is {limit:,} bytes"],
-            help=None if options.remat == "auto" else "Options(remat='auto') computes values again to save memory",
+            help=None if options.remat == "auto" else "remat='auto' computes values again to save memory",
         )
     return best
 

@@ -7,14 +7,17 @@ multiply. The price: buffers in different parts never share memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
+from math import gcd, prod
 
-from tilec.affine import Poly, Size
+from tilec.affine import Poly, Size, resolve
 from tilec.arena import Life, assign
+from tilec.buffers import root
 from tilec.exact.domain import must_be_fixed
+from tilec.loops import Program, touched
+from tilec.verify.lifetimes import lifetimes
 
 LINE = 64  # bytes: where every buffer begins
 
@@ -27,6 +30,28 @@ class OpenLife:
     size: Size
     first: int
     last: int
+
+
+def open_lives(program: Program) -> list[OpenLife]:
+    """One life per heap buffer that is not a view and that only `steps` touch, in the order of the buffers."""
+    moments = lifetimes(program)
+    buffers = {b.name: b for b in program.buffers}
+    kept = {root(buffers[n], buffers).name for step in program.init for n in touched(step)}
+    return [
+        OpenLife(b.name, prod(b.shape, start=b.dtype.bytes), *moments[b.name])
+        for b in program.buffers
+        if b.space == "heap" and b.base is None and b.name in moments and b.name not in kept
+    ]
+
+
+def lives_at(lives: Sequence[OpenLife], sizes: Mapping[str, int]) -> list[Life]:
+    """The same, sizes known."""
+    return [Life(b.name, int(resolve(b.size, sizes)), b.first, b.last) for b in lives]
+
+
+def assign_at(lives: Sequence[OpenLife], sizes: Mapping[str, int]) -> tuple[dict[str, int], int]:
+    """Places and bytes of the arena of a call from Python, which plans for its sizes alone; raises TILE0414."""
+    return assign(lives_at(lives, sizes), LINE, tries=1)  # a call waits for it
 
 
 @dataclass(frozen=True, slots=True)

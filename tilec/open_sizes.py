@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,8 +16,12 @@ from tilec.affine import Poly, Size, named_size, resolve, size_text
 from tilec.backend import Built, Run
 from tilec.donation import Donation
 from tilec.errors import TileError, error
-from tilec.graph import TensorType
+from tilec.graph import Graph, TensorType
+from tilec.loops import Program
 from tilec.runtime import Slot, as_array, describe
+
+if TYPE_CHECKING:
+    from tilec.open_arena import OpenLife
 
 _KEPT = 64  # size vectors whose slots are kept
 
@@ -72,6 +77,39 @@ def _misshapen(name: str, type: TensorType, shape: tuple[int, ...]) -> TileError
     return error("TILE0504", f"argument {name!r} has shape {list(shape)}, expected {describe(type)}")
 
 
+class IR(Protocol):
+    """Where an executable's programs come from when someone asks for them: memory, or text that is kept."""
+
+    def graph(self) -> Graph: ...
+
+    def program(self) -> Program | None: ...
+
+
+class Limit:
+    """A limit of memory, to which each call is held. It knows the program, not the executable that knows it."""
+
+    def __init__(self, name: str, bytes: int, ir: IR) -> None:
+        self._name, self._bytes, self._ir = name, bytes, ir
+
+    @cached_property
+    def _lives(self) -> list[OpenLife]:
+        from tilec.open_arena import open_lives
+
+        program = self._ir.program()
+        return [] if program is None else open_lives(program)
+
+    def check(self, sizes: Mapping[str, int]) -> None:
+        """Raises TileError TILE0419 where the temporary tensors of a call for these sizes take more."""
+        from tilec.open_arena import assign_at
+
+        _, needed = assign_at(self._lives, sizes)
+        if needed > self._bytes:
+            given = ", ".join(f"{n} = {v}" for n, v in sizes.items())
+            text = f"the temporary tensors of {self._name!r} need {needed:,} bytes where {given}"
+            notes = [f"memory_limit is {self._bytes:,} bytes, {needed - self._bytes:,} less"]
+            raise error("TILE0419", text, notes=notes, help="call it for smaller sizes: for parts of the batch")
+
+
 @dataclass(frozen=True, slots=True)
 class Slots:
     """Parameters and results of one call, all sizes known; `run` is what it runs."""
@@ -104,13 +142,14 @@ class OpenSlots:
         params: Mapping[str, TensorType],
         results: Mapping[str, TensorType],
         donated: Mapping[str, str],
+        limit: Limit | None = None,
     ) -> None:
-        self._built = built
+        self._built, self._limit = built, limit
         self._params, self._results, self._donated = params, results, donated
         self._kept: dict[tuple[tuple[int, ...], ...], Slots] = {}
 
     def of(self, values: Sequence[Any]) -> Slots:
-        """Raises TileError TILE0211, TILE0504, TILE0505."""
+        """Raises TileError TILE0211, TILE0414, TILE0419, TILE0504, TILE0505."""
         shapes = tuple([v.shape for v in values if type(v) is np.ndarray])
         if len(shapes) < len(values):
             shapes = tuple(self._shape(k, v) for k, v in enumerate(values))
@@ -120,6 +159,8 @@ class OpenSlots:
         sizes = bind_sizes(self._params, shapes)
         params, results = ({n: fixed(t, sizes) for n, t in ts.items()} for ts in (self._params, self._results))
         made = Slots.of(self._built.at(sizes), params, results, self._donated)
+        if self._limit is not None:
+            self._limit.check(sizes)
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         self._kept[shapes] = made

@@ -14,7 +14,9 @@ class Options:
     """What may be chosen per compilation. `fuse` and `schedule` off give the plainest code, for finding faults.
 
     memory_limit: bytes that the temporary tensors of a call should take at most; with `remat` "auto" values are
-    computed again where they are needed late, until they do. Where they do not, a warning says by how much.
+    computed again where they are needed late, until they do. Where they do not, a warning says by how much (TILE0419).
+    With open sizes each call is held to the limit, and one that needs more is refused before it runs; `remat` then has
+    to be "none". The target `reference` plans no memory, so that nothing is held to a limit there.
     """
 
     fuse: bool = True

@@ -7,14 +7,12 @@ behind the workspace's start it lies. No sum or product in it can wrap unnoticed
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
 
 from tilec.affine import Poly, Size
 from tilec.backends.llvm.layout import Layout
 from tilec.exact.domain import must_be_fixed
 from tilec.loops import Program
-from tilec.open_arena import OpenLife, Part, parts
-from tilec.verify.lifetimes import lifetimes
+from tilec.open_arena import Part, open_lives, parts
 
 _PAIR = "{ i64, i1 }"
 DECLARATIONS = "".join(f"declare {_PAIR} @llvm.{op}.with.overflow.i64(i64, i64)\n" for op in ("sadd", "smul"))
@@ -96,7 +94,7 @@ def size_function(
         checked.store(checked.define(n, size, divisor), layout.sizes[n])
     for k, size in enumerate(arguments):
         checked.store(checked.size(size), words(layout) + k)
-    end = _placed(checked, parts(_lives(program, layout)), layout, start, limit)
+    end = _placed(checked, parts(open_lives(program)), layout, start, limit)
     some = checked.emit(f"icmp ne i64 {end}, 0")
     room = checked.emit(f"select i1 {some}, i64 {checked.op('sadd', end, '63')}, i64 0")
     found = checked.emit(f"select i1 {checked.bad}, i64 -1, i64 {room}")
@@ -108,13 +106,6 @@ def size_function(
 def words(layout: Layout) -> int:
     """How long the table is that `run` takes: pointers and sizes."""
     return max(1, len(layout.table) + len(layout.sizes))
-
-
-def _lives(program: Program, layout: Layout) -> list[OpenLife]:
-    """Buffers of the arena, in the order of the table."""
-    buffers, lives = {b.name: b for b in program.buffers}, lifetimes(program)
-    own = [buffers[n] for n in layout.table if buffers[n].space != "param" and n in lives]
-    return [OpenLife(b.name, prod(b.shape, start=b.dtype.bytes), *lives[b.name]) for b in own]
 
 
 def _placed(checked: Checked, found: Sequence[Part], layout: Layout, start: int, limit: int | None) -> str:

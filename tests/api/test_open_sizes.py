@@ -247,6 +247,42 @@ def test_functions_made_by_op() -> None:
         np.testing.assert_array_equal(executable(np.ones((n, 3), np.float32)), np.ones(3, np.float32))
 
 
-def test_a_limit_of_memory_needs_known_sizes() -> None:
-    with pytest.raises(TileError, match="the size N must be fixed"):
-        tilec.compile("function (X[N]) -> (Y) { Y = X; }", "llvm", options=Options(memory_limit=100), X=("N",))
+def test_values_are_computed_again_for_known_sizes_only() -> None:
+    with pytest.raises(TileError, match="the size N must be fixed: values are computed again") as refused:
+        options = Options(remat="auto", memory_limit=100)
+        tilec.compile("function (X[N]) -> (Y) { Y = X; }", "llvm", options=options, X=("N",))
+    assert refused.value.code == "TILE0210"
+
+
+ROWS = "function rows(X[N, K]) -> (Y) { M[n : N] = >(X[n, k]); Y[n, k : N, K] = =(X[n, k] - M[n]); }"
+
+
+@pytest.mark.parametrize("backend", ["llvm", "opencl"])
+def test_each_call_is_held_to_the_limit_of_memory(backend: str, tmp_path: Path) -> None:
+    """The temporary tensor M has 4*N bytes."""
+    limited = tilec.compile(ROWS, target_of(backend), options=Options(memory_limit=400), X=("N", 3))
+    limited.save(tmp_path / "rows.tilec")
+    for executable in (limited, tilec.load(tmp_path / "rows.tilec", target=target_of(backend))):
+        for size in (0, 1, 99, 100, 101, 1000, 100):
+            x, out = np.ones((size, 3), np.float32), np.full((size, 3), 7, np.float32)
+            if size <= 100:
+                np.testing.assert_array_equal(executable(x), 0 * x)
+                continue
+            with pytest.raises(TileError) as refused:
+                executable(x, out=out)
+            (said,) = refused.value.diagnostics
+            assert said.code == "TILE0419" and (out == 7).all()
+            assert said.message == f"the temporary tensors of 'rows' need {4 * size:,} bytes where N = {size}"
+            assert said.notes == (f"memory_limit is 400 bytes, {4 * size - 400:,} less",)
+
+
+def test_a_limit_of_memory_of_traced_functions() -> None:
+    @tilec.jit(open_sizes={"x": "N"}, options=Options(memory_limit=500))
+    def centred(x: Any) -> Any:
+        return x - (x - x.sum(0)).max(1)[:, None]
+
+    x = np.ones((100, 3), np.float32)
+    assert centred(x).shape == (100, 3)
+    with pytest.raises(TileError, match="TILE0419"):
+        centred(np.ones((1000, 3), np.float32))
+    assert centred.signatures() == 1

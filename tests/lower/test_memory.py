@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,3 +137,90 @@ def test_of_an_executable_and_on_the_command_line(capsys: pytest.CaptureFixture[
     with pytest.raises(TileError) as caught:
         _ = tilec.compile(Path(path), "reference", X=(200, 8), Centre=(5, 8)).memory
     assert caught.value.code == "TILE0508"
+
+
+# open sizes ----------------------------------------------------------------------------------------------------------
+
+ATTENTION = """function attention(Q[N, T, D], K[N, T, D], V[N, T, D]) -> (O) {
+  S[n, i, j : N, T, T] = +(Q[n, i, d] * K[n, j, d]);
+  M[n, i, 0 : N, T, 1] = >(S[n, i, j]);
+  E = exp(S - M);
+  Z[n, i, 0 : N, T, 1] = +(E[n, i, j]);
+  P = E / Z;
+  O[n, i, d : N, T, D] = +(P[n, i, j] * V[n, j, d]);
+}"""
+
+
+def attention(target: str = "llvm") -> tilec.Executable:
+    return tilec.compile(ATTENTION, target, **dict.fromkeys("QKV", ("N", "T", 8)))
+
+
+@pytest.mark.parametrize(("n", "t"), [(0, 0), (0, 5), (1, 1), (1, 64), (3, 17), (64, 100)])
+def test_figures_are_those_of_the_call(n: int, t: int) -> None:
+    executable = attention()
+    found = executable.memory_for(T=t, N=n)
+    taken = executable.built._plans.at({"N": n, "T": t}).bytes  # type: ignore[attr-defined]
+    assert found.arena == found.peak == -(-taken // 64) * 64
+    assert found.live <= found.arena <= 1.1 * found.live
+    assert found.arguments == 3 * n * t * 8 * 4 and found.results == n * t * 8 * 4
+    assert found.live >= n * t * t * 4
+    assert {b.type.partition("[")[0] for b in found.buffers} == {"f32"} and all(b.line for b in found.buffers)
+    for b in found.buffers:
+        for other in found.buffers:
+            if b is not other and b.first <= other.last and other.first <= b.last:
+                assert b.offset + b.bytes <= other.offset or other.offset + other.bytes <= b.offset
+
+
+def test_known_sizes_need_no_name() -> None:
+    executable = tilec.compile(ATTENTION, "llvm", **dict.fromkeys("QKV", (2, 3, 8)))
+    assert executable.memory_for() == executable.memory
+
+
+MISTAKES: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "TILE0210", "depends on N, T"),
+    ({"N": 3}, "TILE0210", "depends on T"),
+    ({"N": 3, "T": 4, "M": 5}, "TILE0502", "no open size 'M'"),
+    ({"N": 3, "T": -4}, "TILE0211", "the size T is -4"),
+    ({"N": 3, "T": 4.0}, "TILE0505", "the size T is a number, not 4.0"),
+    ({"N": 3, "T": True}, "TILE0505", "the size T is a number, not True"),
+    ({"N": 1 << 40, "T": 1 << 40}, "TILE0414", "bytes of memory"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "code", "text"), MISTAKES)
+def test_sizes_that_say_too_little_or_too_much(sizes: dict[str, Any], code: str, text: str) -> None:
+    with pytest.raises(TileError, match=text) as caught:
+        attention().memory_for(**sizes)
+    assert caught.value.code == code
+
+
+def test_an_axis_that_becomes_negative() -> None:
+    code = "function f(X[N]) -> (O) { A[i : N - 5] = =(1.0); P[] = +(X[i]); O = A + P; }"
+    with pytest.raises(TileError, match="is -2 where N = 3") as caught:
+        tilec.compile(code, "llvm", X=("N",)).memory_for(N=3)
+    assert caught.value.code == "TILE0211"
+
+
+def test_open_sizes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(EXAMPLES / "softmax.tile")
+    shape = ["memory", path, "--shape", "X=N,50"]
+    wanted = tilec.compile(Path(path), "llvm", X=("N", 50)).memory_for(N=100)
+    assert call([*shape, "--size", "N=100"]) == 0
+    assert capsys.readouterr().out == f"{wanted}\n"
+    assert call([*shape, "--size", "N=100", "--memory-limit", "4000"]) == 0
+    capsys.readouterr()
+    for wrong, code in [
+        ([], "TILE0210"),
+        (["--size", "M=3"], "TILE0502"),
+        (["--size", "N=x"], "TILE0704"),
+        (["--size", "N=-1"], "TILE0704"),
+        (["--size", "N=1", "--size", "N=2"], "TILE0704"),
+        (["--size", "N=99999999999999999999"], "TILE0704"),
+        (["--size", "N=9223372036854775807"], "TILE0414"),
+        (["--size", "N=100", "--memory-limit", "300"], "TILE0419"),
+        (["--size", "N=100", "--memory-limit", "-3"], "TILE0511"),
+        (["--size", "N=100", "--remat", "auto"], "TILE0511"),
+        (["--size", "N=100", "--remat", "auto", "--memory-limit", "300"], "TILE0210"),
+    ]:
+        assert call([*shape, *wrong]) == 1, wrong
+        assert f"error[{code}]" in capsys.readouterr().err, wrong

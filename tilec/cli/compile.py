@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tilec.cli.budget import LIMIT, REMAT, budget
 from tilec.cli.color import shown
+from tilec.options import Options
 
 if TYPE_CHECKING:
     from tilec.ahead import Ahead
@@ -47,12 +49,14 @@ def command(
     output: str | None = typer.Option(None, "-o", "--output", help="File to write; '-' for standard output."),
     target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
+    limit: int | None = LIMIT,
+    remat: str = REMAT,
 ) -> int:
     """Compile a function for given shapes and write IR, assembly, an object, its C header or a library."""
     from tilec.files import write_file
 
     chosen = _kinds(emit)
-    made = compile_file(file, function, shapes, constants, target, symbol, donated)
+    made = compile_file(file, function, shapes, constants, target, symbol, donated, budget(limit, remat))
     for warning in made.warnings:
         print(shown(warning, sys.stderr), file=sys.stderr)
     written = {kind: make(made, kind) for kind in chosen}
@@ -86,6 +90,7 @@ def compile_file(
     target: str,
     symbol: str | None,
     donated: Sequence[str] = (),
+    options: Options = Options(),
 ) -> Ahead:
     """One function of a file, compiled ahead of time; raises TileError."""
     from tilec import api
@@ -99,14 +104,14 @@ def compile_file(
     fixed = read_inputs(constants, [], 0)
     if file.endswith(".graph"):
         graph = api.mark_donated(api.mark_constants(_read_graph(file, function, shapes, fixed), fixed), pairs(donated))
-        return compile_ahead(graph, device, fixed, {}, symbol)
+        return compile_ahead(graph, device, fixed, {}, symbol, options)
     given: Mapping[str, Any] = signature(shapes)
     given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
     with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
         found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
     graph = api.mark_donated(api.mark_constants(found.graph, fixed), pairs(donated))
-    return compile_ahead(graph, device, fixed, scalars, symbol, report=found.warnings)
+    return compile_ahead(graph, device, fixed, scalars, symbol, options, found.warnings)
 
 
 def _read_graph(file: str, function: str | None, shapes: list[str], fixed: Mapping[str, Any]) -> Graph:

@@ -1,4 +1,4 @@
-"""Floor 6: `--shape NAME=...`: what the command line says of inputs that it has no values for."""
+"""Floor 6: `--shape NAME=...`, `--size N=...`: what the command line says of inputs that it has no values for."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def signature(shapes: Iterable[str]) -> dict[str, Any]:
         if name in found:
             raise error("TILE0704", f"{name!r} is given twice")
         found[name] = _entry(name, value)
+    return found
+
+
+def numbers(sizes: Iterable[str]) -> dict[str, int]:
+    """Open sizes by name, as `--size NAME=NUMBER` gives them; raises TileError TILE0704."""
+    found: dict[str, int] = {}
+    for text in sizes:
+        name, value = split_option(text, "=", "--size N=64")
+        if name in found or not re.fullmatch("[0-9]{1,19}", value):
+            why = f"{name!r} is given twice" if name in found else f"{value!r} is no size"
+            raise error("TILE0704", why, help="write it like --size N=64")
+        found[name] = int(value)
     return found
 
 

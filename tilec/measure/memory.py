@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from tilec.affine import Poly, resolve
 from tilec.arena import Life, largest_live_set
 from tilec.buffers import root
 from tilec.errors import Span, error
 from tilec.graph import Graph
-from tilec.loops import Buffer, Launch, Program, Step, touched
+from tilec.loops import Buffer, Launch, Program, Step, all_steps, touched
 from tilec.measure.costs import number
-from tilec.passes.place import lives_of, size_of
+from tilec.open_arena import assign_at, lives_at, open_lives
+from tilec.open_sizes import negative
+from tilec.passes.place import size_of
 from tilec.verify.lifetimes import moments
 
 LINE = 64  # bytes: every buffer begins at a cache line
@@ -106,22 +111,26 @@ class Memory:
         return ["", *lines, *([f"and {more} smaller ones"] if more > 0 else [])]
 
 
-def memory(program: Program, graph: Graph | None = None, called: int | None = None) -> Memory:
-    """The memory of a placed Program. `graph`: where its tensors come from. `called`: bytes of a call's whole arena.
-    Raises TileError TILE0210 where sizes are open."""
+def memory(
+    program: Program, graph: Graph | None = None, called: int | None = None, sizes: Mapping[str, int] | None = None
+) -> Memory:
+    """The memory of a placed Program, or of a call of one with open sizes.
+
+    `graph`: where its tensors come from. `called`: bytes of a call's whole arena, as far as it is known without sizes.
+    Raises TileError TILE0210 where a size is not given, TILE0211 for one that is negative, TILE0414, TILE0502.
+    """
+    known = _known(program, sizes or {})
+    lives = lives_at(open_lives(program), known)
     if program.sizes:
-        names = ", ".join(program.sizes)
-        help = "compile for sizes that are numbers"
-        raise error("TILE0210", f"how much memory is needed depends on {names}", help=help)
-    lives = lives_of(program)
+        program = _at(program, known)
     live, step = largest_live_set(lives, LINE)
     steps = moments(program.steps)
     places = dict(program.places)
     ends = [places[b.name] + _lines(b.size) for b in lives]
     buffers = {b.name: b for b in program.buffers}
     kept = {root(buffers[n], buffers).name for s in program.init for n in touched(s)}
-    known = {n for n, _ in program.constants}
-    inputs = [n for n in program.params if n not in known]
+    constants = {n for n, _ in program.constants}
+    inputs = [n for n in program.params if n not in constants]
     arena = _lines(program.arena)
     return Memory(
         live=live,
@@ -129,13 +138,43 @@ def memory(program: Program, graph: Graph | None = None, called: int | None = No
         steps=len(steps),
         peak=max(ends, default=0),
         arena=arena,
-        scratch=max(0, called - arena) if called is not None else 0,
+        scratch=0 if called is None else called if known else max(0, called - arena),
         kept=sum(_lines(size_of(buffers[n])) for n in kept if buffers[n].space != "param"),
-        constants=_bytes(buffers[n] for n in known),
+        constants=_bytes(buffers[n] for n in constants),
         arguments=_bytes(buffers[n] for n in inputs),
         results=_bytes(buffers[n] for n in program.results if n not in inputs),
         buffers=_held(program, lives, places, graph),
     )
+
+
+def _known(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:
+    """The value of each open size."""
+    known = {name: _number(name, value) for name, value in sizes.items()}
+    if unknown := [n for n in known if n not in program.sizes]:
+        open = f"open sizes: {', '.join(program.sizes)}" if program.sizes else "all of its sizes are numbers"
+        raise error("TILE0502", f"{program.name!r} has no open size {unknown[0]!r}", notes=[open])
+    if missing := [n for n in program.sizes if n not in known]:
+        text = f"how much memory is needed depends on {', '.join(missing)}"
+        given = [f"{n}=64" for n in missing]
+        help = f"give a number: memory_for({', '.join(given)}), on the command line --size {' --size '.join(given)}"
+        raise error("TILE0210", text, help=help)
+    for size in dict.fromkeys(s for b in program.buffers for s in b.shape if isinstance(s, Poly)):
+        if (number := int(resolve(size, known))) < 0:
+            raise negative(size, number, known)
+    return known
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise error("TILE0505", f"the size {name} is a number, not {value!r}")
+    return int(value)
+
+
+def _at(program: Program, sizes: Mapping[str, int]) -> Program:
+    """The Program with all that is asked of it here as numbers: shapes, and the places that a call finds."""
+    places, arena = assign_at(open_lives(program), sizes)
+    buffers = tuple(replace(b, shape=tuple(int(resolve(s, sizes)) for s in b.shape)) for b in program.buffers)
+    return replace(program, buffers=buffers, places=tuple(places.items()), arena=arena)
 
 
 def _held(program: Program, lives: Sequence[Life], places: dict[str, int], graph: Graph | None) -> tuple[Held, ...]:
@@ -150,7 +189,7 @@ def _held(program: Program, lives: Sequence[Life], places: dict[str, int], graph
             places[b.name],
             b.first,
             b.last,
-            _maker(steps[b.first - 1]),
+            _maker(steps[b.first - 1], b.name, buffers),
             next((spans[n] for n in (b.name, b.name.rpartition(".")[0]) if spans.get(n)), None),
         )
         for b in lives
@@ -158,8 +197,11 @@ def _held(program: Program, lives: Sequence[Life], places: dict[str, int], graph
     return tuple(sorted(found, key=lambda b: (-b.bytes, b.first, b.name)))
 
 
-def _maker(step: Step) -> str:
-    return step.kernel if isinstance(step, Launch) else type(step).__name__.lower()
+def _maker(step: Step, name: str, buffers: Mapping[str, Buffer]) -> str:
+    """The kernel that a step launches on a buffer first, itself or inside of a loop."""
+    launches = (s for s in all_steps((step,)) if isinstance(s, Launch))
+    found = (s.kernel for s in launches if any(root(buffers[a], buffers).name == name for a in s.args))
+    return next(found, type(step).__name__.lower())
 
 
 def _type(buffer: Buffer) -> str:
