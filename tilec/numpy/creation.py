@@ -22,8 +22,8 @@ from tilec.tracing.tensor import Tensor
 
 
 @operation
-def asarray(x: Any, /, dtype: Any = None) -> Any:
-    """A number, array or tensor as a tensor of this type, or of its own."""
+def asarray(x: Any, /, dtype: Any = None, *, copy: bool | None = None) -> Any:
+    """A number, array or tensor as a tensor of this type, or of its own. `copy` changes nothing."""
     tensor = lift(x)
     return as_dtype(tensor, tensor.type.dtype if dtype is None else dtype_of(dtype))
 
@@ -38,6 +38,11 @@ def zeros(shape: Any, dtype: Any = "float32") -> Any:
 def ones(shape: Any, dtype: Any = "float32") -> Any:
     """Ones."""
     return _filled(1, shape, dtype_of(dtype))
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Any:
+    """An array of another library as a tensor, or, outside of traced functions, as a NumPy array."""
+    return asarray(x)
 
 
 @operation
@@ -59,6 +64,9 @@ def zeros_like(x: Any, /, dtype: Any = None) -> Any:
 def ones_like(x: Any, /, dtype: Any = None) -> Any:
     """Ones of a tensor's shape, and of its type unless another is given."""
     return _like(x, 1, dtype)
+
+
+empty, empty_like = zeros, zeros_like  # memory with any contents: zeros are as good as others
 
 
 @operation

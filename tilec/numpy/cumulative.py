@@ -1,4 +1,4 @@
-"""Floor 5: running sums along an axis."""
+"""Floor 5: running sums and products along an axis, and differences of neighbours."""
 
 from __future__ import annotations
 
@@ -7,61 +7,107 @@ from typing import Any
 
 from tilec.affine import Affine
 from tilec.dtypes import BOOL, I32, accumulator
+from tilec.errors import error
 from tilec.graph import Constraint, Scan, TensorType
-from tilec.numpy.axes import axis_of
-from tilec.numpy.creation import zeros
-from tilec.numpy.shapes import moveaxis, reshape
+from tilec.numpy.axes import axis_of, whole
+from tilec.numpy.creation import full
+from tilec.numpy.elementwise import subtract
+from tilec.numpy.indexing import getitem_of
+from tilec.numpy.shapes import concat, moveaxis, reshape
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
 from tilec.tracing.subgraph import subgraph
 from tilec.tracing.tensor import Tensor
 
-LONGEST = 256  # of the axes along which every sum is computed by itself, which takes the square of their length
+LONGEST = 256  # of the axes along which every result is computed by itself, which takes the square of their length
+_STEPS = {"sum": ("add", 0), "prod": ("mul", 1)}  # how a term is taken in, and what there is before the first
 
 
 @operation
-def cumulative_sum(x: Any, /, axis: int | None = None, *, dtype: Any = None) -> Any:
-    """Sums of all elements up to and including each one along an axis, or of the flattened tensor.
+def cumulative_sum(x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Sums of all elements up to and including each one along an axis, or of the flattened tensor; with
+    `include_initial` a 0 comes first.
 
     The work grows with the number of elements; along an open axis, with the square of its size.
     """
-    tensor = lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
-    if axis is None:
-        tensor = reshape(tensor, (prod(tensor.type.shape),))
-    along = 0 if axis is None else axis_of(axis, tensor.ndim)
-    size = tensor.type.shape[along]
-    return _in_turn(tensor, along) if isinstance(size, int) and size > LONGEST else _each(tensor, along)
+    return _running("sum", _converted(x, dtype), axis, include_initial)
 
 
 cumsum = cumulative_sum
 
 
-def _each(x: Tensor, along: int) -> Any:
-    """Every sum from its first term on: one contraction."""
+@operation
+def cumulative_prod(x: Any, /, axis: int | None = None, *, dtype: Any = None, include_initial: bool = False) -> Any:
+    """Products of all elements up to and including each one along an axis, or of the flattened tensor; with
+    `include_initial` a 1 comes first. The work grows as that of `cumulative_sum`.
+    """
+    tensor = _converted(x, dtype)
+    return _running("prod", as_dtype(tensor, I32) if tensor.type.dtype == BOOL else tensor, axis, include_initial)
+
+
+def _converted(x: Any, dtype: Any) -> Tensor:
+    return lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
+
+
+def _running(monoid: str, tensor: Tensor, axis: int | None, include_initial: bool) -> Any:
+    if axis is None:
+        tensor = reshape(tensor, (prod(tensor.type.shape),))
+    along = axis_of(0 if axis is None else axis, tensor.ndim)
+    size = tensor.type.shape[along]
+    short = not isinstance(size, int) or size <= LONGEST
+    found = _each(monoid, tensor, along) if short else _in_turn(monoid, tensor, along)
+    if not include_initial:
+        return found
+    first = [1 if a == along else n for a, n in enumerate(tensor.type.shape)]
+    return concat([full(first, _STEPS[monoid][1], dtype=found.type.dtype), found], axis=along)
+
+
+def _each(monoid: str, x: Tensor, along: int) -> Any:
+    """Every result from its first term on: one contraction."""
     names, forms = variables(x.ndim)
     last = Affine.var("last")
     sink = [last if a == along else f for a, f in enumerate(forms)]
     before = Constraint(last - forms[along], x.type.shape[along])
+    body = element(x, forms)
     return contraction(
-        "sum", (*names, "last"), element(x, forms), sink, x.type.shape, constraints=(before,), stem="cumsum"
+        monoid, (*names, "last"), body, sink, x.type.shape, constraints=(before,), stem=f"cum{monoid}"
     )
 
 
-def _in_turn(x: Tensor, along: int) -> Any:
-    """Every sum from the one before it: a loop. Narrow types are added up in wide ones, as in any sum."""
+def _in_turn(monoid: str, x: Tensor, along: int) -> Any:
+    """Every result from the one before it: a loop. Narrow types are added up in wide ones, as in any sum."""
+    op, initial = _STEPS[monoid]
     own = x.type.dtype
-    wide, result = accumulator(own, "sum"), I32 if own == BOOL else own
+    wide, result = accumulator(own, monoid), I32 if own == BOOL else own
     rows = moveaxis(as_dtype(x, own), along, 0)
     row = rows.type.shape[1:]
 
     def step(tensors: list[Tensor]) -> Any:
-        total = apply("add", tensors[0], as_dtype(tensors[1], wide))
+        total = apply(op, tensors[0], as_dtype(tensors[1], wide))
         return total, as_dtype(total, result)
 
     graph = subgraph("step", [TensorType(wide, row), TensorType(own, row)], step).graph
     here = scope()
-    start = here.names([zeros(row, dtype=wide)])
+    start = here.names([full(row, initial, dtype=wide)])
     node = Scan(graph, start, here.names([rows]), (), rows.type.shape[0])
-    _, sums = here.bind_all(node, ["total", "cumsum"])
-    return moveaxis(sums, 0, along)
+    _, found = here.bind_all(node, ["total", f"cum{monoid}"])
+    return moveaxis(found, 0, along)
+
+
+@operation(arrays=("prepend", "append"))
+def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+    """Differences of neighbours along an axis, n times over; `prepend` and `append` are joined to x first."""
+    parts = [lift(p) for p in (prepend, x, append) if p is not None]
+    tensor = concat(parts, axis=axis) if len(parts) > 1 else parts[0]
+    along = axis_of(axis, tensor.ndim)
+    count = whole(n, "a number of times")
+    if count < 0:
+        raise error("TILE0511", f"differences are taken a number of times, not {count}")
+    before = [slice(None)] * along
+    for _ in range(count):
+        tensor = subtract(getitem_of(tensor, [*before, slice(1, None)]), getitem_of(tensor, [*before, slice(None, -1)]))
+    return tensor
+
+
+__all__ = ["cumsum", "cumulative_prod", "cumulative_sum", "diff"]

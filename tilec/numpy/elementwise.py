@@ -63,6 +63,7 @@ atan = _unary("atan", "Inverse tangent")
 asinh = _unary("asinh", "Inverse hyperbolic sine")
 acosh = _unary("acosh", "Inverse hyperbolic cosine")
 atanh = _unary("atanh", "Inverse hyperbolic tangent")
+positive = _unary("ident", "x")
 bitwise_invert = _unary("bit_not", "~x of integers and bool")
 
 add = _binary("add", "x1 + x2; integers wrap")
@@ -85,8 +86,8 @@ bitwise_right_shift = _binary("bit_right", "x1 >> x2")
 
 
 @operation
-def astype(x: Any, /, dtype: Any) -> Any:
-    """x converted: a float becomes an integer by truncation, saturated, NaN becomes 0."""
+def astype(x: Any, /, dtype: Any, *, copy: bool = True) -> Any:
+    """x converted: a float becomes an integer by truncation, saturated, NaN becomes 0. `copy` changes nothing."""
     return as_dtype(x, dtype_of(dtype))
 
 
@@ -99,7 +100,7 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 @operation
 def divide(x1: Any, x2: Any, /) -> Any:
     """The true quotient; integers become float32."""
-    if _is_integral(x1) and _is_integral(x2):
+    if is_integral(x1) and is_integral(x2):
         x1, x2 = (float(x) if isinstance(x, bool | int) else apply("cast", x, dtype=F32) for x in (x1, x2))
     return apply("div", x1, x2)
 
@@ -109,31 +110,31 @@ def floor_divide(x1: Any, x2: Any, /) -> Any:
     """floor(x1 / x2); of integers x // 0 is 0."""
     quotient, rest = apply("div", x1, x2), apply("mod", x1, x2)
     opposite = apply("bit_xor", apply("cmp_lt", x1, 0), apply("cmp_lt", x2, 0))
-    if not (_is_integral(x1) and _is_integral(x2)):
+    if not (is_integral(x1) and is_integral(x2)):
         exact = apply("round", apply("div", apply("sub", x1, rest), x2))
         below = apply("cond", apply("bit_and", opposite, apply("cmp_ne", x1, 0)), -1, 0)
         endless = apply("cmp_eq", apply("abs", x2), inf)  # there the quotient is 0 from above or below
         exact = apply("cond", endless, apply("add", apply("sub", x1, x1), below), exact)
         return apply("cond", apply("cmp_eq", x2, 0), quotient, exact)
     inexact = apply("cmp_ne", rest, 0)
-    return apply("sub", quotient, apply("cast", apply("bit_and", inexact, opposite), dtype=_common(x1, x2)))
+    return apply("sub", quotient, apply("cast", apply("bit_and", inexact, opposite), dtype=common(x1, x2)))
 
 
 @operation
 def power(x1: Any, x2: Any, /) -> Any:
     """x1 to the power x2; integers wrap, and to a negative power they are 0."""
-    if type(x2) in (int, float) and x2 in (-1, 0.5, 1, 2, 3) and not (_is_integral(x1) and x2 != int(x2)):
+    if type(x2) in (int, float) and x2 in (-1, 0.5, 1, 2, 3) and not (is_integral(x1) and x2 != int(x2)):
         found = _simple_power(x1, x2)
         if found is not None:
             return found
-    if _is_integral(x1) and _is_integral(x2):
+    if is_integral(x1) and is_integral(x2):
         return _integer_power(x1, x2)
     return apply("pow", x1, x2)
 
 
 def _simple_power(x: Any, exponent: float) -> Any:
     """Exponents for which there is something quicker; a float exponent makes floats of integers."""
-    if _is_integral(x) and (isinstance(exponent, float) or exponent < 0):
+    if is_integral(x) and (isinstance(exponent, float) or exponent < 0):
         return None
     match exponent:
         case -1:
@@ -160,6 +161,9 @@ def _integer_power(x: Any, exponent: Any) -> Any:
         result = apply("cond", odd, apply("mul", result, x), result)
         x = apply("mul", x, x)
     return result if isinstance(exponent, int) else apply("cond", apply("cmp_lt", exponent, 0), 0, result)
+
+
+pow = power
 
 
 @operation
@@ -208,13 +212,13 @@ def isnan(x: Any, /) -> Any:
 @operation
 def isinf(x: Any, /) -> Any:
     """Whether x is an infinity."""
-    return _false(x) if _is_integral(x) else apply("cmp_eq", apply("abs", x), inf)
+    return _false(x) if is_integral(x) else apply("cmp_eq", apply("abs", x), inf)
 
 
 @operation
 def isfinite(x: Any, /) -> Any:
     """Whether x is neither NaN nor an infinity."""
-    return apply("logical_not", _false(x)) if _is_integral(x) else apply("cmp_lt", apply("abs", x), inf)
+    return apply("logical_not", _false(x)) if is_integral(x) else apply("cmp_lt", apply("abs", x), inf)
 
 
 @operation
@@ -241,8 +245,8 @@ def logical_xor(x1: Any, x2: Any, /) -> Any:
     return apply("bit_xor", as_dtype(x1, BOOL), as_dtype(x2, BOOL))
 
 
-@operation
-def clip(x: Any, min: Any = None, max: Any = None, /) -> Any:
+@operation(arrays=("min", "max"))
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     """x where it is between the bounds, else the nearer bound; NaN stays."""
     if min is not None:
         x = apply("max", x, min)
@@ -272,13 +276,14 @@ def _type(x: Any) -> TensorType:
     return lift(x).type if dtype is None else TensorType(dtype)
 
 
-def _is_integral(x: Any) -> bool:
+def is_integral(x: Any) -> bool:
     """Whether an operand is of integers or bool."""
     return not _type(x).dtype.is_float
 
 
-def _common(x1: Any, x2: Any) -> DType:
-    found = common_type([_type(x1), _type(x2)]).dtype
+def common(*operands: Any) -> DType:
+    """The type that arithmetic gives of operands."""
+    found = common_type([_type(x) for x in operands]).dtype
     return I32 if found == BOOL else found
 
 

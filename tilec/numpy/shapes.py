@@ -19,8 +19,8 @@ from tilec.tracing.tensor import Tensor
 
 
 @operation
-def reshape(x: Any, /, shape: Any) -> Any:
-    """The same elements in row-major order in another shape; one size may be -1."""
+def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+    """The same elements in row-major order in another shape; one size may be -1. `copy` changes nothing."""
     tensor = lift(x)
     found = completed(shape, prod(tensor.type.shape))
     if found == tensor.type.shape:
@@ -124,15 +124,29 @@ def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
 
 
 @operation
-def roll(x: Any, /, shift: int, *, axis: int) -> Any:
-    """The elements moved along an axis; those that leave it come in at its other end."""
+def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Any:
+    """The elements moved along an axis, or several; those that leave it come in at its other end. Without an axis the
+    flattened tensor is rolled.
+    """
     tensor = lift(x)
-    along = axis_of(axis, tensor.ndim)
-    size = tensor.type.shape[along]
+    if axis is None:
+        return reshape(roll(reshape(tensor, -1), shift, axis=0), tensor.type.shape)
+    shifts = list(shift) if isinstance(shift, tuple | list) else [shift]
+    axes = list(axis) if isinstance(axis, tuple | list) else [axis]
+    if len(shifts) > 1 and len(axes) not in (1, len(shifts)):
+        raise error("TILE0204", f"{len(shifts)} shifts along {len(axes)} axes")
+    for k in range(max(len(shifts), len(axes))):
+        along = axis_of(axes[k % len(axes)], tensor.ndim)
+        tensor = _rolled(tensor, whole(shifts[k % len(shifts)], "a shift"), along)
+    return tensor
+
+
+def _rolled(x: Tensor, shift: int, axis: int) -> Any:
+    size = x.type.shape[axis]
     if isinstance(size, Poly):
         raise must_be_fixed(size, "the elements of an axis of that size change their places")
-    cut = -whole(shift, "a shift") % size if size else 0
-    return concat([_part(tensor, along, cut, size - cut), _part(tensor, along, 0, cut)], axis=along)
+    cut = -shift % size if size else 0
+    return concat([_part(x, axis, cut, size - cut), _part(x, axis, 0, cut)], axis=axis)
 
 
 def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:

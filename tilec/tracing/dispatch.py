@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, overload
 
 from tilec.errors import error
 from tilec.tracing.place import located, user_span
@@ -15,10 +15,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def operation(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def operation(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def operation(*, arrays: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def operation(function: Any = None, /, *, arrays: Sequence[str] = ()) -> Any:
     """Makes a function of tensors one of arrays too. Its positional-only parameters are operands, trees of arrays or
-    numbers; all others decide what is computed. Errors name the user's line.
+    numbers, and so are those named in `arrays`; all others decide what is computed. Errors name the user's line.
     """
+    if function is None:
+        return lambda decorated: _operation(decorated, arrays)
+    return _operation(function, arrays)
+
+
+def _operation(function: Callable[P, R], arrays: Sequence[str]) -> Callable[P, R]:
     eager: list[Callable[P, R]] = []  # made when it is first needed
 
     @functools.wraps(function)
@@ -29,16 +43,16 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             if not eager:
                 from tilec.tracing.jit import Jitted
 
-                eager.append(Jitted(function, static_argnames=_static(function)))
+                eager.append(Jitted(function, static_argnames=_static(function, arrays)))
             return eager[0](*args, **kwargs)
 
     return call
 
 
-def _static(function: Callable[..., Any]) -> tuple[str, ...]:
+def _static(function: Callable[..., Any], arrays: Sequence[str]) -> tuple[str, ...]:
     code = function.__code__
     count = code.co_argcount + code.co_kwonlyargcount
-    return code.co_varnames[code.co_posonlyargcount : count]
+    return tuple(n for n in code.co_varnames[code.co_posonlyargcount : count] if n not in arrays)
 
 
 def scope() -> Trace:

@@ -25,8 +25,9 @@ def dtype_of(given: Any) -> DType:
     """
     if isinstance(given, DType):
         return given
-    if given in (bool, int, float):
-        return {bool: BOOL, int: I32, float: F32}[given]
+    for python, dtype in ((bool, BOOL), (int, I32), (float, F32)):
+        if given is python:
+            return dtype
     name = given if isinstance(given, str) else getattr(given, "name", None) or getattr(given, "__name__", None)
     found = BY_NAME.get(str(name))
     if found is None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _BRANCH = "tilec.cond chooses between two functions, tilec.numpy.where between two values"
-_RENAMED = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")} | {
+_RENAMED = {f"arc{name}": f"a{name}" for name in ("sin", "cos", "tan", "tan2", "sinh", "cosh", "tanh")} | {
     "absolute": "abs",
     "invert": "bitwise_invert",
     "left_shift": "bitwise_left_shift",
@@ -44,6 +44,22 @@ class Tensor(Operators):
 
     def __init__(self, trace: Any, name: str, type: TensorType) -> None:
         self.trace, self.name, self.type = trace, name, type  # the `Trace`, a module above this one, that it is of
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """`tilec.numpy`, for libraries that are written to the array API."""
+        return functions()
+
+    @property
+    def device(self) -> str:
+        """Where the elements will be: what `tilec.jit(target=...)` says, which tensors know nothing of."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The tensor itself; raises TILE0511 for another device."""
+        if device != "cpu":
+            help = "tilec.jit(target=...) says where the whole function runs"
+            raise error("TILE0511", f"a tensor cannot be moved to {device!r}", user_span(), help=help)
+        return self
 
     @property
     def __tilec_type__(self) -> TensorType:
