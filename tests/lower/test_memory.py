@@ -151,13 +151,13 @@ ATTENTION = """function attention(Q[N, T, D], K[N, T, D], V[N, T, D]) -> (O) {
 }"""
 
 
-def attention(target: str = "llvm") -> tilec.Executable:
-    return tilec.compile(ATTENTION, target, **dict.fromkeys("QKV", ("N", "T", 8)))
+def attention(*shape: int | str) -> tilec.Executable:
+    return tilec.compile(ATTENTION, "llvm", Q=shape, K=shape, V=shape)
 
 
 @pytest.mark.parametrize(("n", "t"), [(0, 0), (0, 5), (1, 1), (1, 64), (3, 17), (64, 100)])
 def test_figures_are_those_of_the_call(n: int, t: int) -> None:
-    executable = attention()
+    executable = attention("N", "T", 8)
     found = executable.memory_for(T=t, N=n)
     taken = executable.built._plans.at({"N": n, "T": t}).bytes  # type: ignore[attr-defined]
     assert found.arena == found.peak == -(-taken // 64) * 64
@@ -172,7 +172,7 @@ def test_figures_are_those_of_the_call(n: int, t: int) -> None:
 
 
 def test_known_sizes_need_no_name() -> None:
-    executable = tilec.compile(ATTENTION, "llvm", **dict.fromkeys("QKV", (2, 3, 8)))
+    executable = attention(2, 3, 8)
     assert executable.memory_for() == executable.memory
 
 
@@ -190,7 +190,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(("sizes", "code", "text"), MISTAKES)
 def test_sizes_that_say_too_little_or_too_much(sizes: dict[str, Any], code: str, text: str) -> None:
     with pytest.raises(TileError, match=text) as caught:
-        attention().memory_for(**sizes)
+        attention("N", "T", 8).memory_for(**sizes)
     assert caught.value.code == code
 
 
