@@ -29,10 +29,10 @@ from math import prod
 
 import numpy as np
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly
 from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
-from tilec.expr import reads
+from tilec.expr import IndexValue, Read, reads, walk
 from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
 from tilec.numpy_semantics import Array, is_float
 from tilec.rewrite import Context, has_effect, rewrite
@@ -95,6 +95,8 @@ def _is_quick(let: Let, context: Context, limit: int) -> bool:
     node = let.node
     if not isinstance(node, Contraction):
         return True
+    if _is_open(node):
+        return False
     extents: dict[str, int] = {}
     accesses = [(r.access.indices, context.types[r.access.tensor].shape) for b in node.body for r in reads(b)]
     for indices, shape in [*accesses, *((s.indices, s.shape) for s in node.sinks)]:
@@ -103,6 +105,15 @@ def _is_quick(let: Let, context: Context, limit: int) -> bool:
             if name is not None and isinstance(size, int):
                 extents[name] = min(size, extents.get(name, size))
     return extents.keys() >= set(node.indices) and prod(extents.values()) <= limit
+
+
+def _is_open(node: Contraction) -> bool:
+    """Whether an open size is in its domain or its values, though in no type."""
+    parts = [e for body in node.body for e in walk(body)]
+    places = [i for e in parts if isinstance(e, Read) for i in e.access.indices]
+    forms = [i for i in places if isinstance(i, Affine)] + [e.form for e in parts if isinstance(e, IndexValue)]
+    forms += [*(i for s in node.sinks for i in s.indices), *(c.form for c in node.constraints)]
+    return any(isinstance(c.bound, Poly) for c in node.constraints) or any(form.sizes() for form in forms)
 
 
 def _literal(let: Let, name: str, type: TensorType, value: Array) -> Let:

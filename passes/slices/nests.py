@@ -7,8 +7,25 @@ from dataclasses import dataclass, replace
 
 from tilec.affine import Affine, Poly, Size
 from tilec.exact.domain import must_be_fixed
-from tilec.expr import Expr
-from tilec.loops import Alloc, Block, For, If, Stmt, Store, accesses, children, row_major, walk
+from tilec.expr import Expr, Var, read, substitute_vars
+from tilec.expr import walk as walk_expr
+from tilec.fresh import FreshNames
+from tilec.loops import (
+    Alloc,
+    Block,
+    Buffer,
+    For,
+    If,
+    Kernel,
+    Let,
+    Stmt,
+    Store,
+    accesses,
+    children,
+    map_exprs,
+    row_major,
+    walk,
+)
 
 Shapes = Mapping[str, tuple[Size, ...]]
 Index = Affine | Expr
@@ -32,8 +49,40 @@ class Group:
     conditions: tuple[Size, ...] = ()
 
 
+def with_scalars_stored(kernel: Kernel) -> Block:
+    """The body, in which a scalar that a nest needs, or what stands behind one, is stored: that is another kernel."""
+    fresh = FreshNames({*(p.buffer.name for p in kernel.params), *_bound(kernel.body)})
+    body = kernel.body
+    for k, stmt in reversed(list(enumerate(body))):
+        nest = next((n for n, s in enumerate(body) if n > k and isinstance(s, For | If)), len(body))
+        if isinstance(stmt, Let) and stmt.name in _scalars(body[nest:]):
+            cell = Buffer(fresh.like(stmt.name), stmt.value.dtype, (), "heap")
+            element = {stmt.name: read(cell.name, (), cell.dtype)}
+            rest = map_exprs(body[k + 1 :], lambda e: substitute_vars(e, element))  # noqa: B023  # used at once
+            body = (*body[:k], Alloc(cell), Store(cell.name, (), stmt.value), *rest)
+    return body
+
+
+def _bound(block: Block) -> set[str]:
+    """Names that the statements of a block bind."""
+    scalars = {s.name for s in walk(block) if isinstance(s, Let)}
+    return allocated(block) | scalars | {s.index for s in walk(block) if isinstance(s, For)}
+
+
+def _scalars(block: Block) -> set[str]:
+    """Names of the scalars that a block uses."""
+    exprs: list[Expr] = []
+
+    def note(e: Expr) -> Expr:
+        exprs.append(e)
+        return e
+
+    map_exprs(block, note)
+    return {v.name for e in exprs for v in walk_expr(e) if isinstance(v, Var)}
+
+
 def groups(body: Block, shapes: Shapes) -> list[Group]:
-    """The statements of a kernel, allocations apart, in groups, in order."""
+    """The statements of a kernel, allocations apart, in groups, in order; no scalar is used in two of them."""
     found: list[Group] = []
     straight: list[Stmt] = []
     for stmt in body:

@@ -30,7 +30,7 @@ from tilec.loops import (
 )
 
 from .kernels import Sliced, View, sliced, strides
-from .nests import Group, Outer, groups, touched
+from .nests import Group, Outer, groups, touched, with_scalars_stored
 
 _MOST = 1 << 62  # larger than any size
 _HEAVY = 1 << 14  # work per iteration that is worth one more kernel, for fewer small slices
@@ -64,10 +64,11 @@ class Slicer:
 
     def launch(self, kernel: Kernel, args: Sequence[str]) -> tuple[Step, ...]:
         """What takes the place of one launch."""
-        own = {s.buffer.name: s.buffer for s in kernel.body if isinstance(s, Alloc)}
+        body = with_scalars_stored(kernel)
+        own = {s.buffer.name: s.buffer for s in body if isinstance(s, Alloc)}
         local = {p.buffer.name: self._buffers[a] for p, a in zip(kernel.params, args)}
         shapes = {n: b.shape for n, b in {**local, **own}.items()}
-        found = groups(kernel.body, shapes)
+        found = groups(body, shapes)
         for name, buffer in own.items():
             users = [g for g in found if name in {b for b, _, _ in touched(g.body)}]
             if len(users) > 1:

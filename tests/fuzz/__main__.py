@@ -1,7 +1,8 @@
 """python -m tests.fuzz --programs 200000 [--target llvm] [--seed 0] [--jobs 2]: exits 1 on any mismatch.
 
-With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N with open sizes. With
-`--gradients`, the gradients of the programs, in both modes, evaluated and compiled.
+With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N programs with open
+sizes; with `--python N`, N Python functions, traced, with their derivatives. With `--gradients`, the gradients of the
+programs, in both modes, evaluated and compiled; with `--gradients --sizes N`, of programs with open sizes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 
-from tests.fuzz import gradients
+from tests.fuzz import gradients, open_gradients, traced
 from tests.fuzz.control import run_control_batch
 from tests.fuzz.generate import generate
 from tests.fuzz.run import Summary, compiled, run_batch
@@ -28,9 +29,11 @@ def batches(seed: int, programs: int, target: str) -> Iterator[tuple[int, int, s
 
 
 def _work(options: argparse.Namespace) -> Callable[[tuple[int, int, str]], Summary]:
-    if options.gradients:
-        return gradients.run_batch
-    return run_control_batch if options.control else run_sizes_batch if options.sizes else run_batch
+    if options.python:
+        return traced.run_batch
+    if options.sizes:
+        return open_gradients.run_batch if options.gradients else run_sizes_batch
+    return run_control_batch if options.control else gradients.run_batch if options.gradients else run_batch
 
 
 def main() -> int:
@@ -38,10 +41,11 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=1000)
     parser.add_argument("--control", type=int, default=0, help="graphs with control flow instead")
     parser.add_argument("--sizes", type=int, default=0, help="programs with open sizes instead")
+    parser.add_argument("--python", type=int, default=0, help="Python functions, traced, instead")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="llvm")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--gradients", action="store_true", help="the gradients of the programs")
+    parser.add_argument("--gradients", action="store_true", help="the gradients of the programs; also with --sizes")
     options = parser.parse_args()
     os.environ["TILEC_CACHE"] = "0"  # what is tested is the compiler
     total = Summary()
@@ -49,14 +53,14 @@ def main() -> int:
     # (ProcessPoolExecutor with max_tasks_per_child can stop for ever when it replaces one: CPython issue 115634.)
     with get_context("spawn").Pool(options.jobs, maxtasksperchild=40) as pool:
         work = _work(options)
-        count = options.control or options.sizes or options.programs
+        count = options.control or options.sizes or options.python or options.programs
         for done in pool.imap(work, batches(options.seed, count, options.target)):
             total.add(done)
             for failure in done.failures:  # at once: a long run may be broken off
                 print(f"seed {failure.seed}: {failure.reason}\n{failure.text}", flush=True)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
-    plain = not (options.control or options.sizes or options.gradients)
+    plain = not (options.control or options.sizes or options.python or options.gradients)
     for failure in total.failures[:3] if plain else ():
         print(f"--- seed {failure.seed}, shrunk:")
         print(show(shrink(generate(failure.seed), compiled(options.target))))

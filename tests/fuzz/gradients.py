@@ -114,13 +114,20 @@ def miscompiled(derived: Graph, inputs: Mapping[str, Any], execute: Executor) ->
     whole = visible(derived)
     arguments = {p.name: np.asarray(inputs[p.name], p.type.dtype.numpy) for p in whole.params}
     found = execute(whole, arguments)
+    if reason := misjudged(whole, arguments, found):
+        return reason
+    for name, value in execute(derived, arguments).items():
+        if name in found and not same(value, found[name]).all():
+            return f"compiled: {name} differs from what it is when the intermediate values are results too"
+    return None
+
+
+def misjudged(whole: Graph, arguments: Mapping[str, Any], found: Mapping[str, Array]) -> str | None:
+    """The first statement that is wrong, given what was found for all of them."""
     evaluated = evaluate(whole, arguments)
     for mismatch in mismatches(whole, arguments, found):
         if not (_is_integer(mismatch) and same(found[mismatch.name], evaluated[mismatch.name]).all()):
             return f"compiled: {mismatch}"
-    for name, value in execute(derived, arguments).items():
-        if name in found and not same(value, found[name]).all():
-            return f"compiled: {name} differs from what it is when the intermediate values are results too"
     return None
 
 

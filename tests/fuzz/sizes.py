@@ -4,9 +4,9 @@ of them, and each statement is judged as in the other programs."""
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from tests.fuzz.generate import Case, generate, values
 from tests.fuzz.judge import judge, visible
 from tests.fuzz.run import Failure, Summary, elaborate
 from tilec import api
-from tilec.affine import Poly, Size, named_size, resolve
+from tilec.affine import Affine, Poly, Size, named_size, resolve
 from tilec.errors import TileError
+from tilec.expr import Expr, IndexValue, Read, transform
 from tilec.graph import (
     Constraint,
     Contraction,
@@ -40,6 +41,7 @@ VALUES = (0, 1, 2, 3, 5, 8, 17, 63, 70)
 REFUSALS = ("TILE0210", "TILE0203", "TILE0209", "TILE0305")  # it cannot stay open; shapes that agree by chance
 
 Change = Callable[[Size], Size]
+T = TypeVar("T")
 
 
 def with_sizes(graph: Graph, change: Change, sizes: tuple[str, ...] = ()) -> Graph:
@@ -93,28 +95,73 @@ def opened(graph: Graph, chosen: list[int]) -> tuple[Graph, dict[str, int]]:
 def check(case: Case, target: str, summary: Summary) -> str | None:
     """What is wrong, if anything; raises TileError where the program or each of its open forms is refused."""
     rng = random.Random(case.seed)
-    fixed = visible(elaborate(case))
-    for chosen in choices(fixed, rng):
-        graph, first = opened(fixed, chosen)
-        try:
-            executable = api.compile_for(infer.run(graph), target, None, {})
-            break
-        except TileError as refusal:
-            if refusal.code not in REFUSALS:
-                raise AssertionError(f"{chosen}: {refusal}") from None
-            summary.refused[refusal.code] += 1
-    else:
+    whole = visible(elaborate(case))
+    found = first_open(whole, rng, lambda g: api.compile_for(infer.run(g), target, None, {}), summary)
+    if found is None:
         return None
+    graph, first, executable = found
     summary.features["compiled"] += 1
-    vectors = [first, *(dict(zip(graph.sizes, rng.choices(VALUES, k=len(graph.sizes)))) for _ in range(4))]
-    for sizes in vectors:
-        closed = with_sizes(graph, lambda s: int(resolve(s, sizes)))  # noqa: B023  # used at once
+    for sizes in some_sizes(graph, first, rng, VALUES):
+        closed = closed_at(graph, sizes)
         inputs = arguments(closed, case)
         results = executable.run((), inputs)
         summary.features["runs"] += 1
         if mismatch := judge(closed, inputs, dict(zip(executable.results, results))):
             return f"{sizes}: {mismatch}\n{print_graph(graph)}"
     return None
+
+
+def first_open(
+    fixed: Graph, rng: random.Random, make: Callable[[Graph], T], summary: Summary
+) -> tuple[Graph, dict[str, int], T] | None:
+    """The first open form of a graph of which something can be made, the sizes that it was made of, and that thing.
+
+    None where all are refused, for a reason that an open size may give.
+    """
+    for chosen in choices(fixed, rng):
+        graph, first = opened(fixed, chosen)
+        try:
+            return graph, first, make(graph)
+        except TileError as refusal:
+            if refusal.code not in REFUSALS:
+                raise AssertionError(f"{chosen}: {refusal}") from None
+            summary.refused[refusal.code] += 1
+    return None
+
+
+def some_sizes(
+    graph: Graph, first: dict[str, int], rng: random.Random, values: Sequence[int]
+) -> Iterator[dict[str, int]]:
+    """The sizes that the graph was made of, then others."""
+    yield first
+    for _ in range(4):
+        yield dict(zip(graph.sizes, rng.choices(values, k=len(graph.sizes))))
+
+
+def closed_at(graph: Graph, sizes: dict[str, int]) -> Graph:
+    """The graph at these sizes."""
+
+    def forms(node: Node) -> Node:
+        if not isinstance(node, Contraction):
+            return with_subgraphs(node, tuple(map(all_forms, subgraphs(node))))
+        sinks = tuple(replace(s, indices=tuple(i.resolve(sizes) for i in s.indices)) for s in node.sinks)
+        constraints = tuple(replace(c, form=c.form.resolve(sizes)) for c in node.constraints)
+        return replace(node, body=tuple(transform(b, value) for b in node.body), sinks=sinks, constraints=constraints)
+
+    def value(e: Expr) -> Expr:
+        match e:
+            case IndexValue():
+                return replace(e, form=e.form.resolve(sizes))
+            case Read():
+                indices = tuple(i.resolve(sizes) if isinstance(i, Affine) else i for i in e.access.indices)
+                return replace(e, access=replace(e.access, indices=indices))
+            case _:
+                return e
+
+    def all_forms(g: Graph) -> Graph:
+        return replace(g, lets=tuple(replace(let, node=forms(let.node)) for let in g.lets))
+
+    return all_forms(with_sizes(graph, lambda s: int(resolve(s, sizes))))
 
 
 def arguments(graph: Graph, case: Case) -> dict[str, Any]:

@@ -136,3 +136,24 @@ def test_what_needs_a_fixed_size(body: str, why: str) -> None:
     with pytest.raises(TileError, match=why) as refused:
         slices.run(program(kernel, "A: param i64[4, N]; C: param i64[4, N]"))
     assert refused.value.code == "TILE0210"
+
+
+def test_scalars_reach_past_loops() -> None:
+    """What is read before a loop and used in it, and behind it, is kept between the kernels."""
+    before = parse_program("""program f[N](A, B) -> (C) {
+      buffer A: param f32[N]
+      buffer B: param f32
+      buffer C: param f32
+      kernel k(in A: f32[N], inout C: f32) {
+        let s: f32 = C[]
+        let t: f32 = add(s, s)
+        C[] = 0.0
+        for i in N { C[] sum= mul(A[i], s) }
+        C[] = add(C[], mul(s, t))
+      }
+      run { copy B -> C  launch k(A, C) }
+    }""")
+    verify_program(before)
+    after = sliced(before)
+    for n in (0, 1, 7, 8, 19):
+        same(before, after, {"N": n})
