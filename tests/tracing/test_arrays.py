@@ -12,6 +12,7 @@ import tilec.numpy as tnp
 from tests.tracing.test_elementwise import FLOATS, INTEGERS, agree, exact, random
 from tilec.dtypes import BY_NAME
 from tilec.errors import TileError
+from tilec.numpy import cumulative
 
 AXES: list[Any] = [None, 0, -1, (0, 2), (1,), ()]
 
@@ -77,6 +78,64 @@ def test_running_sums_along_long_axes(dtype: str) -> None:
     assert got.dtype == wanted.dtype and np.array_equal(got, wanted)
     assert np.array_equal(tnp.cumulative_sum(x.T, axis=0), wanted.T)
     assert np.array_equal(tnp.cumulative_sum(x[0]), wanted[0])
+
+
+ACCUMULATE = {"cumulative_prod": np.multiply, "cummax": np.maximum, "cummin": np.minimum}
+
+
+@pytest.mark.parametrize("name", ACCUMULATE)
+@pytest.mark.parametrize("size", [1, 5, 300])
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_running_products_and_extrema(name: str, size: int, axis: int | None) -> None:
+    """Along short axes and long ones; with NaN and ties."""
+    accumulate, function = ACCUMULATE[name].accumulate, getattr(tnp, name)
+    x = 1 + random("float64", (2, size), 0) / 50
+    x[0, size // 2 :: 7] = x[0, 0]
+    wanted = accumulate(x.reshape(-1) if axis is None else x, axis or 0)
+    np.testing.assert_allclose(function(x, axis), wanted, rtol=1e-12)
+    whole = np.arange(2 * size, dtype=np.int32).reshape(2, size) * 7919 % 13 - 6
+    with np.errstate(over="ignore"):
+        wanted = accumulate(whole.reshape(-1) if axis is None else whole, axis or 0)
+    assert np.array_equal(function(whole, axis), wanted)
+    x[1, size // 3] = np.nan
+    np.testing.assert_allclose(function(x, 1), accumulate(x, 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ACCUMULATE)
+def test_short_and_long_axes_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Types, values and gradients, of elements that are zero or equal too."""
+    function = getattr(tnp, name)
+    for dtype in ("bool", "int8", "uint16", "float16", "float64"):
+        x = random(dtype, (3, 6), 0)
+        short = function(x, axis=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(cumulative, "LONGEST", 0)
+            long = tilec.jit(lambda x: function(x, axis=1))(x)
+        assert long.dtype == short.dtype and np.array_equal(long, short)
+    x = np.array([[2.0, 0.5, 2.0, 3.0, 0.0, 3.0], [-np.inf, -np.inf, 1.0, 1.0, np.inf, 2.0]])
+    x = x[:1] if name == "cumulative_prod" else x  # 0 times infinity
+    weights = random("float64", x.shape, 1)
+    slopes = []
+    for longest in (256, 0):
+        monkeypatch.setattr(cumulative, "LONGEST", longest)
+        slopes.append(tilec.grad(lambda x: (function(x, axis=1) * weights).sum())(x))
+    np.testing.assert_allclose(slopes[0], slopes[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["cumsum", *ACCUMULATE])
+def test_gradients_along_long_axes(name: str) -> None:
+    function = getattr(tnp, name)
+    x, weights = 1 + random("float64", (2, 300), 0) / 50, random("float64", (2, 300), 1)
+
+    def loss(x: Any) -> Any:
+        return (function(x, axis=1) * weights).sum()
+
+    slope = tilec.grad(loss)(x)
+    for at in ((0, 0), (0, 150), (1, 299)):
+        step = np.zeros_like(x)
+        step[at] = 1e-5
+        near = (float(loss(x + step)) - float(loss(x - step))) / 2e-5
+        np.testing.assert_allclose(slope[at], near, rtol=1e-6, atol=1e-6)
 
 
 def test_gradient_of_running_sums() -> None:

@@ -24,6 +24,8 @@ from tilec.numpy.creation import (
     zeros_like,
 )
 from tilec.numpy.cumulative import (
+    cummax,
+    cummin,
     cumsum,
     cumulative_prod,
     cumulative_sum,
@@ -232,6 +234,8 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cummax",
+    "cummin",
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",

@@ -1,4 +1,4 @@
-"""Floor 5: running sums and products along an axis, and differences of neighbours."""
+"""Floor 5: running sums, products and extrema along an axis, and differences of neighbours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tilec.tracing.subgraph import subgraph
 from tilec.tracing.tensor import Tensor
 
 LONGEST = 256  # of the axes along which every result is computed by itself, which takes the square of their length
-_STEPS = {"sum": ("add", 0), "prod": ("mul", 1)}  # how a term is taken in, and what there is before the first
+_STEPS = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}  # how a term is taken in
+_FIRST = {"sum": 0, "prod": 1}  # what there is before the first
 
 
 @operation
@@ -46,11 +47,23 @@ def cumulative_prod(x: Any, /, axis: int | None = None, *, dtype: Any = None, in
     return _running("prod", as_dtype(tensor, I32) if tensor.type.dtype == BOOL else tensor, axis, include_initial)
 
 
+@operation
+def cummax(x: Any, /, axis: int | None = None) -> Any:
+    """The largest of all elements up to and including each one, as `cumulative_sum`; NaN from the first one on."""
+    return _running("max", lift(x), axis)
+
+
+@operation
+def cummin(x: Any, /, axis: int | None = None) -> Any:
+    """The smallest of all elements up to and including each one, as `cumulative_sum`; NaN from the first one on."""
+    return _running("min", lift(x), axis)
+
+
 def _converted(x: Any, dtype: Any) -> Tensor:
     return lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
 
 
-def _running(monoid: str, tensor: Tensor, axis: int | None, include_initial: bool) -> Any:
+def _running(monoid: str, tensor: Tensor, axis: int | None, include_initial: bool = False) -> Any:
     if axis is None:
         tensor = reshape(tensor, (prod(tensor.type.shape),))
     along = axis_of(0 if axis is None else axis, tensor.ndim)
@@ -60,7 +73,7 @@ def _running(monoid: str, tensor: Tensor, axis: int | None, include_initial: boo
     if not include_initial:
         return found
     first = [1 if a == along else n for a, n in enumerate(tensor.type.shape)]
-    return concat([full(first, _STEPS[monoid][1], dtype=found.type.dtype), found], axis=along)
+    return concat([full(first, _FIRST[monoid], dtype=found.type.dtype), found], axis=along)
 
 
 def _each(monoid: str, x: Tensor, along: int) -> Any:
@@ -77,20 +90,20 @@ def _each(monoid: str, x: Tensor, along: int) -> Any:
 
 def _in_turn(monoid: str, x: Tensor, along: int) -> Any:
     """Every result from the one before it: a loop. Narrow types are added up in wide ones, as in any sum."""
-    op, initial = _STEPS[monoid]
     own = x.type.dtype
-    wide, result = accumulator(own, monoid), I32 if own == BOOL else own
+    wide, result = accumulator(own, monoid), I32 if (own, monoid) == (BOOL, "sum") else own
     rows = moveaxis(as_dtype(x, own), along, 0)
     row = rows.type.shape[1:]
 
     def step(tensors: list[Tensor]) -> Any:
-        total = apply(op, tensors[0], as_dtype(tensors[1], wide))
+        total = apply(_STEPS[monoid], tensors[0], as_dtype(tensors[1], wide))
         return total, as_dtype(total, result)
 
     graph = subgraph("step", [TensorType(wide, row), TensorType(own, row)], step).graph
     here = scope()
-    start = here.names([full(row, initial, dtype=wide)])
-    node = Scan(graph, start, here.names([rows]), (), rows.type.shape[0])
+    # an extremum starts from the first row: of equal elements the first takes the gradient
+    start = full(row, _FIRST[monoid], dtype=wide) if monoid in _FIRST else getitem_of(rows, [0])
+    node = Scan(graph, here.names([start]), here.names([rows]), (), rows.type.shape[0])
     _, found = here.bind_all(node, ["total", f"cum{monoid}"])
     return moveaxis(found, 0, along)
 
@@ -110,4 +123,4 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: 
     return tensor
 
 
-__all__ = ["cumsum", "cumulative_prod", "cumulative_sum", "diff"]
+__all__ = ["cummax", "cummin", "cumsum", "cumulative_prod", "cumulative_sum", "diff"]
