@@ -123,6 +123,7 @@ def compile_for(
         from tilec.verify.graph import verify
 
         verify(program)  # it need not come from one of our own frontends
+        _check_results(program)
         check_graph_call(program, function, signature)
         check_constants(program, fixed)
         return _from_graph(mark_donated(mark_constants(program, fixed), work.donate), work)
@@ -217,6 +218,13 @@ def check_graph_call(graph: Graph, function: str | None, signature: Mapping[str,
             raise error(code, f"input {name!r} of the Graph is {describe(types[name])}, not {describe(given)}")
 
 
+def _check_results(graph: Graph) -> None:
+    """Results of an executable have different names; raises TILE0602."""
+    if twice := [r for k, r in enumerate(graph.results) if r in graph.results[:k]]:
+        help = f"name a copy of it: other = ident({twice[0]})"
+        raise error("TILE0602", f"the Graph {graph.name!r} has the result {twice[0]!r} twice", help=help)
+
+
 def check_constants(graph: Graph, given: Mapping[str, Any]) -> None:
     """Every constant of a Graph must have its value; raises TILE0501."""
     if missing := [p.name for p in graph.params if p.digest is not None and p.name not in given]:
@@ -295,16 +303,20 @@ def mark_constants(graph: Graph, constants: Mapping[str, Any]) -> Graph:
 
 
 def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
-    """The Graph with results that overwrite parameters; raises TILE0512."""
-    if not donate:
+    """The Graph with results that overwrite parameters, beside those that do so already; raises TILE0512."""
+    merged = {**dict(graph.aliases), **donate}
+    if not merged:
         return graph
     from tilec.donation import check_donation
     from tilec.evaluate.graph import typed
 
     types = typed(graph).types()
     free = {p.name: p.type for p in graph.params if p.digest is None}
-    check_donation(donate, free, {r: types[r] for r in graph.results})
-    return replace(graph, aliases=tuple(donate.items()))
+    if fixed := [p.name for p in graph.params if p.digest is not None and p.name in merged]:
+        text = f"{fixed[0]!r} cannot be donated to {merged[fixed[0]]!r}: its value is compiled in"
+        raise error("TILE0512", text, help="what is a constant has no memory to give away")
+    check_donation(merged, free, {r: types[r] for r in graph.results})
+    return replace(graph, aliases=tuple(merged.items())) if donate else graph
 
 
 def check_options(options: Options) -> None:

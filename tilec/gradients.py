@@ -37,6 +37,10 @@ def _also_of_functions(transformation: Callable[..., Derivative]) -> Callable[..
             help = "choose arguments of a Python function by their positions: argnums=0 or argnums=(0, 1)"
             text = f"{min(named)}= is for programs in Tile, not for Python functions"
             raise error("TILE0511", text, user_span(), help=help)
+        if compiled := kwargs.keys() & {"target", "options"}:
+            help = f"give it to tilec.jit around it: tilec.jit(..., {min(compiled)}=...)"
+            text = f"{min(compiled)}= is for programs in Tile, not for Python functions"
+            raise error("TILE0511", text, user_span(), help=help)
         return getattr(transforms, transformation.__name__)(program, *args, **kwargs)
 
     return call

@@ -12,6 +12,7 @@ import pytest
 import tilec
 from tilec.errors import TileError
 from tilec.executable import Executable
+from tilec.passes import infer
 from tilec.text.graph_text import parse_graph
 
 STEP = """function step(W[M, N], G[M, N], Rate) -> (W_new, S) {
@@ -250,3 +251,24 @@ def test_a_failed_assertion_leaves_the_state_as_it_was(target: str, tested: str)
             assert w.tolist() == before.tolist()
         else:
             assert step(w, g) is w and w.tolist() == (before - g).tolist()
+
+
+def test_donations_of_a_graph_stay_beside_those_that_are_asked_for() -> None:
+    text = "graph f(A: f32[3], B: f32[3]) -> (C, D) aliases (A = C) { C = add(A, B) D = sub(A, B) }"
+    graph = infer.run(parse_graph(text))
+    assert tilec.compile(graph, "llvm").donated == {"A": "C"}
+    run = tilec.compile(graph, "llvm", donate={"B": "D"})
+    assert run.donated == {"A": "C", "B": "D"}
+    a, b = np.full(3, 5, np.float32), np.full(3, 2, np.float32)
+    run(a, b)
+    assert (a.tolist(), b.tolist()) == ([7] * 3, [3] * 3)
+    assert tilec.compile(graph, "llvm", donate={"A": "D"}).donated == {"A": "D"}
+    refused(lambda: tilec.compile(graph, "llvm", donate={"B": "C"}), "TILE0512")
+    said = refused(lambda: tilec.compile(graph, "llvm", constants={"A": a}), "TILE0512")
+    assert "'A' cannot be donated to 'C': its value is compiled in" in said
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_result_that_is_named_twice(target: str) -> None:
+    graph = infer.run(parse_graph("graph f(A: f32[3], B: f32[3]) -> (C, C, A) { C = add(A, B) }"))
+    assert "the result 'C' twice" in refused(lambda: tilec.compile(graph, target), "TILE0602")

@@ -179,3 +179,11 @@ def test_wrong_uses(call: Any, code: str) -> None:
     with pytest.raises(TileError) as found:
         call()
     assert found.value.code == code
+
+
+@pytest.mark.parametrize("choice", [{"target": "llvm"}, {"options": tilec.Options()}, {"of": "L"}, {"function": "f"}])
+def test_choices_that_are_for_programs(choice: dict[str, Any]) -> None:
+    for transform in (tilec.grad, tilec.value_and_grad, tilec.jvp, tilec.hvp):
+        with pytest.raises(TileError, match=f"{next(iter(choice))}= is for programs in Tile") as refused:
+            transform(lambda x: x.sum(), **choice)
+        assert refused.value.code == "TILE0511"
