@@ -104,7 +104,7 @@ def compile_ahead(
     those that would need more.
     """
     report = report if report is not None else Report()
-    graph = within_limit(pipeline.optimise(graph, report=report), target, options, report)
+    graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report)
     program = pipeline.lower_graph(graph, target, options)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     arguments = _arguments(graph, program, fixed)

@@ -32,7 +32,7 @@ def compile_graph(
     """
     report = report if report is not None else Report()
     watch("graph", graph)
-    graph = pipeline.optimise(graph, watch, report)
+    graph = pipeline.optimise(graph, watch, report, options)
     if options.memory_limit is not None and device.backend != "reference":
         graph = within_limit(graph, device, options, report)
         watch("remat", graph)

@@ -1,6 +1,7 @@
 """Floor 5: the one place that knows all passes and their order.
 
-    Graph -> infer, inline, simplify, fold, simplify, cse, recompute, dce, bounds -> fuse -> lower
+    Graph -> infer, inline, simplify, fold, simplify, cse, hoist, cse, recompute, dce, bounds
+        -> fuse -> lower
         -> Program -> in_place, slices, share, schedule, prepack, place -> Program -> backend
 
 A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verifying and comparing are watchers.
@@ -22,6 +23,7 @@ from tilec.passes import (
     dce,
     fold,
     fuse,
+    hoist,
     in_place,
     infer,
     inline,
@@ -44,15 +46,25 @@ GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
     ("fold", fold.run),
     ("simplify", simplify.run),  # folded values are new occasions
     ("cse", cse.run),  # after fold: equal literals meet
+    ("hoist", hoist.run),  # after cse: a loop and its derivative have become one where they can
+    ("cse", cse.run),  # what two loops need of the same slices is computed once
     ("recompute", recompute.run),  # after cse, which would merge it with the first computation
     ("dce", dce.run),  # last of the cleaners: drops what the others left unused
 )
 
 
-def optimise(graph: Graph, watch: Watcher = ignore, report: Report | None = None) -> Graph:
-    """All Graph passes; warnings (an empty contraction, say) go to `report`."""
+def optimise(
+    graph: Graph, watch: Watcher = ignore, report: Report | None = None, options: Options = Options()
+) -> Graph:
+    """All Graph passes; warnings (an empty contraction, say) go to `report`.
+
+    Where memory is limited, nothing is computed for all steps of a loop at once.
+    """
     for name, run in GRAPH_PASSES:
-        graph = run(graph)
+        if name == "hoist" and options.memory_limit is not None:
+            graph = hoist.run(graph, hoist.Options(stack=0))
+        else:
+            graph = run(graph)
         watch(name, graph)
     graph = bounds.run(graph, report=report)  # after the cleaners: they would keep dead contractions alive otherwise
     watch("bounds", graph)

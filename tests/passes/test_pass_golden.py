@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.passes.harness import DOCUMENTED, FOLDER, PASSES, SEPARATOR, documented, golden_files, split, transformed
+from tests.passes.harness import DOCUMENTED, FOLDER, GOLDEN, SEPARATOR, documented, golden_files, split, transformed
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
@@ -26,4 +26,4 @@ def test_golden(path: Path, update: bool) -> None:
 
 
 def test_every_pass_has_golden_files() -> None:
-    assert {p.parent.name for p in golden_files()} == set(PASSES)
+    assert {p.parent.name for p in golden_files()} == set(GOLDEN)
