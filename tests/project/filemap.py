@@ -23,6 +23,7 @@ LOWER = ("erf", "exp", "pow", "pyopencl", "sin", "sinh")  # names that keep thei
 # Folders in the order of the map, with what they are. A file belongs to the longest that holds it.
 FOLDERS = {
     "tilec": "the core: IRs, rules, evaluators, the pipeline and the public API",
+    "tilec/loops": "the Loops IR",
     "tilec/mathlib": "elementary functions as expressions",
     "tilec/text": "the textual forms of the IRs",
     "tilec/exact": "integer points of contractions, exactly",
