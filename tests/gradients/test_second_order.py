@@ -15,13 +15,11 @@ import pytest
 
 from tests.gradients.differences import Verdict, both_modes, cleaned
 from tests.language.test_conformance import ROWS, make_input
-from tests.unparse.test_grad_command import FUNCTIONS, NUMBERS
-from tests.unparse.test_unparse import made_up
+from tests.unparse.test_grad_command import FUNCTIONS, example_inputs
 from tilec import api
 from tilec.errors import TileError
 from tilec.float64 import in_float64
 from tilec.frontends.tile.elaborate import to_graph
-from tilec.frontends.tile.names import choose
 from tilec.frontends.tile.syntax import Program
 from tilec.graph import Graph
 from tilec.passes.differentiate import gradient
@@ -56,12 +54,9 @@ def verdicts(graph: Graph, inputs: Mapping[str, Any]) -> Iterator[tuple[str, Ver
 
 @pytest.mark.parametrize("path, function", FUNCTIONS, ids=[f"{p.stem}.{f}" for p, f in FUNCTIONS])
 def test_examples(path: Path, function: str) -> None:
-    program = api.parse_file(path)
-    inputs = made_up(choose(program, function))
-    inputs |= {name: value for name, value in NUMBERS.items() if name in inputs}
-    graph = elaborated(program, function, inputs)
-    if graph is None:
-        pytest.skip("the sizes made up do not fit, or the program is large")
+    inputs = example_inputs(path, function)
+    graph = elaborated(api.parse_file(path), function, inputs)
+    assert graph is not None
     for where, verdict in verdicts(graph, inputs):
         assert verdict.smooth and verdict.right, (where, verdict)
 

@@ -36,7 +36,7 @@ def command(
     from tilec.cli.shapes import signature
     from tilec.derivative import subject, variables, written_out
     from tilec.files import write_file
-    from tilec.frontends.tile.elaborate import to_write
+    from tilec.frontends.tile.elaborate import function_table, to_write
     from tilec.frontends.tile.names import choose
     from tilec.frontends.tile.unparse import to_tile
 
@@ -48,7 +48,7 @@ def command(
         return written_out(_derivative(graph, variables(graph, wrt or None), of, value, forward))
 
     with shapes_asked_for(chosen, given), subject(program, function).located():
-        types = named_types(chosen, given)
+        types = named_types(chosen, given, function_table(program))
         written = to_write(program, function, types, weak=True)
         derived = of_graph(written.graph)
         if not _of_any_shape(derived):
