@@ -8,7 +8,6 @@ from math import prod
 from tilec.affine import Affine, Size
 from tilec.dtypes import I32, I64, U64, DType
 from tilec.errors import Span
-from tilec.exact.boxes import integer
 from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, Special, TensorType
 from tilec.monoid import standard
@@ -124,11 +123,12 @@ def _sources(b: Builder, let: Let) -> str:
     assert isinstance(node, Special)
     order, axis = let.names[1], node.attribute("axis")
     type_ = b.types[order]
-    shape = tuple(map(integer, type_.shape))
-    wide = I32 if prod(shape) <= I32.max else I64
+    shape, count = type_.shape, prod(type_.shape)
+    wide = I32 if isinstance(count, int) and count <= I32.max else I64
     indices = tuple(f"i{a}" for a in range(len(shape)))
     forms = tuple(map(Affine.var, indices))
-    own, stride = Affine(), 1
+    own = Affine()
+    stride: Size = 1
     strides = [prod(shape[a + 1 :]) for a in range(len(shape))]
     for a, form in enumerate(forms):
         if a == axis:
@@ -140,7 +140,8 @@ def _sources(b: Builder, let: Let) -> str:
     return _reshape(b, number, _flat(TensorType(wide, shape)), f"{order}_flat")
 
 
-def _linear(own: Affine, stride: int, place: Expr, dtype: DType) -> Expr:
+def _linear(own: Affine, stride: Size, place: Expr, dtype: DType) -> Expr:
     wide = place if place.dtype == dtype else Call("cast", (place,), dtype)
-    scaled = Call("mul", (wide, Const(stride, dtype)), dtype)
+    by = Const(stride, dtype) if isinstance(stride, int) else IndexValue(Affine.constant(stride), dtype)
+    scaled = Call("mul", (wide, by), dtype)
     return Call("add", (IndexValue(own, dtype), scaled), dtype)

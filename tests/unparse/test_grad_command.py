@@ -18,7 +18,7 @@ import tilec
 from tests.language.test_conformance import ROWS, make_input
 from tests.unparse.test_unparse import made_up
 from tilec import api
-from tilec.affine import resolve
+from tilec.affine import Poly, resolve
 from tilec.cli.declared import named_types
 from tilec.cli.main import call
 from tilec.errors import TileError
@@ -52,7 +52,8 @@ def example_inputs(path: Path, function: str, longer: int = 0) -> dict[str, Any]
     bare = {n: t for n, t in named_types(chosen, {}, function_table(program)).items() if np.shape(inputs[n]) == ()}
     rng = np.random.default_rng(4)
     for name, type_ in bare.items():
-        shape = [resolve(s, {n: 3 + longer + len(n) for n in getattr(s, "names", tuple)()}) for s in type_.shape]
+        lengths = {n: 3 + longer + len(n) for size in type_.shape if isinstance(size, Poly) for n in size.names()}
+        shape = [int(resolve(size, lengths)) for size in type_.shape]
         inputs[name] = rng.standard_normal(shape).astype(np.float32)
     return inputs
 
@@ -144,11 +145,20 @@ function either(X[N], P[]) -> (Y) { Y = cond(P > 0.0, pool, squares, X); }
 function cut(H[M], N) -> (R) { R[i : M] = H[i + N / 2] * H[i]; }
 function cuts(X[N]) -> (Y) { S[i : N + 1] = X[i]; Y = fold(cut, S, (), N, 2); }
 
+function far(X, A) -> (Go) { Go = abs(X * X - A) > 1e-5 * A; }
+function newton(X, A) -> (Next) { Next = 0.5 * (X + A / X); }
+function root(A[]) -> (X) { X = while(far, newton, 1.0, A); }
+function large(X[N]) -> (Go) { S[] = +(X[i] * X[i]); Go = S > 1.0; }
+function shrunk(X[N]) -> (Y) { Y[i : N] = 0.5 * X[i] * (i + 1) / N; }
+function shrinks(X[N]) -> (Y) { Y = while(large, shrunk, X); }
+
 function held(X[N], R[]) -> (Z) { B = assert_positive(R > 0.0); Z = X * X * R; }
 function same(X[N], Y[M]) -> (Z) { A = assert_same_length(N == M); Z = X * X; }
 function fraction(X[N]) -> (Z) { Z[i : N] = X[(i + N - 1) / 2] * X[i]; }
 function value(X[N]) -> (Z) { Z[i : N] = X[i] * (N / 2 + i) * max(N - 3, 1) % 5; }
 function first_of_many(X[M, N], Y[N]) -> (Z) { Z[i : M] >= X[i, i + j - k] * Y[j], k < 3; }
+function sorted(X[M, N], W[N]) -> (Z) { S = sort(X, 0); Z[i, j] = S[i, j] * W[j]; }
+function permuted(X[M, N]) -> (Z) { P = argsort(X, 1); Z[i, j : M, N] = X[i, P[i, j]] * j; }
 function first_of_each(X[N], K[L]) -> (Z) { Z[i : N - L + 1] <= X[i + k] - K[k]; }
 function product(X[N]) -> (Z) { Z[i : (N + 1) / 2] *= X[2*i + j], j < 2; }
 """
@@ -164,6 +174,8 @@ OPEN_INPUTS: dict[str, dict[str, Any]] = {
     "again": {"X": (5,)},
     "either": {"X": (5,), "P": ()},
     "cuts": {"X": (4,)},
+    "root": {"A": ()},
+    "shrinks": {"X": (4,)},
     "held": {"X": (3,), "R": ()},
     "same": {"X": (3,), "Y": (3,)},
     "fraction": {"X": (6,)},
@@ -171,6 +183,8 @@ OPEN_INPUTS: dict[str, dict[str, Any]] = {
     "first_of_many": {"X": (3, 5), "Y": (5,)},
     "first_of_each": {"X": (6,), "K": (3,)},
     "product": {"X": (5,)},
+    "sorted": {"X": (5, 2), "W": (2,)},
+    "permuted": {"X": (2, 5)},
 }
 
 

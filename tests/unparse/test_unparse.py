@@ -203,7 +203,6 @@ def made_up(function: Function, longer: int = 0) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "node, message",
     [
-        ("Y: f32[4], O: i32[4] = special sort(X) {axis = 0}", "'sort'"),
         ("O: i32[4] = bitcast.i32(X) Y: f32[4] = bitcast.f32(O)", "'bitcast'"),
         ("Y: f32[99] = literal (" + ", ".join(map(str, range(99))) + ")", "64"),
         ("Y = remat(X) do graph g(A: f32[4]) -> (B) { B = mul(A, A) }", "remat"),

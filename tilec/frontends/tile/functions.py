@@ -52,6 +52,8 @@ WHOLE: Mapping[str, tuple[int, int]] = {
     "reshape": (1, MANY),
     "gather": (2, 2),
     "scatter": (3, 3),
+    "sort": (2, 2),
+    "argsort": (2, 2),
     "tuple": (1, MANY),
     "element": (2, 2),
     "prng_step": (1, MANY),

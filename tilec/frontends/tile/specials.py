@@ -63,6 +63,25 @@ def _special(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> V
     return b.emit(node, type, at.span, name)
 
 
+def _sorted(position: int) -> Handler:
+    """sort(x, axis): ascending, stable, NaN last; argsort(x, axis): where the elements were, as int32."""
+
+    def handler(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
+        x = b.tensor(args[0], at.args[0].span)
+        axis = b.integer(args[1], at.args[1].span, "an axis")
+        if not 0 <= axis < x.type.rank:
+            raise error("TILE0212", f"{x} has no axis {axis}", at.args[1].span, help="axes are counted from 0")
+        node = Special("sort", (x.name,), (("axis", axis),))
+        types = special_type(node, [strong(x.type)], at.span)
+        names = [b.fresh("t"), b.fresh("t")]
+        names[position] = name or names[position]
+        b.grow(0, at.span)
+        b.lets.append(Let(tuple(names), node, types, b.attributes if name else (), at.span))
+        return Tensor(names[position], types[position])
+
+    return handler
+
+
 def _tuple(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
     return Tuple(tuple(args))
 
@@ -138,6 +157,8 @@ SPECIALS: Mapping[str, Handler] = {
     "reshape": _reshape,
     "gather": _special,
     "scatter": _special,
+    "sort": _sorted(0),
+    "argsort": _sorted(1),
     "tuple": _tuple,
     "element": _element,
     "prng_step": _prng_step,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilec.affine import Affine
 from tilec.dtypes import F32, I32
 from tilec.expr import Access
+from tilec.fresh import FreshNames
 from tilec.frontends.tile.unparse.body import BodyWriter, unspeakable
 from tilec.frontends.tile.unparse.contraction import statement
 from tilec.frontends.tile.unparse.forms import form_text, size_text
@@ -24,12 +25,14 @@ from tilec.graph import (
     Let,
     Literal,
     Node,
+    Param,
     Scan,
     Special,
     TensorType,
     While,
     operands,
 )
+from tilec.rewrite import names
 
 SHORT = 60  # characters: a longer expression gets a name
 MOST_VALUES = 64  # of a constant tensor
@@ -109,6 +112,11 @@ class Writer:
                 default = node.defaults[0]
                 tail = "" if default is None or self.numbers.get(default) == 0 else f" default {self._name(default)}"
                 yield statement(let, node, self.types, write, tail)
+            case Scan(inputs=(), count=str()) as node:  # only beside an input a count is not a constant
+                steps = self.names.fresh.numbered("Steps")
+                yield f"{steps}[i : {size_text(node.length, self.names)}] = 0"
+                self.names.values[steps] = steps
+                yield from self._statements(replace(let, node=_along(node, steps)))
             case Cond() | While() | Scan() as node:
                 names = ", ".join(map(self._name, let.names))
                 yield f"{names if len(let.names) == 1 else f'({names})'} = {self._control(node)}"
@@ -211,6 +219,10 @@ class Writer:
             case "reshape" | "random_bits" | "random_bits64":
                 sizes = "".join(f", {size_text(s, self.names, let.span)}" for s in let.types[0].shape)
                 yield from self._kept(let, name(f"{node.op}({args}{sizes})", let.types[0].dtype))
+            case "sort":
+                for value, word in zip(let.names, ("sort", "argsort"), strict=True):
+                    if self.named[value]:
+                        yield f"{self._name(value)} = {word}({args}, {node.attribute('axis')})"
             case "assert":
                 message = re.sub(r"[^A-Za-z0-9]+", "_", str(node.attribute("message"))).strip("_").lower()
                 yield f"{self.names.fresh.numbered('Checked')} = assert_{message or 'holds'}({args})"
@@ -221,6 +233,14 @@ class Writer:
                     yield f"{self._name(value)} = {part}({both})"
             case _:
                 raise unspeakable(f"the operation '{node.op}'", let.span)
+
+
+def _along(node: Scan, steps: str) -> Scan:
+    """The loop with an input that no step looks at."""
+    carried = len(node.init)
+    unused = Param(FreshNames(names(node.body), "_").like("Step"), TensorType(I32))
+    params = (*node.body.params[:carried], unused, *node.body.params[carried:])
+    return replace(node, body=replace(node.body, params=params), inputs=(steps,))
 
 
 def _mark(attribute: Attribute) -> str:
