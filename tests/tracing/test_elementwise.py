@@ -231,6 +231,13 @@ def test_logaddexp() -> None:
     x, y = edges[:, None], edges[None, :]
     np.testing.assert_allclose(tnp.logaddexp(x, y), np.logaddexp(x, y), rtol=1e-14)
     assert tilec.grad(lambda x: tnp.logaddexp(x, 2.0))(np.array(2.0)) == 0.5
+    far = np.array([-20.0, -40.0, -700.0])
+    np.testing.assert_allclose(tnp.logaddexp(far, 0.0), np.log1p(np.exp(far)), rtol=1e-14)
+    np.testing.assert_allclose(tilec.grad(lambda x: tnp.logaddexp(x, 0.0))(far), np.exp(far), rtol=1e-8)
+
+
+def test_nan_has_no_sign_to_differentiate() -> None:
+    assert tilec.grad(tnp.sign)(np.array([np.nan, 1.0, 0.0])).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_numpys_own_functions_on_tensors() -> None:

@@ -181,7 +181,7 @@ def rsqrt(x: Any, /) -> Any:
 @operation
 def sign(x: Any, /) -> Any:
     """-1, 0 or 1; NaN stays."""
-    nonzero = apply("cond", apply("cmp_lt", x, 0), -1, apply("cond", apply("cmp_eq", x, 0), 0, x))
+    nonzero = apply("cond", apply("cmp_lt", x, 0), -1, apply("cond", apply("cmp_eq", x, 0), 0, stop_gradient(x)))
     return apply("cond", apply("cmp_gt", x, 0), 1, nonzero)
 
 
@@ -255,11 +255,12 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
 
 @operation
 def logaddexp(x1: Any, x2: Any, /) -> Any:
-    """log(exp(x1) + exp(x2)) without overflow."""
-    top = stop_gradient(apply("max", x1, x2))
-    shift = apply("cond", isfinite(top), top, 0)
-    total = apply("add", apply("exp", apply("sub", x1, shift)), apply("exp", apply("sub", x2, shift)))
-    return apply("add", shift, apply("log", total))
+    """log(exp(x1) + exp(x2)) without overflow, accurate where it is close to 0."""
+    first = apply("cmp_ge", x1, x2)
+    high, low = apply("cond", first, x1, x2), apply("cond", first, x2, x1)
+    endless = apply("bit_and", apply("cmp_eq", high, low), isinf(high))  # their distance is no number
+    distance = apply("cond", endless, 0, apply("sub", low, high))
+    return apply("add", high, apply("log1p", apply("exp", distance)))
 
 
 @operation
