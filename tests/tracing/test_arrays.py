@@ -69,6 +69,28 @@ def test_running_sums(axis: Any) -> None:
     assert np.array_equal(tnp.cumsum(y, axis), y.cumsum(axis))
 
 
+@pytest.mark.parametrize("shape", [(5000,), (4097,), (70, 70), (3, 5000, 2), (17, 18, 19)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_long_sums(shape: tuple[int, ...], dtype: str) -> None:
+    x = np.abs(random(dtype, shape, 0)) / (100 if dtype == "float16" else 1)
+    tolerance = {"float16": 5e-4, "float32": 2e-6, "float64": 4e-15}[dtype]  # of float16: one rounding
+    for axis in (None, *range(len(shape))):
+        for keepdims in (False, True):
+            got, wanted = tnp.sum(x, axis=axis, keepdims=keepdims), x.sum(axis=axis, dtype="f8", keepdims=keepdims)
+            assert got.dtype == dtype and got.shape == wanted.shape
+            np.testing.assert_allclose(got, wanted, rtol=tolerance)
+    y, weights = random("float64", shape, 1), random("float64", shape, 2)
+    slope = tilec.grad(lambda y: (y * y * weights).sum())(y)
+    np.testing.assert_allclose(slope, 2 * y * weights, rtol=1e-12)
+
+
+def test_many_floats_are_not_added_up_one_after_the_other() -> None:
+    """One chain of additions stops at 2^24 in float32: 1 more does not change it."""
+    ones = np.ones(20_000_000, "float32")
+    assert tnp.sum(ones) == 20_000_000 and tnp.mean(ones) == 1
+    assert abs(tnp.mean(np.full(300_000, 0.1, "float16")) - 0.1) < 1e-4
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float16", "float32", "float64"])
 def test_running_sums_along_long_axes(dtype: str) -> None:
     """They are computed by a loop, with the results of a sum for each element."""

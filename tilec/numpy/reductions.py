@@ -11,7 +11,7 @@ from math import prod as product
 from typing import Any, TypeAlias
 
 from tilec.affine import Affine, Poly, Size
-from tilec.dtypes import BOOL, F32, I32, DType
+from tilec.dtypes import BOOL, F32, I32, DType, accumulator
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
 from tilec.numpy.axes import axes_of, axis_of
@@ -24,12 +24,15 @@ from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
+LONGEST = 4096  # terms that are added up one after the other
 Axis: TypeAlias = int | Sequence[int] | None
 
 
 def _reduce(monoid: str, x: Tensor, axis: Axis, keepdims: bool, dtype: DType | None = None, stem: str = "") -> Tensor:
     """Aggregates along the axes; with `keepdims` they stay, of size 1."""
     axes = axes_of(axis, x.ndim)
+    if monoid == "sum" and x.type.dtype.is_float and _is_long(x, axes):
+        return _long_sum(x, axes, keepdims, dtype or x.type.dtype)
     names, forms = variables(x.ndim)
     kept = [a for a in range(x.ndim) if keepdims or a not in axes]
     sink = [Affine.constant(0) if a in axes else forms[a] for a in kept]
@@ -37,6 +40,38 @@ def _reduce(monoid: str, x: Tensor, axis: Axis, keepdims: bool, dtype: DType | N
     # what no term reaches is 0 in a contraction, but a product of nothing is 1
     default = lift(as_dtype(1, x.type.dtype)) if monoid == "prod" and _may_be_empty(x) else None
     return contraction(monoid, names, element(x, forms), sink, shape, dtype=dtype, default=default, stem=stem or monoid)
+
+
+def _is_long(x: Tensor, axes: Sequence[int]) -> bool:
+    """Whether these axes have many elements; what is open counts as few."""
+    count = product(x.type.shape[a] for a in axes)
+    return isinstance(count, int) and count > LONGEST
+
+
+def _long_sum(x: Tensor, axes: Sequence[int], keepdims: bool, dtype: DType) -> Tensor:
+    """A sum of sums. Adding so many floats up one after the other would lose digits: n ones are n up to 2^24 only.
+
+    The first axis goes first, so that what is left are lanes beside one another; a long one goes in two steps.
+    """
+    wide = accumulator(x.type.dtype, "sum")
+    for a in axes:
+        if _is_long(x, [a]):
+            x = _folded(x, a, wide)
+        if not _is_long(x, axes):
+            break
+        x = _reduce("sum", x, a, True, wide)
+    return _reduce("sum", x, axes, keepdims, dtype)
+
+
+def _folded(x: Tensor, axis: int, dtype: DType) -> Tensor:
+    """Every so many elements along an axis, about as many as the root of its size, added up."""
+    names, forms = variables(x.ndim)
+    size = x.type.shape[axis]
+    assert isinstance(size, int)
+    kept = 1 << (size.bit_length() + 1) // 2
+    read = [f + Affine.var("fold") * kept if a == axis else f for a, f in enumerate(forms)]
+    shape = [kept if a == axis else n for a, n in enumerate(x.type.shape)]
+    return contraction("sum", (*names, "fold"), element(x, read), forms, shape, dtype=dtype, stem="sum")
 
 
 def _may_be_empty(x: Tensor) -> bool:
@@ -52,7 +87,8 @@ def _extremum(monoid: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
 
 @operation
 def sum(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = False) -> Any:
-    """The sum along axes, of all elements by default."""
+    """The sum along axes, of all elements by default. Of more than 4096 floats it is a sum of sums, as one chain of
+    additions would be less accurate."""
     return _reduce("sum", _converted(x, dtype), axis, keepdims)
 
 
