@@ -58,6 +58,7 @@ class Executable:
         self.fixed, self.warnings, self.donated = interface.fixed, interface.warnings, interface.donated
         self.target, self.options, self.constants = target, options, constants
         self.built, self.ir = built, ir
+        self._released = False
         self.sizes = names_of(self.params.values())
         self._names = tuple(self.params)
         self._slots = Slots.of(built, self.params, self.results, self.donated)
@@ -151,7 +152,16 @@ class Executable:
         """
         from tilec.artifacts.saved import save
 
+        if self._released:
+            help = "save it before release_constants(), or compile it again"
+            raise error("TILE0511", f"the constants of {self.name!r} have been released", help=help)
         save(self, path)
+
+    def release_constants(self) -> None:
+        """Lets go of the constants, so that what has been packed or computed of them before the first call is not kept
+        beside them. The executable runs as before; it cannot be saved any more.
+        """
+        self.constants, self._released = {}, bool(self.constants)
 
     def __repr__(self) -> str:
         from tilec.runtime import describe

@@ -11,7 +11,8 @@ from tilec.backend import Array
 from tilec.backends.llvm.built import BuiltProgram
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.target import host
-from tilec.loops import Program
+from tilec.buffers import root
+from tilec.loops import Program, all_steps, touched
 from tilec.target import Target
 
 
@@ -57,11 +58,22 @@ class LLVMBackend:
             layout.status or 0,
             open_of(program, layout, arguments) if program.sizes else None,
             layout.interrupts,
+            _packed(program),
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:
         """Makes kept machine code callable; the caller answers for its being what `compile` once returned."""
         return BuiltProgram(code, constants, threads)
+
+
+def _packed(program: Program) -> tuple[str, ...]:
+    """Constants that only `init` reads."""
+    if not program.init:
+        return ()
+    buffers = {b.name: b for b in program.buffers}
+    used = {n for s in all_steps(program.steps) for n in touched(s)} | set(program.results)
+    roots = {root(buffers[n], buffers).name for n in used}
+    return tuple(n for n, _ in program.constants if n not in roots)
 
 
 __all__ = ["BuiltProgram", "LLVMBackend"]

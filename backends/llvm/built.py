@@ -40,13 +40,20 @@ class BuiltProgram(Built):
         self._fixed = _Memory(code.fixed_bytes)
         pointers = [self._constants[n].ctypes.data if n in self._constants else None for n in code.table]
         pointers += [None] * (len(code.open.slots) if code.open is not None else 0)
-        self._table = Table(pointers, [code.table.index(n) for n in code.arguments])
+        self._table = self._calls_table(pointers)
         self._plans: Plans | NoPlans = NoPlans() if code.open is None else Plans(code.open)
         self._arenas: deque[_Arena] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
             init(Table(pointers, ()).new(), arena.address, self._fixed.address, self._pool())
+            for name in code.packed:  # no call reads it: what `init` made of it is kept instead
+                del self._constants[name]
+                pointers[code.table.index(name)] = None
+            self._table = self._calls_table(pointers)
+
+    def _calls_table(self, pointers: Sequence[int | None]) -> Table:
+        return Table(pointers, [self.code.table.index(n) for n in self.code.arguments])
 
     def _entry(self, address: int) -> Entry:
         run: Entry = _ENTRY(address)

@@ -56,7 +56,7 @@ class Code:
     order of the entry's pointers, constants among them. threads: what the arena has room for. checks: message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
-    interrupts: as in `Layout`.
+    interrupts: as in `Layout`. packed: constants that only `init` reads.
     """
 
     objects: tuple[bytes, ...]
@@ -70,3 +70,4 @@ class Code:
     status: int = 0
     open: Open | None = None
     interrupts: int | None = None
+    packed: tuple[str, ...] = ()

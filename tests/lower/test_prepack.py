@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import tilec
 import tilec.numpy as tnp
 from tests.aot.test_objects import Loaded, ahead
+from tilec.backends.llvm.built import BuiltProgram
 from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Alloc, Kernel, Launch, Program, accesses, all_steps, walk
 from tilec.options import Options
@@ -164,3 +167,50 @@ def test_open_sizes() -> None:
 def test_without_a_schedule_nothing_is_packed() -> None:
     plain = tilec.compile(DENSE, "llvm", X=(40, 20), constants={"W": W, "B": B}, options=Options(schedule=False))
     assert plain.program is not None and not plain.program.init
+
+
+def arrays_of(size: int) -> int:
+    """How many arrays of that many bytes programs hold for their calls."""
+    gc.collect()
+    found = [o for o in gc.get_objects() if isinstance(o, BuiltProgram)]
+    return sum(a.nbytes == size for b in found for a in b._constants.values())
+
+
+def test_what_is_packed_is_held_once() -> None:
+    x, w = normal(4, 333), normal(333, 777)
+    once = tilec.compile("function f(X[M, K], W[K, N]) -> (Y) { Y[m, n : M, N] = +(X[m, k] * W[k, n]); }",
+                         "llvm", X=x, constants={"W": w})  # fmt: skip
+    kept = weakref.ref(once.constants["W"])
+    want = once(x)
+    gc.collect()
+    assert kept() is not None and "W" not in once.built._constants  # type: ignore[attr-defined]
+    once.release_constants()
+    gc.collect()
+    assert kept() is None
+    np.testing.assert_array_equal(once(x), want)
+    with pytest.raises(tilec.TileError, match="TILE0511"):
+        once.save("nowhere")
+
+
+def test_compiled_python_functions_keep_no_constants_but_those_that_calls_read() -> None:
+    x, w, b = normal(4, 331), normal(331, 779), normal(779)
+    f = tilec.jit(lambda x: tnp.matmul(x, w) + b)
+    want = f(x)
+    assert arrays_of(w.nbytes) == 0 and arrays_of(b.nbytes) == 1
+    np.testing.assert_array_equal(f(x), want)
+
+
+def test_what_calls_run_reads_no_constant_that_is_folded_and_packed() -> None:
+    x, v = normal(40, 20), normal(20, 700)
+    code = "function f(X[M, K], V[K, N]) -> (Y) { W = tanh(V) * 2.0; Y[m, n : M, N] = +(X[m, k] * W[k, n]); }"
+    once = tilec.compile(code, "llvm", X=x, constants={"V": v})
+    program = once.program
+    assert program is not None
+    called = {s.kernel for s in all_steps(program.steps) if isinstance(s, Launch)}
+    first = {s.kernel for s in all_steps(program.init) if isinstance(s, Launch)}
+    assert called.isdisjoint(first)
+    read = {a for s in all_steps(program.steps) if isinstance(s, Launch) for a in s.args}
+    assert "V" not in read
+    want = np.matmul(x, np.tanh(v) * np.float32(2))
+    for _ in range(3):
+        np.testing.assert_allclose(once(x), want, rtol=1e-4, atol=1e-4)

@@ -107,8 +107,12 @@ class Jitted(Generic[P, R]):
 
 
 def _executable(found: Lowered) -> tuple[Executable | None]:
-    """The program, where there is anything to compute."""
-    return (found.compile() if found.graph.results else None,)
+    """The program, where there is anything to compute; it keeps no constants that calls do not read."""
+    if not found.graph.results:
+        return (None,)
+    executable = found.compile()
+    executable.release_constants()
+    return (executable,)
 
 
 def _names(names: Names) -> list[str]:

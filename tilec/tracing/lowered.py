@@ -57,13 +57,18 @@ class Lowered:
         )
 
     def runner(self) -> Callable[[Sequence[Any]], Any]:
-        """Compiled: a function from the leaves of a call to the function's result."""
+        """Compiled: a function from the leaves of a call to the function's result. It keeps no constants that calls do
+        not read.
+        """
+        bare = replace(self, constants={})
         if not self.graph.results:  # there is nothing to compute
-            return lambda leaves: self.result(())
-        run, arguments, structure = self.compile().run_values, self.arguments, self.structure
+            return lambda leaves: bare.result(())
+        executable = self.compile()
+        executable.release_constants()
+        run, arguments, structure = executable.run_values, self.arguments, self.structure
         computed = all(isinstance(leaf, Result) and leaf.position == k for k, leaf in enumerate(self.leaves))
         if not computed or self.choices.constant:
-            return lambda leaves: self.result(run([leaves[k] for k in arguments]))
+            return lambda leaves: bare.result(run([leaves[k] for k in arguments]))
         return lambda leaves: trees.unflatten(structure, run(leaves))
 
     def result(self, arrays: Sequence[Any]) -> Any:
