@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import gcd, prod
 
 from tilec.affine import Poly, Size, resolve
-from tilec.arena import Life, assign
+from tilec.arena import Life, assign, largest_live_set
 from tilec.buffers import root
 from tilec.exact.domain import must_be_fixed
 from tilec.loops import Program, touched
@@ -91,11 +91,13 @@ def _factored(size: Size) -> tuple[int, Size]:
 
 
 def _part(unit: Size, members: Sequence[Life]) -> Part:
+    alignment = LINE if unit == 1 else _alignment(members)
+    places, end = assign(members, alignment)
+    return Part(unit, LINE // alignment, -(-end // alignment) * alignment, tuple(places.items()))
+
+
+def _alignment(members: Sequence[Life]) -> int:
     """The widest alignment of multiples that costs little: the wider, the less a small unit is rounded up."""
-    _, least = assign(members, 1)
-    for alignment in (LINE, 32, 16, 8, 4, 2, 1):
-        places, end = assign(members, alignment)
-        extent = -(-end // alignment) * alignment
-        if unit == 1 or extent <= least + least // 16:
-            break
-    return Part(unit, LINE // alignment, extent, tuple(places.items()))
+    least, _ = largest_live_set(members, 1)
+    wide = (a for a in (LINE, 32, 16, 8, 4, 2) if largest_live_set(members, a)[0] <= least + least // 16)
+    return next(wide, 1)

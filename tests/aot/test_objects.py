@@ -21,6 +21,7 @@ from tilec.c_header import header
 from tilec.dtypes import DType
 from tilec.errors import TileError
 from tilec.frontends.tile.elaborate import elaborate
+from tilec.options import Options
 
 MATMUL = "function matmul(A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
 SOFTMAX = """
@@ -163,6 +164,28 @@ def test_donated_inputs_are_overwritten() -> None:
     assert "(float *W, const float *G, int32_t *T, float *S, void *workspace)" in text
     assert "W: input, float32 [40], strides [1], 160 bytes; the result V takes its place" in text
     assert loaded.call(w.ctypes.data, w.ctypes.data, t.ctypes.data, s.ctypes.data, None) == OVERLAP
+
+
+DEEP = """function deep(X[N, N], W[N, N]) -> (Y) {
+  A = tanh(X);
+  B[i, j : N, N] = +(A[i, k] * W[k, j]);
+  C[i, j : N, N] = +(B[i, k] * W[k, j]);
+  Y[i, j : N, N] = +(C[i, k] * A[k, j]);
+}"""
+
+
+def test_a_budget_of_memory() -> None:
+    inputs = {"X": normal(64, 64), "W": normal(64, 64)}
+    found = elaborate(tilec.parse(DEEP), None, {n: api.signature_entry(n, v) for n, v in inputs.items()})
+    free, warned, met = (
+        Loaded(compile_ahead(found.graph, target_named("host"), {}, {}, options=options))
+        for options in (Options(), Options(memory_limit=32768), Options(remat="auto", memory_limit=32768))
+    )
+    assert [w.code for w in warned.made.warnings] == ["TILE0419"] and not met.made.warnings
+    assert met.size <= warned.size - 16384 == free.size - 16384
+    (wanted,) = tilec.compile(DEEP, "reference", **inputs).run((), inputs)
+    for loaded in (free, met):
+        np.testing.assert_allclose(loaded.run(inputs)[0], wanted, rtol=1e-5, atol=1e-5 * abs(wanted).max())
 
 
 def test_wrong_calls_are_refused() -> None:
