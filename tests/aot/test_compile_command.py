@@ -209,6 +209,17 @@ def test_a_cache_that_is_off_or_of_no_use(
     assert "error[TILE0701]" in shown.err
 
 
+def test_a_printed_graph_is_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "f.graph"
+    loop = "graph f[N](A: f64[N]) -> (B) { B = scan (A) in () length 5 do graph s%s(A: f64[N]) -> (C) { C = neg(A) } }"
+    file.write_text(loop % "[N]")
+    assert call(["compile", str(file), "--emit", "header"]) == 0
+    assert "int tilec_f(int64_t N, const double *A, double *B, void *workspace);" in capsys.readouterr().out
+    file.write_text(loop % "")
+    assert call(["compile", str(file), "--emit", "header"]) == 1
+    assert "size 'N' is not declared" in capsys.readouterr().err
+
+
 def test_a_printed_graph_is_compiled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = np.ones((3, 2), "float32")
     lowered = tilec.jit(lambda x, w: x @ w).lower(np.ones((4, 3), "float32"), weights)

@@ -129,7 +129,7 @@ LOOP = """graph f[N](A: f64[N, 3], K: i32) -> (B) {
   zero = literal i32 (0)
   p = cmp_ge(K, zero)
   () = special assert(p) {message = "K is negative"}
-  B = scan (A) in () length 5 do graph s(A: f64[N, 3]) -> (C) {
+  B = scan (A) in () length 5 do graph s[N](A: f64[N, 3]) -> (C) {
     S = sum:f64 [i, j] { [j : 3] <- A[i, j] }
     C = sub(A, S)
   }

@@ -120,11 +120,13 @@ def _read_graph(file: str, function: str | None, shapes: list[str], fixed: Mappi
     from tilec.cli.shapes import signature
     from tilec.passes import infer
     from tilec.text.graph_text import parse_graph
+    from tilec.verify.graph import verify
 
     graph = parse_graph(api.read_text(file), file)
     given = {n: api.signature_entry(n, v) for n, v in fixed.items()}
     api.check_graph_call(graph, function, {**signature(shapes), **given})
     api.check_constants(graph, fixed)
+    verify(graph)
     return infer.run(graph)
 
 
