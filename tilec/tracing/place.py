@@ -33,7 +33,8 @@ def located() -> Iterator[None]:
         raise TileError(_located(found)) from found.__cause__
     except RecursionError as deep:
         limit = f"Python's limit is {sys.getrecursionlimit()} calls within calls"
-        problem = error("TILE0411", "the function nests too deep to be traced", notes=(limit,))
+        help = "no value ends a recursion while it is traced; tilec.while_loop and tilec.scan repeat as values say"
+        problem = error("TILE0411", "the function nests too deep to be traced", notes=(limit,), help=help)
         raise TileError(_located(problem)) from deep
 
 
