@@ -32,7 +32,9 @@ def test_arguments_are_bound_as_python_does() -> None:
     ]  # fmt: skip
     for function, args, kwargs in calls:
         assert tilec.jit(function)(*args, **kwargs) == function(*args, **kwargs)
-    wrong = [(few, (), {}), (few, (1, 2, 3), {}), (few, (1,), {"a": 2}), (few, (1,), {"q": 2}), (named, (1.0,), {})]
+    wrong: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
+        (few, (), {}), (few, (1, 2, 3), {}), (few, (1,), {"a": 2}), (few, (1,), {"q": 2}), (named, (1.0,), {}),
+    ]  # fmt: skip
     for function, args, kwargs in wrong:
         with pytest.raises(TileError) as found:
             tilec.jit(function)(*args, **kwargs)
