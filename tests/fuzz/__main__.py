@@ -2,7 +2,8 @@
 
 With `--control N`, N graphs with control flow instead of programs in Tile; with `--sizes N`, N programs with open
 sizes; with `--python N`, N Python functions, traced, with their derivatives. With `--gradients`, the gradients of the
-programs, in both modes, evaluated and compiled; with `--gradients --sizes N`, of programs with open sizes.
+programs, in both modes, evaluated and compiled; with `--gradients --sizes N`, of programs with open sizes. With
+`--open`, sizes of graphs with control flow, or of traced functions, stay open, and their gradients are judged too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 
-from tests.fuzz import gradients, open_gradients, traced
+from tests.fuzz import gradients, open_control, open_gradients, traced, traced_sizes
 from tests.fuzz.control import run_control_batch
 from tests.fuzz.generate import generate
 from tests.fuzz.run import Summary, compiled, run_batch
@@ -30,10 +31,12 @@ def batches(seed: int, programs: int, target: str) -> Iterator[tuple[int, int, s
 
 def _work(options: argparse.Namespace) -> Callable[[tuple[int, int, str]], Summary]:
     if options.python:
-        return traced.run_batch
+        return traced_sizes.run_batch if options.open else traced.run_batch
     if options.sizes:
         return open_gradients.run_batch if options.gradients else run_sizes_batch
-    return run_control_batch if options.control else gradients.run_batch if options.gradients else run_batch
+    if options.control:
+        return open_control.run_batch if options.open else run_control_batch
+    return gradients.run_batch if options.gradients else run_batch
 
 
 def main() -> int:
@@ -42,6 +45,7 @@ def main() -> int:
     parser.add_argument("--control", type=int, default=0, help="graphs with control flow instead")
     parser.add_argument("--sizes", type=int, default=0, help="programs with open sizes instead")
     parser.add_argument("--python", type=int, default=0, help="Python functions, traced, instead")
+    parser.add_argument("--open", action="store_true", help="with --python or --control, sizes stay open")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="llvm")
     parser.add_argument("--jobs", type=int, default=2)
