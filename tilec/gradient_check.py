@@ -169,8 +169,8 @@ def _check(
 
     def moved(name: str, at: tuple[int, ...], step: float) -> float:
         array = point[name].copy()
-        array[at] += step
         with np.errstate(all="ignore"):
+            array[at] += step
             return float(np.sum(value({**point, name: array})[0] * weights))
 
     for name, found in zip(names, gradients, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,17 @@ def test_inputs_of_any_rank(
 def test_sizes_given_for_one_input_hold_for_the_others(loss: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["grad", loss, "--wrt", "W", "--shape", "X=4,3"]) == 0
     assert "loss_grad(X[4, 3], W[3]) ->" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", ["inf", "-inf", "+nan"])
+def test_infinities_and_nan_are_numbers(number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "scale.tile"
+    path.write_text("function scale(K) -> (Y) { Y = K * 2.0; }", encoding="utf-8")
+    assert call(["run", str(path), "-i", f"K={number}"]) == 0
+    assert str(float(number)) in capsys.readouterr().out
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert call(["check-grad", str(path), "-i", f"K={number}"]) == 1  # there is nothing to compare
 
 
 @pytest.mark.parametrize("shape", ["X=-1,3", "X=4,99999999999999999999", "X=1.5,"])
