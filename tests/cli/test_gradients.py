@@ -69,6 +69,26 @@ def test_what_is_missing_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
+    "size, code",
+    [
+        ("N / 0", "TILE0216"),
+        ("N % (M - M)", "TILE0216"),
+        ("S40", "TILE0606"),  # 2^40 characters
+        ("P40", "TILE0414"),  # degree 2^40
+        ("Q40", "TILE0414"),
+    ],
+)
+def test_sizes_that_cannot_be_written(size: str, code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sizes.tile"
+    doubling = " ".join(f"S{k + 1} = max(S{k}, S{k} / 3 + M);" for k in range(40))
+    doubling += " ".join(f" P{k + 1} = P{k} * P{k}; Q{k + 1} = Q{k} * Q{k} + M;" for k in range(40))
+    body = f"S0 = N; P0 = N; Q0 = N; {doubling} Y[i : {size}] = X[i, 0];"
+    path.write_text(f"function f(X[N, M]) -> (Y) {{ {body} }}", encoding="utf-8")
+    assert call(["grad", str(path)]) == 1
+    assert f"error[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "text, inputs, header",
     [
         ("(X[N, 2]: f64, S) -> (Y) { Y = X * S; }", {"X": np.ones((3, 2)), "S": 0.5}, "(X[N, 2]: f64, S[])"),

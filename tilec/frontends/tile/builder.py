@@ -37,6 +37,7 @@ MAX_RANK = 16
 MAX_LETS = 20_000
 MAX_STEPS = 100_000
 MAX_DEPTH = 220
+MAX_SIZE_TEXT = 1000
 _HUGE = 1 << 63
 
 Inline: TypeAlias = Callable[["Builder", Function, Sequence[Value], Span, Sequence[str | None]], tuple[Value, ...]]
@@ -209,7 +210,11 @@ class Builder:
         whole = tuple(v for v in values if isinstance(v, int | Poly) and not isinstance(v, bool))
         if found is not None or self.derived is None or op not in DERIVED or len(whole) < len(values):
             return found
+        if op in ("div", "mod") and whole[1] == 0:
+            raise error("TILE0216", "division by zero in a constant expression", span)
         name = derived_text(op, [str(v) for v in whole])
+        if len(name) > MAX_SIZE_TEXT:
+            raise error("TILE0606", "a size cannot be written in Tile", span, notes=["written out, it is too long"])
         self.derived[name] = Derived(op, whole)
         return named_size(name)
 

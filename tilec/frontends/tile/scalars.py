@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import prod
 from typing import overload
 
 import numpy as np
@@ -21,6 +22,7 @@ from tilec.errors import Span, error
 from tilec.frontends.tile.values import Constant, Number
 from tilec.rules import constant
 
+MAX_TERMS, MAX_DEGREE = 10_000, 100  # of a polynomial in open sizes
 _LOW, _HIGH = -(1 << 63), (1 << 64) - 1
 
 
@@ -80,7 +82,7 @@ def fold(op: str, values: Sequence[Constant], span: Span) -> Constant | None:
     """An elementwise builtin applied to constants; None where an open size leaves it to run time."""
     op = ALIASES.get(op, op)
     if any(isinstance(v, Poly) for v in values):
-        return _fold_open(op, values)
+        return _fold_open(op, values, span)
     return _fold_numbers(op, [v for v in values if not isinstance(v, Poly)], span)
 
 
@@ -93,9 +95,13 @@ _OPEN: Mapping[str, Callable[..., Coef]] = {
 }
 
 
-def _fold_open(op: str, values: Sequence[Constant]) -> Constant | None:
+def _fold_open(op: str, values: Sequence[Constant], span: Span) -> Constant | None:
     if op not in _OPEN or any(isinstance(v, float) for v in values):
         return None
+    factors = [v.terms for v in values if isinstance(v, Poly)]
+    degree = sum(max(len(names) for names, _ in terms) for terms in factors)
+    if op == "mul" and (prod(map(len, factors)) > MAX_TERMS or degree > MAX_DEGREE):
+        raise error("TILE0414", f"a product of sizes has more than {MAX_TERMS} terms, or {MAX_DEGREE} factors", span)
     found = _OPEN[op](*values)
     assert not isinstance(found, Fraction)  # of integers
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly
 from tilec.dtypes import I32, I64, U64
 from tilec.errors import error
 from tilec.expr import IndexValue
@@ -51,7 +51,8 @@ def _reshape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> V
     count = prod(x.type.shape)
     if count != prod(shape):
         text = f"reshape of {shape_text(x.type.shape)} to {shape_text(shape)}"
-        raise error("TILE0209", text, at.span, notes=[f"{count} elements are not {prod(shape)}"])
+        are = "are not for every size" if isinstance(count, Poly) or isinstance(prod(shape), Poly) else "are not"
+        raise error("TILE0209", text, at.span, notes=[f"{count} elements {are} {prod(shape)}"])
     return b.emit(Special("reshape", (x.name,), (("shape", shape),)), type, at.span, name)
 
 
