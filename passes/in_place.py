@@ -8,7 +8,8 @@ needs the parameter's old value any more. The launch that computes it moves behi
 changes nothing; and behind checks, host calls and loops, so that a call that fails or is interrupted leaves the state
 as it was.
 
-So it is with carried values of loops, which the last steps of a body copy to where the next round reads them.
+So it is inside of loops and branches: with carried values, which the last steps of a body copy to where the next round
+reads them, and with temporaries that nothing else uses and of which no value goes round.
 
 It runs before `slices` and `share`, when each kernel has one launch and its loops are as the lowering made them.
 
@@ -32,7 +33,7 @@ After:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tilec.affine import Affine
@@ -66,6 +67,7 @@ from tilec.loops import (
     walk,
     with_parts,
 )
+from tilec.verify.lifetimes import Flows
 from tilec.verify.steps import reads_of, writes_of
 
 
@@ -99,7 +101,7 @@ class _Work:
         self._launches = Counter(launched)
         self._init = frozenset(n for s in program.init for n in self._touched(s))
         self._new: dict[str, str] = {}  # buffers that are now others
-        self._gone: set[int] = set()  # positions of copies that are no longer needed
+        self._outermost = True  # the steps are those of the program, not of a body
         self._know_moments()
 
     def _know_moments(self) -> None:
@@ -109,7 +111,7 @@ class _Work:
         self._moments: dict[str, list[int]] = {}  # of the steps that touch it
         self._ends: list[int] = []  # moments at which the call may end with an error, or be interrupted
         for moment, step in enumerate(self._steps, 1):
-            if any(isinstance(s, Check | HostCall | Iterate | Repeat) for s in all_steps([step])):
+            if self._outermost and any(isinstance(s, Check | HostCall | Iterate | Repeat) for s in all_steps([step])):
                 self._ends.append(moment)
             for name in self._touched(step):
                 self._first.setdefault(name, moment)
@@ -149,7 +151,8 @@ class _Work:
         return with_parts(step, tuple(self._body([self._inside(s, uses) for s in part], uses) for part in parts(step)))
 
     def _body(self, steps: list[Step], uses: Counter[str]) -> tuple[Step, ...]:
-        outer, self._steps = self._steps, steps
+        outer, outermost = self._steps, self._outermost
+        self._steps, self._outermost = steps, False
         here = Counter(n for s in all_steps(steps) for n in self._own(s))
         self._know_moments()
         for copy in [s for s in steps if isinstance(s, Copy)]:
@@ -158,9 +161,19 @@ class _Work:
                 continue
             if new != copy.target and here[new] == uses[new] and self._is_stored_first(new):
                 self._donate(copy)
-        found = tuple(s for s in self._steps if not (isinstance(s, Copy) and s.source == s.target))
-        self._steps = outer
+        self._steps = [s for s in self._steps if not (isinstance(s, Copy) and s.source == s.target)]
+        self._know_moments()
+        self.overwrite(self._local(uses, here))
+        found = tuple(rename_buffers(s, self._new) for s in self._steps)
+        self._steps, self._outermost = outer, outermost
         return found
+
+    def _local(self, uses: Counter[str], here: Counter[str]) -> set[str]:
+        """Temporaries that nothing but the present steps uses, and of which no value goes round with a loop."""
+        flow = Flows(self._buffers, self._kernels).of_all(self._steps)
+        merged = set(self._new.values())
+        whole = (n for n in here if here[n] == uses[n] and n in self._buffers and n not in merged)
+        return {n for n in whole if self._is_temporary(n) and n not in flow.used}
 
     def _own(self, step: Step) -> set[str]:
         """Memory that a step itself uses."""
@@ -210,13 +223,14 @@ class _Work:
 
     # --- temporaries --------------------------------------------------------------------------------------------------
 
-    def overwrite(self) -> None:
-        """Stores temporaries over those that a launch needs for the last time."""
+    def overwrite(self, local: Collection[str] | None = None) -> None:
+        """Stores temporaries over those that a launch needs for the last time; in a body, only such as are `local`."""
         for moment, step in enumerate(self._steps, 1):
             step = rename_buffers(step, self._new)
             if isinstance(step, Launch):
                 for name in self._made_at(step, moment):
-                    step = self._overwriting(step, name, moment)
+                    if local is None or name in local:
+                        step = self._overwriting(step, name, moment, local)
                 self._steps[moment - 1] = step
 
     def _made_at(self, launch: Launch, moment: int) -> list[str]:
@@ -227,11 +241,13 @@ class _Work:
         program = self._program
         return self._is_temporary(name) or (name in program.results and name not in program.params)
 
-    def _overwriting(self, launch: Launch, name: str, moment: int) -> Launch:
+    def _overwriting(self, launch: Launch, name: str, moment: int, local: Collection[str] | None) -> Launch:
         kernel, own = self._kernels[launch.kernel], self._buffers[name]
         for param, other in zip(kernel.params, launch.args, strict=True):
             known = self._buffers[other]
             if param.mode != "in" or (known.dtype, known.shape) != (own.dtype, own.shape):
+                continue
+            if local is not None and other not in local:
                 continue
             if not self._is_temporary(other) or self._last[other] != moment or not self._alone(launch, other):
                 continue

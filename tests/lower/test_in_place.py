@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.generators.control import arguments, control_graph
 from tilec.affine import Affine, Poly, Size, named_size
 from tilec.dtypes import F32
 from tilec.evaluate.graph import evaluate
@@ -87,6 +88,48 @@ def test_random_programs(fused: bool) -> None:
         assert len(after.buffers) <= len(before.buffers)
         saved += len(before.buffers) - len(after.buffers)
     assert saved > 100
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_random_loops_and_branches(fused: bool) -> None:
+    saved = 0
+    for seed in range(2000, 2060):
+        graph = bounds.run(infer_graph(control_graph(seed)))
+        before = lower.run(graph, fuse.run(graph) if fused else fuse.trivial(graph))
+        after = in_place.run(before)
+        check(place.run(after), graph, arguments(graph, seed))
+        saved += len(before.buffers) - len(after.buffers)
+    assert saved > 60
+
+
+BODY = """
+program f(A) -> (A) {
+  buffer A: param f32[4]
+  buffer B: heap f32[4]
+  buffer C: heap f32[4]
+  buffer D: heap f32[4]
+  kernel first(in a: f32[4], out b: f32[4]) { for i in 4 { b[i] = exp(a[i]) } }
+  kernel second(in b: f32[4], out c: f32[4]) { for i in 4 { c[i] = neg(b[i]) } }
+  kernel third(in c: f32[4], out d: f32[4]) { for i in 4 { d[i] = sqrt(c[i]) } }
+  kernel last(in x: f32[4], inout a: f32[4]) { for i in 4 { a[i] sum= x[i] } }
+  run { STEPS }
+}
+"""
+LOOP = "iterate t in 3 do { launch first(A, B) launch second(B, C) launch third(C, D) launch last(D, A) }"
+
+
+def buffers(steps: str) -> list[str]:
+    return [b.name for b in in_place.run(parse_program(BODY.replace("STEPS", steps))).buffers]
+
+
+def test_temporaries_of_a_body_are_stored_over_one_another() -> None:
+    assert buffers(LOOP) == ["A", "B"]
+
+
+def test_what_is_needed_outside_of_the_body_or_goes_round_is_not_overwritten() -> None:
+    assert buffers(f"{LOOP} launch last(C, A)") == ["A", "B", "C", "D"]  # C is read after the loop
+    goes_round = LOOP.replace("launch first(A, B)", "launch last(C, A) launch first(A, B)")
+    assert buffers(f"launch first(A, C) {goes_round}") == ["A", "B", "C", "D"]
 
 
 def test_random_programs_with_open_sizes() -> None:
