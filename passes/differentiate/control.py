@@ -168,22 +168,9 @@ def _push_scan(b: Builder, let: Let, node: Scan, tangents: Mapping[str, str], fo
         *(params[carried + sliced + k].name for k in captures),
     ]
     step = forward(node.body, variables, [*moving, *outputs])
-    own, given, values = step.params[: len(params)], step.params[len(params) :], step.results[: len(results)]
-    first, second = len(moving), len(moving) + len(slices)
-    body = replace(
-        step,
-        params=(
-            *(*own[:carried], *given[:first]),
-            *(*own[carried : carried + sliced], *given[first:second]),
-            *(*own[carried + sliced :], *given[second:]),
-        ),
-        results=(
-            *(*values[:carried], *step.results[len(results) : len(results) + first]),
-            *(*values[carried:], *step.results[len(results) + first :]),
-        ),
-    )
+    first = len(moving)
     new = Scan(
-        body,
+        _beside(step, node, len(results), first, len(slices)),
         (*node.init, *_tangents(b, [node.init[k] for k in moving], tangents)),
         (*node.inputs, *(tangents[node.inputs[k]] for k in slices)),
         (*node.captures, *(tangents[node.captures[k]] for k in captures)),
@@ -198,6 +185,25 @@ def _push_scan(b: Builder, let: Let, node: Scan, tangents: Mapping[str, str], fo
     found = b.bind_all(new, stems)
     moved = {let.names[k]: found[carried + at] for at, k in enumerate(moving)}
     return moved | {let.names[k]: found[len(results) + first + at] for at, k in enumerate(outputs)}
+
+
+def _beside(step: Graph, node: Scan, results: int, moving: int, slices: int) -> Graph:
+    """The step of a Scan with tangents of carried values, slices and captures each beside what they belong to.
+
+    `step` has them at the end. `results` counts the values; `moving` carried ones and `slices` have tangents.
+    """
+    carried, last = len(node.init), len(node.init) + len(node.inputs)
+    own, given = step.params[: len(node.body.params)], step.params[len(node.body.params) :]
+    values, dots = step.results[:results], step.results[results:]
+    return replace(
+        step,
+        params=(
+            *(*own[:carried], *given[:moving]),
+            *(*own[carried:last], *given[moving : moving + slices]),
+            *(*own[last:], *given[moving + slices :]),
+        ),
+        results=(*values[:carried], *dots[:moving], *values[carried:], *dots[moving:]),
+    )
 
 
 def _tangents(b: Builder, names: Sequence[str], tangents: Mapping[str, str]) -> list[str]:
