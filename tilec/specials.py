@@ -7,7 +7,8 @@
     prng_step(state: u32[3, n]) {shape}   (new state, f32 values in [0, 1)): n Tausworthe generators side by side
     random_bits(key: u32[2], offset) {shape}    u32 values: element n is the low word of threefry(key, offset + n)
     random_bits64(key: u32[2], offset) {shape}  u64 values: element n, in row-major order, is threefry(key, offset + n)
-    assert(condition) {message}      binds nothing; TILE0405 where an element of the condition is zero
+    assert(condition) {message, code}    binds nothing; an error where an element of the condition is zero, TILE0405
+                                     where no code is given
     host_call(...) {function, types} results of a named host function; types: one (dtype, size, size ...) per result
 
 `shape` is a tuple of sizes, `axis` a non-negative integer.
@@ -21,6 +22,7 @@ from math import prod
 from typing import TypeAlias
 
 from tilec.affine import Poly, Size, size_text
+from tilec.codes import CODES
 from tilec.dtypes import BOOL, F32, I32, U32, U64, DType
 from tilec.errors import Span, error
 from tilec.graph import Special, TensorType
@@ -38,6 +40,7 @@ class SpecialEntry:
     attributes: frozenset[str]
     rule: Rule
     effect: bool = False
+    optional: frozenset[str] = frozenset()  # further attributes, which may be left out
 
 
 def special_type(node: Special, types: Sequence[TensorType], span: Span | None = None) -> Types:
@@ -47,8 +50,8 @@ def special_type(node: Special, types: Sequence[TensorType], span: Span | None =
         raise error("TILE0105", f"there is no whole-tensor operation '{node.op}'", span)
     if entry.arity is not None and entry.arity != len(types):
         raise error("TILE0106", f"'{node.op}' takes {entry.arity} operands, {len(types)} given", span)
-    if {name for name, _ in node.attributes} != entry.attributes:
-        names = ", ".join(sorted(entry.attributes)) or "none"
+    if not entry.attributes <= {name for name, _ in node.attributes} <= entry.attributes | entry.optional:
+        names = ", ".join([*sorted(entry.attributes), *(f"perhaps {n}" for n in sorted(entry.optional))]) or "none"
         raise error("TILE0602", f"'{node.op}' has the attributes: {names}", span)
     return entry.rule(node, tuple(types), span)
 
@@ -155,7 +158,14 @@ def _random_bits(dtype: DType) -> Rule:
 
 
 def _assert(node: Special, types: Types, span: Span | None) -> Types:
+    if code_of(node) not in CODES:
+        raise error("TILE0602", f"there is no code {code_of(node)!r}", span)
     return ()
+
+
+def code_of(node: Special) -> str:
+    """The code of a failed assertion."""
+    return str(dict(node.attributes).get("code", "TILE0405"))
 
 
 def _host_call(node: Special, types: Types, span: Span | None) -> Types:
@@ -179,7 +189,7 @@ SPECIALS: dict[str, SpecialEntry] = {
         SpecialEntry("prng_step", 1, _SHAPE, _prng_step),
         SpecialEntry("random_bits", 2, _SHAPE, _random_bits(U32)),
         SpecialEntry("random_bits64", 2, _SHAPE, _random_bits(U64)),
-        SpecialEntry("assert", 1, frozenset({"message"}), _assert, effect=True),
+        SpecialEntry("assert", 1, frozenset({"message"}), _assert, True, frozenset({"code"})),
         SpecialEntry("host_call", None, frozenset({"function", "types"}), _host_call, effect=True),
     )
 }

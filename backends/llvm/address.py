@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Coef, Poly, Size
 from tilec.backends.llvm.blocks import Emitter
 
 
@@ -53,20 +53,37 @@ class Form:
         return self.const + sum(min(0, x) for x in spans), self.const + sum(max(0, x) for x in spans)
 
 
-def _ordered(terms: Mapping[Scalar, int]) -> tuple[tuple[Scalar, int], ...]:
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """The same in memory, where coefficients may be open sizes, for strides may be."""
+
+    const: Size
+    terms: tuple[tuple[Scalar, Size], ...] = ()
+    lane: Size = 0
+
+
+def _ordered(terms: Mapping[Scalar, Any]) -> tuple[tuple[Scalar, Any], ...]:
     found = [(s, c) for s, c in terms.items() if c]
     return tuple(sorted(found, key=lambda t: (t[0].depth, t[0].ref)) if len(found) > 1 else found)
 
 
 def split(form: Affine, indices: Mapping[str, Index]) -> Form:
     """An affine form with integer coefficients in terms of the present loops."""
-    return combined([(form, 1)], indices)
+    return Form(*_combined([(form, 1)], indices))
 
 
-def combined(forms: Iterable[tuple[Affine, int]], indices: Mapping[str, Index]) -> Form:
-    """The sum of affine forms with integer coefficients, each with a factor, in terms of the present loops."""
-    const = lane = 0
-    terms: dict[Scalar, int] = {}
+def offset(forms: Iterable[tuple[Affine, Size]], indices: Mapping[str, Index]) -> Offset:
+    """The sum of affine forms with integer coefficients, each times a stride, in terms of the present loops."""
+    return Offset(*_combined(forms, indices))
+
+
+def _combined(
+    forms: Iterable[tuple[Affine, Size]], indices: Mapping[str, Index]
+) -> tuple[Any, tuple[tuple[Scalar, Any], ...], Any]:
+    """Constant, terms and coefficient of the lanes of a sum of forms, each with a factor."""
+    const: Any = 0
+    lane: Any = 0
+    terms: dict[Scalar, Any] = {}
     for form, factor in forms:
         const += number(form.const) * factor
         for name, c in form.terms:
@@ -80,7 +97,7 @@ def combined(forms: Iterable[tuple[Affine, int]], indices: Mapping[str, Index]) 
                     terms[index.block] = terms.get(index.block, 0) + coefficient * index.step
             else:
                 terms[index] = terms.get(index, 0) + coefficient
-    return Form(const, _ordered(terms), lane)
+    return const, _ordered(terms), lane
 
 
 def number(value: object) -> int:
@@ -89,13 +106,29 @@ def number(value: object) -> int:
     return value
 
 
-def pointer(emitter: Emitter, base: str, element: str, form: Form) -> str:
+def size_value(emitter: Emitter, size: Coef, named: Callable[[str], str]) -> str:
+    """The i64 value of a size, computed once at the entry; `named` gives those of open ones."""
+    if not isinstance(size, Poly):
+        return str(number(size))
+    total = ""
+    for names, factor in size.terms:
+        term = str(number(factor))
+        for name in names:
+            term = named(name) if term == "1" else emitter.hoist(f"mul i64 {term}, {named(name)}", 0)
+        total = emitter.hoist(f"add i64 {total}, {term}", 0) if total else term
+    return total
+
+
+def pointer(emitter: Emitter, base: str, element: str, form: Offset, named: Callable[[str], str]) -> str:
     """Pointer to element `form` (its lanes apart) of an array of `element`; partial sums sit in outer scopes."""
     place = base
     for scalar, c in form.terms:
-        step = scalar.ref if c == 1 else emitter.hoist(f"mul i64 {scalar.ref}, {c}", scalar.depth)
+        factor = size_value(emitter, c, named)
+        step = scalar.ref if c == 1 else emitter.hoist(f"mul i64 {scalar.ref}, {factor}", scalar.depth)
         place = emitter.hoist(f"getelementptr {element}, ptr {place}, i64 {step}", scalar.depth)
-    return place if form.const == 0 else emitter.pure(f"getelementptr {element}, ptr {place}, i64 {form.const}")
+    if form.const == 0:
+        return place
+    return emitter.pure(f"getelementptr {element}, ptr {place}, i64 {size_value(emitter, form.const, named)}")
 
 
 def scalar_value(emitter: Emitter, form: Form) -> str:

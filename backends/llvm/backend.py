@@ -54,7 +54,7 @@ class LLVMBackend:
             layout.fixed_bytes,
             bool(program.init),
             target.threads,
-            tuple((check.message, check.span) for check in checks_of(program)),
+            tuple((check.code, check.message, check.span) for check in checks_of(program)),
             layout.status or 0,
             open_of(program, layout, arguments) if program.sizes else None,
             layout.interrupts,

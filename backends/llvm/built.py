@@ -62,7 +62,7 @@ class BuiltProgram(Built):
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out.
 
-        Raises TILE0405: a Check failed. In the main thread, what a signal handler raises during a loop ends the call.
+        Raises what a failed Check says. In the main thread, what a signal handler raises during a loop ends the call.
         """
         self._call(self._plans.of((*params, *results)), params, results)
 
@@ -82,11 +82,10 @@ class BuiltProgram(Built):
             self._arenas.append(arena)
 
     def _raise(self, arena: _Arena) -> None:
-        """TILE0405 where a Check of the call on this arena failed."""
+        """An error where a Check of the call on this arena failed."""
         failed = ctypes.c_int64.from_address(arena.address + self.code.status).value
         if failed:
-            message, span = self.code.checks[failed - 1]
-            raise error("TILE0405", message, span)
+            raise error(*self.code.checks[failed - 1])
 
     def bind(self, params: Sequence[Array], results: Sequence[Array]) -> Callable[[], None]:
         """A call on these very arrays with nothing left to prepare; not to be called by two threads at once.

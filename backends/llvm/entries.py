@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from tilec.affine import Affine, Coef, Poly
-from tilec.backends.llvm.address import number
+from tilec.backends.llvm.address import number, size_value
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.interrupts import LOOK
 from tilec.backends.llvm.kernel import emit_kernel
@@ -33,6 +33,7 @@ from tilec.loops import (
     Step,
     Stmt,
     Store,
+    stride_sizes,
     strides_of,
 )
 from tilec.target import Target
@@ -142,7 +143,8 @@ class _Entry:
         match step:
             case Launch():
                 kernel = self.program.kernel(step.kernel)
-                self.call(self.kernels.function(kernel, "kernel", kernel.name), step.args)
+                sizes = tuple(map(self.named, stride_sizes(kernel)))
+                self.call(self.kernels.function(kernel, "kernel", kernel.name), step.args, sizes)
             case Copy():
                 self.copy(step)
             case Iterate():
@@ -158,13 +160,12 @@ class _Entry:
             case HostCall():
                 raise error("TILE0602", f"host function {step.function!r} cannot be called by the LLVM backend")
 
-    def call(self, function: str, args: tuple[str, ...]) -> None:
+    def call(self, function: str, args: tuple[str, ...], sizes: tuple[str, ...] = ()) -> None:
         shared = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {SHARED}", 0)
         private = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {PRIVATE}", 0)
         pointers = [f"ptr {self.pointer(a)}" for a in args]
-        self.emitter.line(
-            f"call void @{function}({', '.join([*pointers, f'ptr {shared}', f'ptr {private}', 'ptr %pool'])})"
-        )
+        scratch = [f"ptr {shared}", f"ptr {private}", "ptr %pool"]
+        self.emitter.line(f"call void @{function}({', '.join([*pointers, *scratch, *(f'i64 {s}' for s in sizes)])})")
 
     def pointer(self, name: str) -> str:
         """Address of a buffer, computed once at the entry."""
@@ -196,16 +197,11 @@ class _Entry:
 
     def value(self, size: Coef) -> str:
         """A size, known now or read from the table once at the entry."""
-        if not isinstance(size, Poly):
-            return str(number(size))
-        total = ""
-        for names, factor in size.terms:
-            term = str(number(factor))
-            for name in names:
-                at = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.layout.sizes[name]}", 0)
-                term = self.emitter.hoist(f"mul i64 {term}, {self.emitter.hoist(f'load i64, ptr {at}, align 8', 0)}", 0)
-            total = self.emitter.hoist(f"add i64 {total}, {term}", 0) if total else term
-        return total
+        return size_value(self.emitter, size, self.named)
+
+    def named(self, size: str) -> str:
+        at = self.emitter.hoist(f"getelementptr ptr, ptr %table, i64 {self.layout.sizes[size]}", 0)
+        return self.emitter.hoist(f"load i64, ptr {at}, align 8", 0)
 
     def form(self, form: Affine) -> str:
         """A form in the indices of the enclosing loops, as it is now."""

@@ -56,6 +56,7 @@ class Frame:
     outline: bool  # parallel loops become tasks
     indices: dict[str, Index] = field(default_factory=dict)
     storage: dict[str, Storage] = field(default_factory=dict)
+    sizes: dict[str, str] = field(default_factory=dict)  # SSA values of the open sizes that strides depend on
     registers: dict[str, Register] = field(default_factory=dict)
     cells: dict[Cell, Value] = field(default_factory=dict)
     lets: dict[str, Value] = field(default_factory=dict)

@@ -1,8 +1,10 @@
 """One kernel as LLVM functions: the kernel itself and a task for every outermost parallel loop.
 
-    define internal void @k(ptr noalias %p0, ..., ptr noalias %shared, ptr %private, ptr %pool)
+    define internal void @k(ptr noalias %p0, ..., ptr noalias %shared, ptr %private, ptr %pool, i64 %s0, ...)
     define internal void @k.task0(ptr noalias %p0, ..., ptr noalias %shared, ptr noalias %private, i64 %first,
                                   i64 %last, captured scalars)
+
+`%s0` and so on are the open sizes that strides of parameters depend on (`stride_sizes`).
     define internal void @k.start0(ptr %context, i64 %worker, i64 %first, i64 %last)
 
 `%shared` is scratch memory of the kernel, `%private` that of one worker; the kernel gets the first worker's. A kernel
@@ -24,7 +26,7 @@ from tilec.backends.llvm.screen import Screen, screen
 from tilec.backends.llvm.types import NARROW, Value, float_text, ssa_type
 from tilec.dtypes import BOOL, DType
 from tilec.expr import walk as walk_expr
-from tilec.loops import Alloc, Block, For, Kernel, Let, Store, While, walk
+from tilec.loops import Alloc, Block, For, Kernel, Let, Store, While, stride_sizes, walk
 from tilec.target import Target
 
 SLICE = "__private_slice__"  # in the text: bytes of one worker's slice, known when the module is complete
@@ -107,12 +109,14 @@ def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = Fals
     for i, param in enumerate(kernel.params):
         frame.storage[param.buffer.name] = Storage(param.buffer, f"%p{i}", 0, param.buffer.name)
         parameters.append(f"ptr noalias %p{i}")
+    frame.sizes = {size: f"%s{k}" for k, size in enumerate(stride_sizes(kernel))}
     tasks = _Tasks(kernel, name, text)
     statements.block(frame, kernel.body, tasks.outline)
     emitter.line("ret void")
     text.intrinsics |= emitter.intrinsics
     text.shared = frame.scratch.most
-    signature = ", ".join([*parameters, "ptr noalias %shared", "ptr %private", "ptr %pool"])
+    rest = ["ptr noalias %shared", "ptr %private", "ptr %pool", *(f"i64 {s}" for s in frame.sizes.values())]
+    signature = ", ".join([*parameters, *rest])
     text.functions.append(f"define internal void @{name}({signature}) #0 {{\n{emitter.text()}}}\n")
     return text
 
@@ -183,6 +187,7 @@ class _Tasks:
             "%private",
             outline=False,
             storage=dict(outer.storage),
+            sizes={n: _local(_size(n)) for n in outer.sizes},
         )
         for n, i in outer.indices.items():
             frame.indices[n] = Scalar(_local(n), 0, i.extent) if isinstance(i, Scalar) else i
@@ -203,6 +208,10 @@ def _local(name: str) -> str:
     return f'%"x.{name}"'
 
 
+def _size(name: str) -> str:
+    return f"size.{name}"
+
+
 def _inside(name: str, value: Value) -> Value:
     """A Let's value inside a task: constants stay, everything else is captured."""
     return Value(_local(f"let.{name}"), value.dtype) if value.ref.startswith("%") else value
@@ -211,6 +220,7 @@ def _inside(name: str, value: Value) -> Value:
 def _captures(frame: Frame) -> list[_Capture]:
     """Scalars in SSA values that the task may need: indices of enclosing loops, and Lets."""
     found = [_Capture(n, "i64", i.ref) for n, i in frame.indices.items() if isinstance(i, Scalar)]
+    found += [_Capture(_size(n), "i64", ref) for n, ref in frame.sizes.items()]
     found += [_Capture(f"let.{n}", v.type, v.ref) for n, v in frame.lets.items() if v.ref.startswith("%")]
     return found
 

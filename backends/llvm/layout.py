@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tilec.errors import Span
 
-INTERFACE = 5  # grows with every change of what `run` and `init` take or expect
+INTERFACE = 6  # grows with every change of what `run` and `init` take or expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Code:
 
     objects: object files to be linked with one another; one exports `run`, and `init` where `init` holds. arguments:
     names of a call's arrays in their order, parameters that are no constants and then results. table: names in the
-    order of the entry's pointers, constants among them. threads: what the arena has room for. checks: message and
+    order of the entry's pointers, constants among them. threads: what the arena has room for. checks: code, message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
     interrupts: as in `Layout`. packed: constants that only `init` reads.
@@ -66,7 +66,7 @@ class Code:
     fixed_bytes: int
     init: bool
     threads: int
-    checks: tuple[tuple[str, Span | None], ...] = ()
+    checks: tuple[tuple[str, str, Span | None], ...] = ()
     status: int = 0
     open: Open | None = None
     interrupts: int | None = None

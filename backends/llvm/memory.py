@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tilec.affine import Affine
-from tilec.backends.llvm.address import Form, combined, number, pointer, split
+from tilec.affine import Affine, Poly, Size
+from tilec.backends.llvm.address import Form, Offset, number, offset, pointer, size_value, split
 from tilec.backends.llvm.frame import Frame, Storage
 from tilec.backends.llvm.registers import Cell, Register, cell_of
 from tilec.backends.llvm.types import Value, constant, constant_vector, mangled, memory_type, vector_type
-from tilec.dtypes import BOOL, DType
+from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Expr
 from tilec.loops import strides_of
 
@@ -113,41 +113,67 @@ def base_pointer(frame: Frame, storage: Storage) -> str:
     return frame.emitter.hoist(f"getelementptr i8, ptr {storage.base}, i64 {storage.offset}", 0)
 
 
-def _flat(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> Form:
+def _flat(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> Offset:
     """Offset in elements of the affine axes."""
     strides = strides_of(storage.buffer)
-    return combined([(i, number(s)) for i, s in zip(indices, strides) if isinstance(i, Affine)], frame.indices)
+    return offset([(i, s) for i, s in zip(indices, strides) if isinstance(i, Affine)], frame.indices)
 
 
-def _address(frame: Frame, storage: Storage, form: Form) -> str:
-    return pointer(frame.emitter, base_pointer(frame, storage), memory_type(storage.buffer.dtype), form)
+def _size(frame: Frame, size: Size) -> str:
+    return size_value(frame.emitter, size, frame.sizes.__getitem__)
+
+
+def _address(frame: Frame, storage: Storage, form: Offset) -> str:
+    element = memory_type(storage.buffer.dtype)
+    return pointer(frame.emitter, base_pointer(frame, storage), element, form, frame.sizes.__getitem__)
 
 
 def _dynamic(frame: Frame, storage: Storage, place: str, dynamic: dict[int, Value]) -> str:
     """Adds data-dependent scalar indices to a pointer."""
     element, strides = memory_type(storage.buffer.dtype), strides_of(storage.buffer)
     for axis, value in dynamic.items():
-        step = frame.emitter.pure(f"mul i64 {value.ref}, {strides[axis]}")
+        step = frame.emitter.pure(f"mul i64 {value.ref}, {_size(frame, strides[axis])}")
         place = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {step}")
     return place
 
 
-def _pointers(frame: Frame, storage: Storage, form: Form, dynamic: dict[int, Value]) -> str:
+def _pointers(frame: Frame, storage: Storage, form: Offset, dynamic: dict[int, Value]) -> str:
     """A vector of pointers, one per lane."""
     element, strides = memory_type(storage.buffer.dtype), strides_of(storage.buffer)
     wide, emitter = f"<{frame.lanes} x i64>", frame.emitter
-    offset = constant_vector([lane * form.lane for lane in range(frame.lanes)], "i64")
+    offsets = _lane_offsets(frame, form.lane)
     for axis, value in dynamic.items():
         scaled = frame.ops.splat(value).ref
         if strides[axis] != 1:
-            factor = constant_vector([number(strides[axis])] * frame.lanes, "i64")
+            factor = _everywhere(frame, strides[axis])
             scaled = emitter.pure(f"mul {wide} {scaled}, {factor}")
-        offset = emitter.pure(f"add {wide} {offset}, {scaled}")
-    return emitter.pure(f"getelementptr {element}, ptr {_address(frame, storage, form)}, {wide} {offset}")
+        offsets = emitter.pure(f"add {wide} {offsets}, {scaled}")
+    return emitter.pure(f"getelementptr {element}, ptr {_address(frame, storage, form)}, {wide} {offsets}")
 
 
-def _strided(frame: Frame, storage: Storage, place: str, stride: int) -> str:
-    offsets = constant_vector([lane * stride for lane in range(frame.lanes)], "i64")
+def _times(frame: Frame, lane: int, stride: Size) -> str:
+    product = stride * lane
+    assert isinstance(product, int | Poly)
+    return _size(frame, product)
+
+
+def _everywhere(frame: Frame, size: Size) -> str:
+    """A vector of i64, the size in every lane."""
+    if isinstance(size, int):
+        return constant_vector([size] * frame.lanes, "i64")
+    return frame.ops.splat(Value(_size(frame, size), I64)).ref
+
+
+def _lane_offsets(frame: Frame, stride: Size) -> str:
+    """A vector of i64: lane i holds i * stride."""
+    if isinstance(stride, int):
+        return constant_vector([lane * stride for lane in range(frame.lanes)], "i64")
+    lanes = constant_vector(list(range(frame.lanes)), "i64")
+    return frame.emitter.pure(f"mul <{frame.lanes} x i64> {lanes}, {_everywhere(frame, stride)}")
+
+
+def _strided(frame: Frame, storage: Storage, place: str, stride: Size) -> str:
+    offsets = _lane_offsets(frame, stride)
     element = memory_type(storage.buffer.dtype)
     return frame.emitter.pure(f"getelementptr {element}, ptr {place}, <{frame.lanes} x i64> {offsets}")
 
@@ -212,12 +238,12 @@ def lanes_on(frame: Frame) -> list[int]:
     return [i for i in range(frame.lanes) if frame.mask is None or frame.mask[i]]
 
 
-def _load_strided(frame: Frame, storage: Storage, place: str, stride: int) -> Value:
+def _load_strided(frame: Frame, storage: Storage, place: str, stride: Size) -> Value:
     """Scalar loads put together; only of lanes that are on."""
     element = memory_type(storage.buffer.dtype)
     value = Value("zeroinitializer", storage.buffer.dtype, frame.lanes)
     for lane in lanes_on(frame):
-        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {lane * stride}")
+        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {_times(frame, lane, stride)}")
         value = frame.ops.insert(value, lane, _load_scalar(frame, storage, at))
     return value
 
@@ -256,11 +282,11 @@ def _scatter(frame: Frame, storage: Storage, places: str, value: Value) -> None:
     _masked_store(frame, storage, name, f"<{frame.lanes} x ptr> {places}", frame.ops.splat(value))
 
 
-def _store_strided(frame: Frame, storage: Storage, place: str, stride: int, value: Value) -> None:
+def _store_strided(frame: Frame, storage: Storage, place: str, stride: Size, value: Value) -> None:
     if isinstance(frame.mask, str):
         return _scatter(frame, storage, _strided(frame, storage, place, stride), value)
     element = memory_type(value.dtype)
     for lane in lanes_on(frame):
-        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {lane * stride}")
+        at = frame.emitter.pure(f"getelementptr {element}, ptr {place}, i64 {_times(frame, lane, stride)}")
         _write(frame, storage, at, frame.ops.pick(value, lane))
     return None

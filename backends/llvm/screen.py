@@ -20,7 +20,7 @@ from tilec.backends.llvm.address import number
 from tilec.backends.llvm.target import has
 from tilec.dtypes import BOOL, F32, F64, DType
 from tilec.expr import Call, Const, Expr, Read, Var, read
-from tilec.loops import Alloc, Block, Buffer, For, Kernel, KernelParam, Stmt, Store, While, walk
+from tilec.loops import Alloc, Block, Buffer, For, Kernel, KernelParam, Stmt, Store, While, stride_sizes, walk
 from tilec.monoid import Monoid, identity, standard
 from tilec.target import Target
 
@@ -46,7 +46,7 @@ def screen(kernel: Kernel, target: Target) -> Screen | None:
     types = {p.buffer.dtype for p in kernel.params}
     if not has(target, "avx512dq") or len(types) != 1 or not types <= {F32, F64}:
         return None
-    if any(p.mode == "inout" or p.buffer.strides is not None for p in kernel.params):
+    if any(p.mode == "inout" or p.buffer.strides is not None or stride_sizes(kernel) for p in kernel.params):
         return None
     stores = [s for s in walk(kernel.body) if isinstance(s, Store)]
     tame = _copies(kernel.body, inputs)

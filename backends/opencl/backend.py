@@ -149,9 +149,9 @@ class BuiltProgram(Built):
                 case Copy():
                     text = self._text.copies[copy_key(self._buffers[step.source], self._buffers[step.target])]
                     self._launch(text, (step.source, step.target))
-                case Check(condition, message, span):
+                case Check(condition, message, span, code):
                     if not self._holds(condition):
-                        raise error("TILE0405", message, span)
+                        raise error(code, message, span)
                 case Assign(target, form):
                     value = np.array(form.evaluate({**self._sizes, **self._indices}), np.int64)
                     self._write(target, value)
@@ -204,11 +204,12 @@ class BuiltProgram(Built):
             root, offset = self._root(name)
             args += [self._memory[root], np.int64(offset)]
         args += [self._shared] if text.shared else []
+        sizes = [np.int64(self._sizes[name]) for name in text.sizes]
         for phase in text.phases:
             if phase.items:
                 extra = [self._scratch] if phase.scratch else []
                 local = (phase.group,) if phase.group else None
-                self._kernels[phase.name](self._session.queue, (phase.items,), local, *args, *extra)
+                self._kernels[phase.name](self._session.queue, (phase.items,), local, *args, *extra, *sizes)
 
 
 def _bytes(array: Array) -> Array:

@@ -39,6 +39,7 @@ from tilec.loops import (
     Store,
     While,
     children,
+    stride_sizes,
     walk,
 )
 
@@ -63,16 +64,19 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class KernelText:
-    """The phases, in order, and the bytes of memory that all of them share (the argument before scratch)."""
+    """The phases, in order, the bytes of memory that all of them share (the argument before scratch), and the open
+    sizes that they are told (the last arguments)."""
 
     phases: tuple[Phase, ...]
     shared: int
+    sizes: tuple[str, ...] = ()
 
 
 def emit_kernel(kernel: Kernel, name: str, functions: Functions) -> KernelText:
     """Raises TileError TILE0210 for named sizes and TILE0602 for what no OpenCL device can run."""
     functions.fp64 |= any(p.buffer.dtype == F64 for p in kernel.params)
-    memory = {p.buffer.name: Memory.parameter(i, p.buffer) for i, p in enumerate(kernel.params)}
+    sizes = stride_sizes(kernel)
+    memory = {p.buffer.name: Memory.parameter(i, p.buffer, sizes) for i, p in enumerate(kernel.params)}
     blocks: list[Block] = [(s,) for s in kernel.body]
     shared = 0
     if any(isinstance(s, Let) for s in kernel.body):
@@ -82,7 +86,7 @@ def emit_kernel(kernel: Kernel, name: str, functions: Functions) -> KernelText:
             memory[stmt.buffer.name], shared = allocate_shared(stmt.buffer, memory, shared)
         blocks = [b for b in blocks if not isinstance(b[0], Alloc)]
     phases = [_phase(kernel, b, f"{name}_{i}", memory, shared, functions) for i, b in enumerate(blocks)]
-    return KernelText(tuple(phases), shared)
+    return KernelText(tuple(phases), shared, sizes)
 
 
 def _leading(stmt: Stmt, kind: str) -> tuple[list[For], Block]:
@@ -139,6 +143,7 @@ def _function(kernel: Kernel, name: str, writer: _Writer, shared: int) -> str:
         parameters += [f"{qualifier}__global {types.stored(p.buffer.dtype)} *p{i}", f"const long o{i}"]
     parameters += ["__global uchar *shared"] if shared else []
     parameters += ["__global uchar *scratch"] if writer.scratch else []
+    parameters += [f"const long s{k}" for k in range(len(stride_sizes(kernel)))]
     body = "".join(f"  {line}\n" for line in [*writer.head, *writer.lines])
     if writer.scratch:
         body = f"  scratch += get_global_id(0) * {writer.scratch}L;\n{body}"
@@ -313,7 +318,7 @@ class _Writer:
             memory = scope.memory[access.tensor]
             parts = [memory.offset]
             for index, stride in zip(access.indices, memory.strides, strict=True):
-                parts.append(f"({text(index)}) * {stride}L")
+                parts.append(f"({text(index)}) * {stride}")
             return f"{memory.pointer}[{' + '.join(parts)}]"
 
         def text(index: Affine | Expr) -> str:

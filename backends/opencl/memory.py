@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tilec.affine import Poly, Size
+from tilec.affine import Coef, Size
 from tilec.backends.opencl import types
 from tilec.buffers import elements
 from tilec.errors import error
@@ -13,29 +13,37 @@ from tilec.loops import Buffer, strides_of
 _ALIGN = 64
 
 
-def number(size: Size) -> int:
+def number(size: Coef) -> int:
     """A size that is known; raises TILE0210."""
-    if isinstance(size, Poly):
+    if not isinstance(size, int):
         raise error("TILE0210", f"the OpenCL backend needs every size; {size} is not known")
     return size
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A buffer in C: element `pointer[offset + sum(index * stride)]`."""
+    """A buffer in C: element `pointer[offset + sum(index * stride)]`; strides are texts."""
 
     pointer: str
     buffer: Buffer
-    strides: tuple[int, ...]
+    strides: tuple[str, ...]
     offset: str
 
     @staticmethod
-    def of(pointer: str, buffer: Buffer, offset: str = "0") -> Memory:
-        return Memory(pointer, buffer, tuple(number(s) for s in strides_of(buffer)), offset)
+    def of(pointer: str, buffer: Buffer, offset: str = "0", sizes: tuple[str, ...] = ()) -> Memory:
+        return Memory(pointer, buffer, tuple(_stride(s, sizes) for s in strides_of(buffer)), offset)
 
     @staticmethod
-    def parameter(position: int, buffer: Buffer) -> Memory:
-        return Memory.of(f"p{position}", buffer, f"o{position}")
+    def parameter(position: int, buffer: Buffer, sizes: tuple[str, ...]) -> Memory:
+        """`sizes` are the open ones that strides depend on, in the order of the arguments s0, s1 and so on."""
+        return Memory.of(f"p{position}", buffer, f"o{position}", sizes)
+
+
+def _stride(stride: Size, sizes: tuple[str, ...]) -> str:
+    if isinstance(stride, int):
+        return f"{stride}L"
+    terms = ("*".join([f"{number(c)}L", *(f"s{sizes.index(n)}" for n in names)]) for names, c in stride.terms)
+    return f"({' + '.join(terms)})"
 
 
 def view(buffer: Buffer, memory: dict[str, Memory]) -> Memory:

@@ -2,7 +2,8 @@
 
     python examples/training/digits.py [--model logistic convnet] [--optimiser sgd adam] [--epochs 12]
 
-A whole step of training, that is the model, its gradient and the optimiser, is one compiled program.
+A whole step of training, that is the model, its gradient and the optimiser, is one compiled program. The size of a
+batch stays open, so that the last small one needs no program of its own.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def train(model: str, optimiser: str, epochs: int, report: Callable[[str], None]
     scores = tilec.op(HERE / "digits.tile", function=model)
     accuracy = tilec.op(HERE / "digits.tile", function="accuracy")
 
-    @tilec.jit(donate_argnames=("params", "state"))
+    @tilec.jit(donate_argnames=("params", "state"), open_sizes={"image": "N", "label": "N"})
     def step(params: Params, state: Params, image: Any, label: Any, rate: Any) -> tuple[Params, Params, Any]:
         loss, slope = tilec.value_and_grad(lambda p: loss_of(Image=image, Label=label, **p))(params)
         params, state = (sgd if optimiser == "sgd" else adam)(params, slope, state, rate)
@@ -100,7 +101,7 @@ def train(model: str, optimiser: str, epochs: int, report: Callable[[str], None]
         order = random.permutation(len(x))
         rate = RATES[model, optimiser] * (1 - epoch / epochs)
         losses = []
-        for first in range(0, len(x) - BATCH + 1, BATCH):
+        for first in range(0, len(x), BATCH):
             chosen = order[first : first + BATCH]
             params, state, loss = step(params, state, x[chosen], y[chosen], rate)
             losses.append(float(loss))

@@ -101,12 +101,13 @@ def _modulo(index: Expr, size: int) -> Expr:
     return call("mod", wide(index), _number(size))
 
 
-def clamped(index: Expr, rows: int) -> Expr:
+def clamped(index: Expr, rows: Size) -> Expr:
     """The index, of any integer type, as an i64 in [0, rows)."""
+    last: Expr = _number(rows - 1) if isinstance(rows, int) else IndexValue(Affine.constant(rows - 1), I64)
     if index.dtype.kind == "uint" and index.dtype.bits == 64:
-        return cast(call("min", index, constant(rows - 1, index.dtype)), I64)
+        return cast(call("min", index, cast(last, index.dtype)), I64)
     low = call("max", wide(index), _number(0)) if index.dtype.kind == "int" else wide(index)
-    return call("min", low, _number(rows - 1))
+    return call("min", low, last)
 
 
 def wide(index: Expr) -> Expr:

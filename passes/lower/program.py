@@ -30,6 +30,7 @@ from tilec.loops import (
 )
 from tilec.overwritten import modes_of
 from tilec.partition import Partition, labelled
+from tilec.specials import code_of
 
 from .assembly import Assembly
 from .checks import every, zeros
@@ -92,8 +93,8 @@ class Builder:
             case Special(op="host_call") as node:
                 outputs = tuple(map(self._declare, lets[0].names))
                 self._steps.append(HostCall(str(node.attribute("function")), self._places(node.args), outputs))
-            case Special(op="assert", args=(condition,)) as node:
-                self._check(condition, str(node.attribute("message")), lets[0].span)
+            case Special(op="assert") as node:
+                self._check(node, lets[0].span)
             case Cond() | While() | Scan() as control:
                 self._control(control, tuple(map(self._declare, lets[0].names)), self._inner[group[0]])
             case _:
@@ -176,8 +177,9 @@ class Builder:
         if source in self._assembly.constant:
             self._assembly.constant.add(self._memory[name])
 
-    def _check(self, name: str, message: str, span: Span | None) -> None:
+    def _check(self, node: Special, span: Span | None) -> None:
         """A step that fails where an element is 0."""
+        (name,) = node.args
         condition, type = self._memory[name], self._values.types[name]
         if type != TensorType(BOOL):
             holds = self._assembly.declare(self._assembly.names.like("holds"), TensorType(BOOL))
@@ -185,7 +187,7 @@ class Builder:
             self._assembly.kernels.append(kernel)
             self._steps.append(Launch(kernel.name, (condition, holds)))
             condition = holds
-        self._steps.append(Check(condition, message, span))
+        self._steps.append(Check(condition, str(node.attribute("message")), span, code_of(node)))
 
     def _view(self, name: str, source: str, shape: tuple[Size, ...]) -> str:
         """Declares a buffer that shows the elements of `source` in another shape."""

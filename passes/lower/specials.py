@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from tilec.affine import Affine, Size
+from tilec.affine import Affine, Poly, Size
 from tilec.errors import error
 from tilec.exact.boxes import integer
 from tilec.expr import Access, Read
@@ -47,17 +47,20 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) 
 
 
 def _gather(result: str, data: str, where: str, values: Values, names: Names) -> Block:
-    """result[p.., q..] = data[clamp(where[p..]), q..]"""
+    """result[p.., q..] = data[clamp(where[p..]), q..], or 0 where data has no rows."""
     loops, cell = over(values.shape(result), names)
     rank = len(values.shape(where))
     scope = Scope(values, names)
     dtype = values.types[data].dtype
-    rows = integer(values.shape(data)[0])
+    rows = values.shape(data)[0]
+    none = (Store(result, cell, constant(0, dtype)),)
     if rows == 0:
-        return nest(loops, (), (Store(result, cell, constant(0, dtype)),))
+        return nest(loops, (), none)
     row = clamped(scope.element(where, cell[:rank]), rows)
     access = Access(data, (row, *_tail(cell[rank:], values.shape(data)[1:])))
-    return nest(loops, (), scope.block([Store(result, cell, Read(access, dtype))]))
+    found = scope.block([Store(result, cell, Read(access, dtype))])
+    empty = nest(loops, (Affine.constant(-rows),), none) if isinstance(rows, Poly) else ()
+    return empty + nest(loops, (Affine.constant(rows - 1),), found)
 
 
 def _scatter(result: str, updates: str, where: str, values: Values, names: Names) -> Block:
@@ -75,12 +78,12 @@ def _scatter(result: str, updates: str, where: str, values: Values, names: Names
     rank = len(values.shape(where))
     scope = Scope(values, names)
     raw = scope.element(where, cell[:rank])
-    row = clamped(raw, integer(shape[0]))
+    row = clamped(raw, shape[0])
     update = scope.element(updates, cell)
     inside = call("cmp_eq", wide(raw), row)
     value = call("select", inside, update, constant(0, dtype))
     store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, standard("sum", dtype))
-    return block + nest(loops, (), scope.block([store]))
+    return block + nest(loops, (Affine.constant(shape[0] - 1),), scope.block([store]))
 
 
 def _tail(indices: tuple[Affine, ...], shape: tuple[Size, ...]) -> tuple[Affine, ...]:

@@ -36,8 +36,17 @@ def _tiling(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) 
     packed = _operand_to_pack(plan, nest, lane)
     wide = 4 if target.registers >= 32 else 2
     vectors = min(wide if packed else 2, -(-extent // lanes))
-    rows = max(1, min((target.registers - vectors - 1) // vectors, 14))
+    rows = max(1, min((target.registers - vectors - 1) // vectors, 14 if _shared(nest, lane, row) else _UNSHARED))
     return _Tiling(lanes, vectors, min(rows, nest.extents[row]) if row else 1, packed)
+
+
+_UNSHARED = 4  # rows of a tile that only hide how long an addition takes
+
+
+def _shared(nest: Nest, lane: str, row: str | None) -> bool:
+    """Whether the rows of a tile have an operand in common, or its columns have."""
+    moved = [(nest.stride(u, lane), nest.stride(u, row)) for u in nest.reads()] if row else []
+    return any((a == 0) != (b == 0) for a, b in moved)
 
 
 def _operand_to_pack(plan: Plan, nest: Nest, lane: str) -> Use | None:

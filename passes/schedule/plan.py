@@ -114,12 +114,15 @@ class Nest:
         for form, step in zip(use.indices or (), strides_of(self.buffers[use.buffer])):
             if not isinstance(form, Affine):
                 return None
-            total += static(form.coefficient(loop)) * static(step)
+            total += static(form.coefficient(loop)) * (step if isinstance(step, int) else _FAR)
         return total
 
     def reuse(self, use: Use) -> int:
         """How often one element of the operand is used."""
         return prod(e for n, e in self.extents.items() if self.stride(use, n) == 0)
+
+
+_FAR = 1 << 30  # in the place of a stride that is an open size
 
 
 def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> None:

@@ -33,11 +33,11 @@ from .nests import Group, Index, allocated
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Part of a buffer: per axis where it starts, a form in outer loops, and its extent."""
+    """Part of a buffer: per axis where it starts, a form in outer loops, and its extent, open for indices from data."""
 
     buffer: str
     starts: tuple[Affine, ...]
-    shape: tuple[int, ...]
+    shape: tuple[Size, ...]
 
 
 @dataclass(slots=True)
@@ -175,19 +175,18 @@ class _Builder:
         if buffer in self.inner:
             return buffer, tuple(self._split(i)[1] if isinstance(i, Affine) else i for i in indices)
         shape = self.buffers[buffer].shape
-        axes = [self._axis(i, size, step) for i, size, step in zip(indices, shape, row_major(shape), strict=True)]
+        axes = [self._axis(i, size) for i, size in zip(indices, shape, strict=True)]
         view = View(buffer, tuple(a[0] for a in axes), tuple(a[1] for a in axes))
         if view not in self.views:
             self.views[view] = self.names.like(buffer)
         return self.views[view], tuple(a[2] for a in axes)
 
-    def _axis(self, index: Index, size: Size, stride: Size) -> tuple[Affine, int, Index]:
+    def _axis(self, index: Index, size: Size) -> tuple[Affine, Size, Index]:
         """Start and extent of the part of one axis that an access needs, and the index into it."""
         if not isinstance(index, Affine):
-            assert isinstance(size, int)
             return Affine(), size, index
         outside, inside = self._split(index)
-        if outside == Affine() and isinstance(stride, int):
+        if outside == Affine():
             assert isinstance(size, int)
             return Affine(), size, index
         low = high = inside.const

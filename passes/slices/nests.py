@@ -23,7 +23,6 @@ from tilec.loops import (
     accesses,
     children,
     map_exprs,
-    row_major,
     walk,
 )
 
@@ -111,9 +110,9 @@ def _group(stmt: Stmt, shapes: Shapes) -> Group:
             return replace(inner, conditions=(*conditions, *inner.conditions))
         return Group(stmt.body, (), conditions)
     loops = {s.index: s.extent for s in walk((stmt,)) if isinstance(s, For)}
-    single = _unsliced((stmt,), shapes, loops)
-    sliced = {n for n, e in loops.items() if isinstance(e, Poly)} - single
-    single |= _before(stmt, loops, sliced | single) - sliced
+    _check_open_axes((stmt,), shapes, loops)
+    sliced = {n for n, e in loops.items() if isinstance(e, Poly)}
+    single = _before(stmt, loops, sliced) - sliced
     _check_place(stmt, loops, sliced | single)
     order = [n for n in loops if n in sliced or n in single]
     return Group((stmt,), tuple(Outer((n,), loops[n], n in sliced) for n in order))
@@ -139,21 +138,14 @@ def allocated(block: Block) -> set[str]:
     return {s.buffer.name for s in walk(block) if isinstance(s, Alloc)}
 
 
-def _unsliced(block: Block, shapes: Shapes, loops: Mapping[str, Size]) -> set[str]:
-    """Loops along axes whose stride is not a number. Checks how open axes are indexed."""
-    found: set[str] = set()
+def _check_open_axes(block: Block, shapes: Shapes, loops: Mapping[str, Size]) -> None:
+    """An open axis is indexed by a loop over all of it, or by data."""
     for buffer, indices, _ in touched(block):
-        shape = shapes[buffer]
-        for index, size, stride in zip(indices, shape, row_major(shape), strict=True):
-            variable = index.as_variable() if isinstance(index, Affine) else None
-            if isinstance(size, Poly) and (variable is None or loops.get(variable) != size):
-                raise must_be_fixed(size, f"an index of that axis of '{buffer}' depends on data")
-            if isinstance(stride, Poly):
-                if not isinstance(index, Affine):
-                    last = next(s for s in reversed(shape) if isinstance(s, Poly))
-                    raise must_be_fixed(last, f"'{buffer}' has an axis before it whose index depends on data")
-                found |= index.variables()
-    return found
+        for index, size in zip(indices, shapes[buffer], strict=True):
+            if isinstance(index, Affine) and isinstance(size, Poly):
+                variable = index.as_variable()
+                if variable is None or loops.get(variable) != size:
+                    raise must_be_fixed(size, f"'{index}', an index of that axis of '{buffer}', does not run over it")
 
 
 def _before(stmt: Stmt, loops: Mapping[str, Size], moved: set[str]) -> set[str]:

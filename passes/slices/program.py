@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 
-from tilec.affine import Affine, Poly, Size, named_size, size_text
+from tilec.affine import Affine, Coef, Poly, Size, named_size, size_text
 from tilec.dtypes import I64
 from tilec.expr import read
 from tilec.fresh import FreshNames
@@ -30,9 +30,10 @@ from tilec.loops import (
 )
 
 from .kernels import Sliced, View, sliced, strides
-from .nests import Group, Outer, groups, touched, with_scalars_stored
+from .nests import Group, Index, Outer, groups, touched, with_scalars_stored
 
 _MOST = 1 << 62  # larger than any size
+_ENOUGH = 256  # work of one launch beside which it does not count
 _HEAVY = 1 << 14  # work per iteration that is worth one more kernel, for fewer small slices
 
 
@@ -109,33 +110,47 @@ class Slicer:
 
     def quotient(self, size: Size, divisor: int) -> Size:
         """floor(size / divisor), a size known at run time."""
-        if divisor == 1:
-            return size
+        return size if divisor == 1 else self._quotient(size, divisor, f"{size_text(size)}/{divisor}")
+
+    def _quotient(self, size: Size, divisor: int, stem: str) -> Size:
         known = self._derived.get((size, divisor))
         if known is None:
-            known = self._derived[size, divisor] = self._names.like(f"{size_text(size)}/{divisor}")
+            known = self._derived[size, divisor] = self._names.like(stem)
         return named_size(known)
 
     def holds(self, size: Size) -> Size:
         """1 where the size is >= 0, else 0."""
         if isinstance(size, int):
             return int(size >= 0)
-        moved = size + _MOST
-        assert isinstance(moved, Poly)
-        return self.quotient(moved, _MOST)
+        return self._quotient(_size(size + _MOST), _MOST, f"{size_text(size)} >= 0")
 
-    def blocks(self, work: int, count: int) -> tuple[int, ...]:
-        """Extents of slices of a loop, the largest first, for kernels of so much work per iteration."""
+    def blocks(self, work: int, count: int, again: bool, alone: bool) -> tuple[int, ...]:
+        """Extents of slices of a loop, the largest first, for kernels of so much work per iteration.
+
+        `again`: rows may be computed twice, so that small slices are for small sizes only. `alone`: rows have nothing
+        in common, so that one by one they take no longer, if there is something to do.
+        """
         o = self._options
         if count > 1:  # several loops in blocks: few versions
             return (max(2, o.least >> count), 1)
         top = o.least
         while top < o.most and top * work < o.work:
             top *= 2
+        if again and alone and work >= _ENOUGH:
+            return (top, 1)
         found = [top]
         while found[-1] > 1:
-            found.append(max(1, found[-1] // (32 if found[-1] > o.least else 4 if work >= _HEAVY else 8)))
+            found.append(_smaller(found[-1], work, o.least, again))
         return tuple(found)
+
+
+def _smaller(block: int, work: int, least: int, again: bool) -> int:
+    """The extent of the next smaller slices."""
+    if work >= _HEAVY:
+        return max(1, block // 4)
+    if again:
+        return block // 32 if block >= 512 else 8 if block > 32 else 1
+    return block // 32 if block > least else block // 8 if block > 16 else 1
 
 
 @dataclass(slots=True)
@@ -151,9 +166,16 @@ class _Loops:
 
     def steps(self) -> tuple[Step, ...]:
         steps = tuple(self._nested(0, {}, {}))
-        for condition in self.group.conditions:
+        for condition in (*self.group.conditions, *self._inner_extents()):
             steps = (Iterate(self.slicer.index("if"), self.slicer.holds(condition), steps),)
         return steps
+
+    def _inner_extents(self) -> Iterator[Size]:
+        """Conditions under which the loops inside of one over an open size run at all: there may be 2**60 rows of 0."""
+        extents = [o.extent for o in self.group.outer]
+        first = next((k for k, e in enumerate(extents) if isinstance(e, Poly)), len(extents))
+        for extent in dict.fromkeys(e for e in extents[first + 1 :] if isinstance(e, Poly)):
+            yield _size(extent - 1)
 
     def _nested(self, depth: int, starts: dict[str, Affine], blocks: dict[str, int]) -> Iterator[Step]:
         """Loops from the one at `depth` inwards; `starts` says where the outer ones are."""
@@ -175,12 +197,50 @@ class _Loops:
 
     def _parts(self, outer: Outer) -> Iterator[tuple[int, Size, Size]]:
         """(extent of a block, how many, where they start): together they are the whole loop."""
-        extents = self.slicer.blocks(self._work(), sum(o.sliced for o in self.group.outer))
+        again, count = self._again(), sum(o.sliced for o in self.group.outer)
+        extents = self.slicer.blocks(self._work(), count, again, self._alone())
+        if again:
+            yield from self._overlapping(outer.extent, extents)
+            return
         yield extents[0], self.slicer.quotient(outer.extent, extents[0]), 0
         for larger, block in pairwise(extents):
             before, now = (self.slicer.quotient(outer.extent, b) for b in (larger, block))
-            count, start = now - before * (larger // block), before * larger
-            yield block, count, start  # type: ignore[misc]  # sums and products of sizes are sizes
+            yield block, _size(now - before * (larger // block)), _size(before * larger)
+
+    def _alone(self) -> bool:
+        """Whether iterations have nothing in common: no sums, and their elements lie apart, not side by side."""
+        if any(isinstance(s, Store) and s.monoid is not None for s in walk(self.group.body)):
+            return False
+        names = {n for o in self.group.outer for n in o.names}
+        return all(names.isdisjoint(_fastest(indices)) for _, indices, _ in touched(self.group.body))
+
+    def _overlapping(self, extent: Size, extents: tuple[int, ...]) -> Iterator[tuple[int, Size, Size]]:
+        """The same where rows may be computed twice: blocks of one extent but the largest end with the loop, the last
+        one with some rows of those before it, so that smaller ones are for smaller loops only."""
+        whole, holds = self.slicer.quotient, self.slicer.holds
+        start: Size = 0  # what is behind it is left
+        here: Size = 1  # whether it is left to blocks of this extent
+        for block in extents:
+            count = whole(_size(extent - start), block)
+            yield block, _size(count * here), start
+            end = _size(start + count * block)
+            if block > 1 and (block < extents[0] or len(extents) == 2):
+                enough = holds(_size(extent - block))
+                yield block, _size(enough * here * holds(_size(extent - end - 1))), _size(extent - block)
+                here = _size(here - here * enough)
+            else:
+                start = end
+
+    def _again(self) -> bool:
+        """Whether it makes no difference that rows are computed twice: nothing that is stored is read from before."""
+        blocks = {o.names[0]: 2 if o.sliced else 1 for o in self.group.outer}
+        made = sliced(self.stem, self.group, blocks, self.buffers, self.own)
+        views = [a.buffer for a in made.arguments if isinstance(a, View)]
+        modes: dict[str, set[str]] = {}
+        for name, param in zip(views, made.kernel.params):
+            buffer = self.buffers[name]
+            modes.setdefault(buffer.base or name, set()).add(param.mode)
+        return all(m in ({"in"}, {"out"}) for m in modes.values())
 
     def _work(self) -> int:
         """Iterations of the loops inside, of the longest nest."""
@@ -203,6 +263,18 @@ class _Loops:
                 args.append(self.slicer.scalar())
                 yield Assign(args[-1], argument.substitute(starts))
         yield Launch(name, tuple(args))
+
+
+def _fastest(indices: Sequence[Index]) -> frozenset[str]:
+    """The loops along the last axis that there are any along."""
+    forms = (i.variables() for i in reversed(indices) if isinstance(i, Affine))
+    return next((variables for variables in forms if variables), frozenset())
+
+
+def _size(value: Coef) -> Size:
+    """A sum or product of sizes, which is one."""
+    assert isinstance(value, int | Poly)
+    return value
 
 
 def copy_kernel(step: Step, program: Program) -> tuple[Kernel, tuple[str, ...]] | None:

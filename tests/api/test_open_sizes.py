@@ -136,6 +136,22 @@ def test_several_open_sizes() -> None:
         np.testing.assert_allclose(executable(q, k, v), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["llvm", "opencl"])
+def test_many_rows_of_nothing_take_no_time(backend: str) -> None:
+    """A nest runs only where all of its extents are above 0: 2**58 rows would otherwise be counted."""
+    code = """function f(X[N, M], Y[N, M, K]) -> (Z, S, T) {
+      Z = X * 2.0;
+      S[m : M] = +(X[n, m]);
+      T[k, m : K, M] = >(Y[n, m, k]);
+    }"""
+    executable = tilec.compile(code, target_of(backend), X=("N", "M"), Y=("N", "M", "K"))
+    rows = 1 << 58
+    z, s, t = executable(np.zeros((rows, 0), np.float32), np.zeros((rows, 0, 5), np.float32))
+    assert (z.shape, s.shape, t.shape) == ((rows, 0), (0,), (5, 0))
+    z, s, t = executable(np.ones((3, 2), np.float32), np.ones((3, 2, 5), np.float32))
+    assert (z.sum(), s.tolist(), t.sum()) == (12, [3, 3], 10)
+
+
 def test_index_values_transpositions_and_reshapes() -> None:
     code = """function f(X[N, H, K]) -> (A, B, C, R) {
       A[k, h, n : K, H, N] = =(X[n, h, k] + n);
@@ -217,13 +233,36 @@ def test_arguments_that_disagree(shapes: tuple[tuple[int, ...], ...], message: s
         ("O[i : 10] = =(X[i]);", "'i', which runs over it, is also held to 0 <= i < 10"),
         ("O[j : 10] = =(X[j / N]);", "an index is divided by it"),
         ("S = reshape(X, N, 1); O = shape(S);", "it is an element of a constant vector"),
-        ("O = gather(X, as_int(X, 32));", "not known at compile time"),
     ],
 )
 def test_where_a_size_must_be_fixed(statement: str, why: str) -> None:
     with pytest.raises(TileError, match=why) as refused:
         tilec.compile(f"function (X[N]) -> (O) {{ {statement} }}", "llvm", X="f32[N]")
     assert refused.value.code == "TILE0210"
+
+
+def test_every_second_point_of_an_open_axis_is_none() -> None:
+    code = "function (X[N], Y[K]) -> (O) { O[n : N] = =(X[n] + Y[clamp(n / 2)]); }"
+    with pytest.raises(TileError, match="'n', which runs over it, counts only where") as refused:
+        tilec.compile(code, "llvm", X="f32[N]", Y="f32[5]")
+    assert refused.value.code == "TILE0210"
+
+
+@pytest.mark.parametrize("backend", ["llvm", "opencl", "reference"])
+def test_rows_of_an_open_axis_are_gathered_and_scattered(backend: str) -> None:
+    """Rows that there are not: gather clamps the index, and finds 0 in an empty tensor; scatter drops the update."""
+    code = "function f(X[N, K], I[M], U[M, K]) -> (G, S) { G = gather(X, I); S = scatter(U, I, X); }"
+    executable = tilec.compile(code, target_of(backend), X="f32[N, 5]", I="i32[M]", U="f32[M, 5]")
+    rng = np.random.default_rng(0)
+    for n, m in ((1, 3), (7, 4), (70, 100), (0, 0), (0, 3), (5, 0)):
+        x, u = (rng.integers(-9, 9, (rows, 5)).astype(np.float32) for rows in (n, m))
+        index = rng.integers(-2, n + 2, m).astype(np.int32)
+        taken, summed = executable(x, index, u)
+        np.testing.assert_array_equal(taken, x[np.clip(index, 0, n - 1)] if n else np.zeros((m, 5), np.float32))
+        wanted = np.zeros((n, 5), np.float32)
+        inside = (index >= 0) & (index < n)
+        np.add.at(wanted, index[inside], u[inside])
+        np.testing.assert_array_equal(summed, wanted)
 
 
 def test_sizes_that_do_not_fit() -> None:

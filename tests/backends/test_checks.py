@@ -91,6 +91,20 @@ def test_the_place_survives_saving(tmp_path: Path) -> None:
         assert caught.value.code == "TILE0405"
 
 
+def test_an_assertion_may_have_a_code_of_its_own(tmp_path: Path) -> None:
+    text = 'graph f(A: f32[3]) -> (A) { () = special assert(A) {message = "of nothing", code = "TILE0403"} }'
+    executable = tilec.compile(infer.run(parse_graph(text)), target="llvm")
+    executable.save(tmp_path / "checks.tilex")
+    for loaded in (executable, tilec.load(tmp_path / "checks.tilex")):
+        with pytest.raises(TileError, match="of nothing") as caught:
+            loaded(np.zeros(3, np.float32))
+        assert caught.value.code == "TILE0403"
+    for attributes in ('message = "", code = "TILE9999"', 'message = "", kind = "TILE0403"', 'code = "TILE0403"'):
+        with pytest.raises(TileError) as caught:
+            infer.run(parse_graph(f"graph f(A: f32[3]) -> (A) {{ () = special assert(A) {{{attributes}}} }}"))
+        assert caught.value.code == "TILE0602"
+
+
 def test_programs_without_assertions_have_no_status() -> None:
     plain = infer.run(parse_graph("graph f(A: f32[3]) -> (B) { B = neg(A) }"))
     built: Any = tilec.compile(plain, target="llvm").built

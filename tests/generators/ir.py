@@ -283,7 +283,7 @@ class Generator:
             case 2:
                 return HostCall(self.name(), self.names(), self.names())
             case 6:
-                return Check(self.name(), self.name())
+                return Check(self.name(), self.name(), code=self.random.choice(("TILE0405", "TILE0403")))
             case 5:
                 return Iterate(self.name(), self.size(), self.steps(depth - 1), self.chance(0.5), self.count())
             case 3:

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from tilec.affine import resolve
-from tilec.errors import TileError
 from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Program
 from tilec.passes import slices
-from tilec.text.loops_text import parse_program, print_program
+from tilec.text.loops_text import parse_program, print_kernel, print_program
 from tilec.verify.program import verify_program
 
 SMALL = slices.Options(work=1, least=8, most=8)
@@ -125,17 +124,49 @@ def test_conditions_on_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    "body, why",
+    "body",
     [
-        ("for j in 4 { for n in N { if j - 1 >= 0 { C[j, n] = A[j, n] } } }", "under the condition"),
-        ("for j in 4 { for n in N { C[@A[j, n]:i64, n] = A[j, n] } }", "depends on data"),
+        "for j in 4 { for n in N { C[j, n] = A[3 - j, n] } }",
+        "for j in 4 { for n in N { C[j, n] = 0:i64 } }"
+        " for j in 4 { for m in N { if j - 1 >= 0 { C[j, m] = A[j - 1, m] } } }",
+        "for j in 4 { for n in N { C[j, n] = A[@bit_and.i64(A[j, n], 3), n] } }",
     ],
 )
-def test_what_needs_a_fixed_size(body: str, why: str) -> None:
+def test_axes_before_an_open_one_are_in_the_kernel(body: str) -> None:
+    """Their strides are open sizes; a form, a condition or an element of data may be the index of such an axis."""
     kernel = f"kernel k(in A: i64[4, N], out C: i64[4, N]) {{ {body} }}"
-    with pytest.raises(TileError, match=why) as refused:
-        slices.run(program(kernel, "A: param i64[4, N]; C: param i64[4, N]"))
-    assert refused.value.code == "TILE0210"
+    before = program(kernel, "A: param i64[4, N]; C: param i64[4, N]")
+    after = sliced(before)
+    assert all(p.buffer.strides is not None for k in after.kernels for p in k.params if p.buffer.shape)
+    assert all("for j in 4" in print_kernel(k) for k in after.kernels)
+    for n in (0, 1, 5, 8, 13, 20):
+        same(before, after, {"N": n})
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 7, 15, 16, 17, 30, 63, 64, 65, 100, 127, 129])
+def test_blocks_that_end_with_the_loop(n: int) -> None:
+    """Of a heavy kernel there are slices of 64, 16, 4 rows and 1; the last ones compute rows of those before again."""
+    text = "kernel k(in A: i64[N, 2], out C: i64[N, 2]) { for i in N { for j in 2 { C[i, j] = add(A[i, j], $(i)) } } }"
+    before = program(text, "A: param i64[N, 2]; C: param i64[N, 2]")
+    same(before, sliced(before, slices.Options(work=1, least=64, most=64)), {"N": n})
+
+
+def test_rows_are_not_computed_twice_where_that_shows() -> None:
+    kernel = "kernel k(inout A: f32[N]) { for i in N { A[i] = add(A[i], 1.0) } }"
+    before = parse_program(f"program f[N](A) -> (A) {{ buffer A: param f32[N] {kernel} run {{ launch k(A) }} }}")
+    for n in (5, 13):
+        same(before, sliced(before), {"N": n})
+
+
+def test_of_an_axis_at_which_data_are_indices_a_kernel_gets_all() -> None:
+    body = "for n in N { for j in 4 { C[j, n] = A[j, @max.i64(min.i64(A[j, n], $((-1 + N))), 0)] } }"
+    before = program(
+        f"kernel k(in A: i64[4, N], out C: i64[4, N]) {{ {body} }}", "A: param i64[4, N]; C: param i64[4, N]"
+    )
+    after = sliced(before)
+    assert all(": i64[4, N]" in print_kernel(k) for k in after.kernels)
+    for n in (0, 1, 3, 8, 13):
+        same(before, after, {"N": n})
 
 
 def test_scalars_reach_past_loops() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import tilec
 import tilec.numpy as tnp
+from tilec import pipeline
 from tilec.errors import TileError
 from tilec.tracing import trees
 
@@ -106,6 +107,14 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "a gradient": lambda x: tilec.grad(lambda a: ((a @ W).max(1) / a.shape[0]).sum())(x),
     "a second derivative": lambda x: tilec.hvp(lambda a: (a**3).mean())((x,), (x,)),
     "a size": lambda x: (x.shape[0], x),
+    "a row": lambda x: (x[0], x[-1, 2:4], x.T[1:3, -1], x[None, 2], x[0, 1]),
+    "rows": lambda x: (x[1:] - x[:-1], x[1:-1, ::2]),
+    "gathered rows": lambda x: (tnp.take(x, np.array([0, -1]), axis=0), x[np.array([0, 2]), np.array([1, 5])]),
+    "rows of computed numbers": lambda x: (x[x.argmax(0)], x[x.argmin(1) - 3]),
+    "reversed": lambda x: (tnp.flip(x, axis=0), tnp.flip(x)),
+    "rolled": lambda x: (tnp.roll(x, 1, axis=0), tnp.roll(x, -100, axis=0)),
+    "sorted": lambda x: (tnp.sort(x, axis=0), tnp.argsort(x, axis=0), tnp.sort(x)),
+    "sorted from the end": lambda x: (tnp.sort(x, axis=0, descending=True), tnp.argsort(x[:, 0], descending=True)),
 }
 
 
@@ -129,13 +138,9 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "less": (lambda x: x if x.shape[0] > 3 else -x, "how it compares with 3"),
     "equal": (lambda x: x if x.shape[0] == 3 else -x, "whether it is 3"),
     "a quotient": (lambda x: x.reshape(x.shape[0] // 2, -1), "whether 2 divides N"),
-    "a row": (lambda x: x[0], "an element of an axis of that size is taken"),
-    "rows": (lambda x: x[:-1], "a part of an axis of that size is taken"),
-    "gathered rows": (lambda x: tnp.take(x, np.array([0, 2]), axis=0), "are taken along an axis of that size"),
-    "reversed": (lambda x: tnp.flip(x, axis=0), "is not one variable alone"),
-    "rolled": (lambda x: tnp.roll(x, 1, axis=0), "change their places"),
+    "first rows": (lambda x: x[:3], "only parts such as"),
+    "every other row": (lambda x: x[::2], "only parts such as"),
     "joined": (lambda x: tnp.concat([x, x], axis=0), "also indexes an axis"),
-    "sorted": (lambda x: tnp.sort(x, axis=0), "depends on data"),
     "other elements": (lambda x: x.reshape(7, -1), "6\\*N elements cannot be reshaped"),
     "no other size": (lambda x: x + np.zeros((4, 6), np.float32), "N is not 4"),
 }
@@ -148,6 +153,59 @@ def test_what_needs_a_number(name: str) -> None:
         tilec.jit(function, open_sizes={"x": "N"})(batch(4))
     span = refused.value.diagnostics[0].span
     assert span is not None and span.source.name == __file__
+
+
+EXTREMA: dict[str, Callable[[Any], Any]] = {
+    "max": lambda x: x.max(0),
+    "min": lambda x: x.min(),
+    "argmax": lambda x: x.argmax(0),
+    "softmax": lambda x: tnp.softmax(x, axis=0),
+    "a gradient": lambda x: tilec.grad(lambda a: a.max())(x),
+}
+
+
+@pytest.mark.parametrize("target", ["llvm", "opencl", "reference"])
+@pytest.mark.parametrize("name", EXTREMA)
+def test_an_extremum_of_no_elements_is_an_error_of_the_call(name: str, target: str) -> None:
+    """The code and the line are those of a size that is known: TILE0403 at the function's text."""
+    if target == "opencl" and not pipeline.backend(target).targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    open_ = tilec.jit(EXTREMA[name], open_sizes={"x": "N"}, target=target)
+    fixed = tilec.jit(EXTREMA[name], target=target)
+    np.testing.assert_array_equal(open_(batch(3)), fixed(batch(3)))
+    for function in (open_, fixed):
+        with pytest.raises(TileError, match="imum of no elements") as refused:
+            function(batch(0))
+        diagnostic = refused.value.diagnostics[0]
+        assert refused.value.code == "TILE0403"
+        assert diagnostic.span is not None and diagnostic.span.source.name == __file__
+
+
+def test_extrema_of_fixed_axes_are_not_checked() -> None:
+    """Of no rows, the maxima of the rows are no maxima."""
+    open_ = tilec.jit(lambda x: (x.max(1), tnp.softmax(x)), open_sizes={"x": "N"})
+    assert [r.shape for r in open_(batch(0))] == [(0,), (0, 6)]
+
+
+@pytest.mark.parametrize("index, least", [(0, 1), (-1, 1), (2, 3), (-3, 3), (np.array([0, 4]), 5)])
+def test_rows_that_a_call_does_not_have(index: Any, least: int) -> None:
+    open_ = tilec.jit(lambda x: x[index], open_sizes={"x": "N"})
+    np.testing.assert_array_equal(open_(batch(least)), batch(least)[index])
+    with pytest.raises(TileError, match="on axis 0, whose size N is less in this call") as refused:
+        open_(batch(least - 1))
+    assert refused.value.code == "TILE0225"
+
+
+def test_rows_by_computed_numbers_are_clamped() -> None:
+    open_ = tilec.jit(lambda x, i: x[i], open_sizes={"x": "N", "i": "M"})
+    x = batch(300)
+    for dtype in ("int8", "uint8", "int16", "uint32", "int64", "uint64"):
+        index = np.array([0, 5, 100, 90]).astype(dtype)
+        np.testing.assert_array_equal(open_(x, index), x[index])
+    np.testing.assert_array_equal(open_(x, np.array([-1, -300, -900, 299, 1000])), x[[299, 0, 0, 299, 299]])
+    assert open_(batch(0), np.zeros(0, np.int32)).shape == (0, 6)
+    with pytest.raises(TileError, match="an element of an axis of size 0"):
+        open_(batch(0), np.zeros(1, np.int32))
 
 
 def test_trees_of_arguments() -> None:

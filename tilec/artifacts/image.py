@@ -215,7 +215,7 @@ def _target_in(value: Any) -> Target:
 
 def _code_out(code: Code, sources: _Sources) -> dict[str, Any]:
     """All but the objects, of which only the number."""
-    checks = [[message, sources.span(span)] for message, span in code.checks]
+    checks = [[code_, message, sources.span(span)] for code_, message, span in code.checks]
     return {**asdict(replace(code, objects=(), checks=())), "objects": len(code.objects), "checks": checks}
 
 
@@ -242,7 +242,7 @@ def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
         _integer(value["fixed_bytes"]),
         _bool(value["init"]),
         _integer(value["threads"]),
-        tuple((_text(message), _span_in(span, sources)) for message, span in value["checks"]),
+        tuple((_text(c), _text(message), _span_in(span, sources)) for c, message, span in value["checks"]),
         _integer(value["status"]),
         _open_in(value["open"]),
         None if value["interrupts"] is None else _integer(value["interrupts"]),

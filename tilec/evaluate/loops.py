@@ -145,9 +145,9 @@ class _Runner:
                 values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
                 for name, value in zip(step.outputs, values, strict=True):
                     self.arrays[name][...] = value
-            case Check(condition, message, span):
+            case Check(condition, message, span, code):
                 if not bool(self.arrays[condition]):
-                    raise error("TILE0405", message, span)
+                    raise error(code, message, span)
             case Iterate():
                 self.iterate(step)
             case Repeat():

@@ -12,7 +12,7 @@ from tilec.evaluate.expr import Mode, storage
 from tilec.graph import Special, TensorType
 from tilec.mathlib.threefry import threefry
 from tilec.numpy_semantics import Array, cast, is_float
-from tilec.specials import axis_of, fixed_sizes_of
+from tilec.specials import axis_of, code_of, fixed_sizes_of
 
 HostFunctions: TypeAlias = Mapping[str, Callable[..., Any]]
 
@@ -25,7 +25,8 @@ def evaluate_special(
     hosts: HostFunctions,
     span: Span | None = None,
 ) -> tuple[Array, ...]:
-    """Results in `storage` form; `types` are the results'. Raises TILE0105 (unknown host function), TILE0405."""
+    """Results in `storage` form; `types` are the results'. Raises TILE0105 (unknown host function), TILE0405 or the
+    code of an assertion."""
     match node.op:
         case "reshape":
             return (args[0].reshape(fixed_sizes_of(node)),)
@@ -42,7 +43,7 @@ def evaluate_special(
             return (random_bits(args[0], int(args[1]), fixed_sizes_of(node)).astype(types[0].dtype.numpy),)
         case "assert":
             if not np.all(args[0]):
-                raise error("TILE0405", str(node.attribute("message")), span)
+                raise error(code_of(node), str(node.attribute("message")), span)
             return ()
         case "host_call":
             return _host_call(node, args, types, mode, hosts, span)

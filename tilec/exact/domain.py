@@ -135,6 +135,9 @@ def normalise_open(
     Raises Unbounded; TileError TILE0210, see `open_extents`.
     """
     free = open_extents(given)
+    for form in integral:
+        if name := next((n for n, c in form.terms if n in free and isinstance(c, Fraction)), None):
+            raise must_be_fixed(free[name], f"'{name}', which runs over it, counts only where '{form}' is an integer")
     normal = normalise(tuple(i for i in indices if i not in free), closed(given), free, integral)
     if normal is None:
         return None

@@ -27,7 +27,7 @@ Kernel parameters do not alias one another.
 
 from __future__ import annotations
 
-from .blocks import accesses, children, is_open, map_exprs, rewrite, walk, with_children
+from .blocks import accesses, children, is_open, is_unsliced, map_exprs, rewrite, walk, with_children
 from .ir import (
     LOOP_KINDS,
     SPACES,
@@ -59,6 +59,7 @@ from .ir import (
     While,
     Window,
     row_major,
+    stride_sizes,
     strides_of,
 )
 from .steps import all_steps, map_launches, parts, rename_buffers, touched, with_parts
@@ -97,12 +98,14 @@ __all__ = [
     "all_steps",
     "children",
     "is_open",
+    "is_unsliced",
     "map_exprs",
     "map_launches",
     "parts",
     "rename_buffers",
     "rewrite",
     "row_major",
+    "stride_sizes",
     "strides_of",
     "touched",
     "walk",

@@ -94,8 +94,12 @@ def accesses(stmt: Stmt) -> list[Access]:
 
 def is_open(kernel: Kernel) -> bool:
     """Whether a size that is not a number occurs in the kernel."""
-    shapes = [p.buffer.shape for p in kernel.params]
-    shapes += [s.buffer.shape for s in walk(kernel.body) if isinstance(s, Alloc)]
+    return any(isinstance(size, Poly) for p in kernel.params for size in p.buffer.shape) or is_unsliced(kernel)
+
+
+def is_unsliced(kernel: Kernel) -> bool:
+    """Whether a kernel counts over an open size, allocates so much, or needs its value: more than strides do."""
+    shapes = [s.buffer.shape for s in walk(kernel.body) if isinstance(s, Alloc)]
     if any(isinstance(size, Poly) for shape in shapes for size in shape):
         return True
     return any(_is_open_statement(s) for s in walk(kernel.body)) or _has_open_value(kernel.body)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from tilec.affine import Affine, Size, resolve
+from tilec.affine import Affine, Poly, Size, resolve
 from tilec.dtypes import DType
 from tilec.errors import Span
 from tilec.expr import Expr
@@ -167,11 +167,12 @@ class HostCall:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Ends the call with TILE0405 and `message` where the rank-0 bool buffer `condition` does not hold."""
+    """Ends the call with an error of `code` where the rank-0 bool buffer `condition` does not hold."""
 
     condition: str
     message: str
     span: Span | None = field(default=None, compare=False)  # not part of the textual form
+    code: str = "TILE0405"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,12 @@ def row_major(shape: tuple[Size, ...]) -> tuple[Size, ...]:
         strides.append(step)
         step = step * extent  # type: ignore[assignment]  # a product of sizes is a size
     return tuple(reversed(strides))
+
+
+def stride_sizes(kernel: Kernel) -> tuple[str, ...]:
+    """Names of the open sizes that a kernel is told, for strides of its parameters depend on them."""
+    strides = (s for p in kernel.params for s in strides_of(p.buffer))
+    return tuple(sorted({name for s in strides if isinstance(s, Poly) for name in s.names()}))
 
 
 def strides_of(buffer: Buffer) -> tuple[Size, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from tilec.affine import Affine, Poly, Size
+from tilec.affine import Affine, Poly, Size, size_text
+from tilec.dtypes import I32, I64, U64, DType
 from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
 from tilec.expr import IndexValue
@@ -16,6 +17,7 @@ from tilec.graph import Special
 from tilec.numpy.axes import axis_of, whole
 from tilec.numpy.elementwise import where
 from tilec.numpy.shapes import broadcast_to, moveaxis, permute_dims, reshape
+from tilec.numpy_semantics import Array
 from tilec.rules import broadcast, call, constant
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
@@ -39,9 +41,39 @@ def getitem_of(x: Any, items: Sequence[Any], /) -> Any:
     arrays = [i for i in items if isinstance(i, Tensor | np.ndarray | np.generic)]
     for index in (*arrays, *(np.asarray(i) for i in items if isinstance(i, bool))):
         _check_index(index)
-    if not arrays:
+    tensor, items = _along_open(tensor, items)
+    if not any(isinstance(i, Tensor | np.ndarray | np.generic) for i in items):
         return _basic(tensor, items)
     return _gathered(tensor, items)
+
+
+def _along_open(x: Tensor, items: Sequence[Any]) -> tuple[Tensor, list[Any]]:
+    """Axes of open sizes: parts of them are gathered, and integers become arrays, with which elements are gathered."""
+    left = list(items)
+    axis = 0
+    for k, item in enumerate(items):
+        if item is None:
+            continue
+        size = x.type.shape[axis]
+        if isinstance(size, Poly) and isinstance(item, slice) and not _is_whole(item, size):
+            x = _open_part(x, axis, size, item)
+            left[k] = slice(None)
+        elif isinstance(size, Poly) and not isinstance(item, slice | Tensor | np.ndarray | np.generic):
+            left[k] = np.asarray(whole(item, "an index"))
+        axis += 1
+    return x, left
+
+
+def _open_part(x: Tensor, axis: int, size: Poly, item: slice) -> Tensor:
+    """x[a:], x[:-b] or x[a:-b] along an axis of an open size."""
+    from tilec.numpy.creation import arange
+
+    start, stop = (0 if p is None else whole(p, "a bound of a slice") for p in (item.start, item.stop))
+    if item.step not in (None, 1) or start < 0 or stop > 0 or (item.stop is not None and stop == 0):
+        text = "only parts such as x[1:], x[:-1] and x[1:-1] of an axis of that size can be taken"
+        raise must_be_fixed(size, text)
+    places = arange(OpenSize(size) + (stop - start), dtype="int64")
+    return cast(Tensor, take(x, apply("add", places, start), axis=axis))
 
 
 def _listed(item: list[Any]) -> Any:
@@ -86,14 +118,13 @@ def _basic(x: Tensor, items: Sequence[Any]) -> Tensor:
         if isinstance(item, slice) and _is_whole(item, size):
             source.append(form)
             shape.append(size)
-        elif isinstance(size, Poly):
-            what = "a part of" if isinstance(item, slice) else "an element of"
-            raise must_be_fixed(size, f"{what} an axis of that size is taken")
         elif isinstance(item, slice):
+            assert isinstance(size, int)  # parts of open axes have been gathered
             run = range(*_bounds(item, size))
             source.append(form * run.step + run.start)
             shape.append(len(run))
         else:
+            assert isinstance(size, int)
             source.append(Affine.constant(_position(item, size, axis)))
         axis += 1
     whole_axes = (isinstance(i, slice) and _is_whole(i, n) for i, n in zip(items, x.type.shape))
@@ -129,16 +160,15 @@ def _gathered(x: Tensor, items: Sequence[Any]) -> Any:
     advanced = [k for k, i in enumerate(items) if i is not None and not isinstance(i, slice)]
     basic = [slice(None) if k in advanced else i for k, i in enumerate(items)]
     sliced = _basic(x, basic)  # one axis per item now
-    if open_ := [s for k in advanced if isinstance(s := sliced.type.shape[k], Poly)]:
-        raise must_be_fixed(open_[0], "elements are taken along an axis of that size by an array of indices")
-    indices = [_in_range(items[k], n, k) for k in advanced if isinstance(n := sliced.type.shape[k], int)]
+    indices = [_in_range(items[k], sliced.type.shape[k], k) for k in advanced]
     shape = broadcast([i.type.shape for i in indices])
     front = permute_dims(sliced, [*advanced, *(k for k in range(sliced.ndim) if k not in advanced)])
     sizes, rest = front.type.shape[: len(advanced)], front.type.shape[len(advanced) :]
     flat: Any = 0
     for k, index in enumerate(indices):
-        flat = apply("add", flat, apply("mul", as_dtype(index, _wide(prod(sizes))), prod(sizes[k + 1 :])))
-    rows = reshape(front, (prod(sizes), *rest))
+        step: Size = prod(sizes[k + 1 :], start=1)
+        flat = apply("add", flat, apply("mul", as_dtype(index, _wide(prod(sizes, start=1))), _operand(step)))
+    rows = reshape(front, (prod(sizes, start=1), *rest))
     found = _gather(rows, broadcast_to(flat, shape))
     together = advanced == list(range(advanced[0], advanced[-1] + 1))
     where_to = advanced[0] if together else 0
@@ -149,19 +179,39 @@ def _run(start: int, count: int) -> list[int]:
     return list(range(start, start + count))
 
 
-def _in_range(item: Any, size: int, axis: int) -> Any:
-    """An index counted from 0. One that is known is checked, a traced one clamped."""
+def _operand(size: Size) -> Any:
+    """A size beside tensors."""
+    return OpenSize(size) if isinstance(size, Poly) else size
+
+
+def _in_range(item: Any, size: Size, axis: int) -> Any:
+    """An index counted from 0. One that is known is checked, of an open size when called; a traced one is clamped."""
     if isinstance(item, Tensor):
         return _clamped(as_dtype(item, item.type.dtype), size)
     numbers = np.asarray(item)
+    if isinstance(size, Poly):
+        return _known_in_range(numbers.astype(np.int64), size, axis)
     if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
         worst = numbers.min() if numbers.min() < -size else numbers.max()
         raise error("TILE0225", f"index {worst} on axis {axis} of size {size}")
     return lift(np.where(numbers < 0, numbers + size, numbers).astype(_wide(size).numpy))
 
 
-def _clamped(index: Tensor, size: int) -> Any:
+def _known_in_range(numbers: Array, size: Poly, axis: int) -> Tensor:
+    if not numbers.size:
+        return lift(numbers)
+    least, most = int(numbers.min()), int(numbers.max())
+    worst = most if most >= -least else least
+    enough = apply("cmp_ge", OpenSize(size), max(most + 1, -least))
+    message = f"index {worst} on axis {axis}, whose size {size_text(size)} is less in this call"
+    scope().require(enough, "TILE0225", message)
+    return cast(Tensor, apply("add", numbers, apply("mul", (numbers < 0).astype(np.int64), OpenSize(size))))
+
+
+def _clamped(index: Tensor, size: Size) -> Any:
     """Compared in the index's own type where that is the wider one, else in a type that holds the size."""
+    if isinstance(size, Poly):
+        return _clamped_open(index, OpenSize(size))
     own, wide, last = index.type.dtype, _wide(size), max(size - 1, 0)
     if not own.is_signed:
         return as_dtype(apply("min", index, last) if last <= own.max else index, wide)
@@ -170,10 +220,17 @@ def _clamped(index: Tensor, size: int) -> Any:
     return as_dtype(apply("min", apply("max", counted, 0), last), wide)
 
 
-def _wide(size: int) -> Any:
-    from tilec.dtypes import I32, I64
+def _clamped_open(index: Tensor, size: OpenSize) -> Any:
+    """In int64. There is a row: `_gather` sees to it."""
+    if index.type.dtype == U64:
+        return as_dtype(apply("min", index, as_dtype(lift(size - 1), U64)), I64)
+    counted = as_dtype(index, I64)
+    counted = where(apply("cmp_lt", counted, 0), apply("add", counted, size), counted)
+    return apply("min", apply("max", counted, 0), size - 1)
 
-    return I32 if size <= I32.max else I64
+
+def _wide(size: Size) -> DType:
+    return I32 if isinstance(size, int) and size <= I32.max else I64
 
 
 def _gather(rows: Tensor, index: Tensor) -> Any:
@@ -181,6 +238,12 @@ def _gather(rows: Tensor, index: Tensor) -> Any:
         if 0 not in index.type.shape:
             raise error("TILE0225", "an element of an axis of size 0")
         return reshape(rows, (*index.type.shape, *rows.type.shape[1:]))
+    if isinstance(size := rows.type.shape[0], Poly) and 0 not in index.type.shape:
+        some = apply("cmp_gt", OpenSize(size), 0)
+        taken = prod(index.type.shape, start=1)
+        if isinstance(taken, Poly):
+            some = apply("bit_or", some, apply("cmp_eq", OpenSize(taken), 0))
+        scope().require(some, "TILE0225", "an element of an axis of size 0")
     return scope().bind(Special("gather", scope().names([rows, index])), "gather")
 
 

@@ -19,7 +19,7 @@ from tilec.numpy.elementwise import isfinite, stop_gradient
 from tilec.numpy.shapes import reshape, squeeze
 from tilec.rules import call, shape_text
 from tilec.tracing.contraction import contraction, element, variables
-from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
@@ -80,8 +80,12 @@ def _may_be_empty(x: Tensor) -> bool:
 
 def _extremum(monoid: str, x: Any, axis: Axis, keepdims: bool) -> Tensor:
     tensor = lift(x)
-    if 0 in [tensor.type.shape[a] for a in axes_of(axis, tensor.ndim)]:
-        raise error("TILE0403", f"the {monoid}imum of no elements: the shape is {shape_text(tensor.type.shape)}")
+    message = f"the {monoid}imum of no elements: the shape is {shape_text(tensor.type.shape)}"
+    count = product(tensor.type.shape[a] for a in axes_of(axis, tensor.ndim))
+    if isinstance(count, Poly):
+        scope().require(apply("cmp_gt", lift(OpenSize(count)), lift(0)), "TILE0403", message)
+    elif not count:
+        raise error("TILE0403", message)
     return _reduce(monoid, tensor, axis, keepdims)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 from tilec.affine import Affine, Poly
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
 from tilec.graph import Special, TensorType
 from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
 from tilec.rules import broadcast, common_type, shape_text
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
-from tilec.tracing.elementwise import as_dtype
+from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 
@@ -118,6 +118,10 @@ def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
     """The elements along axes in reverse order."""
     tensor = lift(x)
     axes = axes_of(axis, tensor.ndim)
+    for a in axes:
+        if isinstance(size := tensor.type.shape[a], Poly):
+            tensor = _reordered(tensor, a, size, lambda n, k: n - 1 - k)
+    axes = tuple(a for a in axes if isinstance(tensor.type.shape[a], int))
     _, forms = variables(tensor.ndim)
     source = [-f + (n - 1) if a in axes else f for a, (f, n) in enumerate(zip(forms, tensor.type.shape))]
     return rearranged(tensor, source, tensor.type.shape, "flip")
@@ -144,9 +148,18 @@ def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | N
 def _rolled(x: Tensor, shift: int, axis: int) -> Any:
     size = x.type.shape[axis]
     if isinstance(size, Poly):
-        raise must_be_fixed(size, "the elements of an axis of that size change their places")
+        return _reordered(x, axis, size, lambda n, k: apply("mod", k - shift, n))
     cut = -shift % size if size else 0
     return concat([_part(x, axis, cut, size - cut), _part(x, axis, 0, cut)], axis=axis)
+
+
+def _reordered(x: Tensor, axis: int, size: Poly, source: Callable[[Any, Any], Any]) -> Tensor:
+    """Element k along an axis of an open size is element source(size, k) of `x`."""
+    from tilec.numpy.creation import arange
+    from tilec.numpy.indexing import take
+
+    count = OpenSize(size)
+    return cast(Tensor, take(x, source(count, arange(count, dtype="int64")), axis=axis))
 
 
 def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:

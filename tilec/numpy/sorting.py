@@ -18,6 +18,7 @@ from tilec.numpy.shapes import broadcast_to, flip
 from tilec.rules import common_type
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 
@@ -43,9 +44,9 @@ def _sorted(x: Any, axis: int, descending: bool) -> list[Tensor]:
     found, order = scope().bind_all(node, ("sorted", "order"))
     if not descending:
         return [found, order]
-    last = tensor.type.shape[along]
-    assert isinstance(last, int)  # which sorting asks for
-    return [flip(found, axis=along), apply("sub", last - 1, flip(order, axis=along))]
+    size = tensor.type.shape[along]
+    last = size - 1 if isinstance(size, int) else as_dtype(lift(OpenSize(size) - 1), I32)
+    return [flip(found, axis=along), apply("sub", last, flip(order, axis=along))]
 
 
 @operation(arrays=("sorter",))

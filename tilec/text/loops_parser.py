@@ -233,7 +233,8 @@ class LoopsParser(GraphParser):
                 self.expect("->")
                 return HostCall(function, inputs, self.name_list())
             case "check":
-                return Check(self.name(), self.string())
+                name, message = self.name(), self.string()
+                return Check(name, message, code=self.name("a code")) if self.accept("as") else Check(name, message)
             case "iterate":
                 index = self.name("an index")
                 self.expect("in")

@@ -16,7 +16,7 @@
                   ["arena" natural] {"place" name natural} {"constant" name digest}
                   {kernel} ["init" steps] "run" steps "}"                                steps ::= "{" {step} "}"
     step    ::= "launch" name "(" names ")" | "copy" name "->" name | "assign" name "=" affine
-              | "host" name "(" names ")" "->" "(" names ")" | "check" name string
+              | "host" name "(" names ")" "->" "(" names ")" | "check" name string ["as" code]
               | "iterate" name "in" size ["count" name] ["reverse"] "do" steps
               | "repeat" name "test" steps "do" steps | "branch" name "then" steps ["else" steps]
 
@@ -227,8 +227,8 @@ def _step_lines(step: Step) -> Iterator[str]:
             yield f"assign {name_text(target)} = {print_affine(value)}"
         case HostCall(function, inputs, outputs):
             yield f"host {name_text(function)}({names_text(inputs)}) -> ({names_text(outputs)})"
-        case Check(condition, message):
-            yield f"check {name_text(condition)} {json.dumps(message)}"
+        case Check(condition, message, _, code):
+            yield f"check {name_text(condition)} {json.dumps(message)}{'' if code == 'TILE0405' else f' as {code}'}"
         case Iterate(index, extent, steps, reverse, count):
             head = f"iterate {name_text(index)} in {print_coef(extent)}"
             head += f" count {name_text(count)}" if count is not None else ""

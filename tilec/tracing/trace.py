@@ -23,7 +23,7 @@ from tilec.errors import error
 from tilec.expr import IndexValue
 from tilec.fresh import FreshNames
 from tilec.frontends.tile.builder import MAX_LETS, check_type
-from tilec.graph import Apply, Contraction, Graph, Literal, Node, Param, Sink, TensorType
+from tilec.graph import Apply, Contraction, Graph, Literal, Node, Param, Sink, Special, TensorType
 from tilec.monoid import standard
 from tilec.numpy_semantics import Array
 from tilec.open_sizes import names_of
@@ -81,6 +81,11 @@ class Trace:
         tensor = self.tensor(b.bind(node, stem, dtype))
         check_type(tensor.type, b.span)
         return tensor
+
+    def require(self, condition: Tensor, code: str, message: str) -> None:
+        """A call ends with this error where an element of the condition is zero."""
+        self._builder.span = user_span()
+        self._builder.bind_all(Special("assert", (condition.name,), (("message", message), ("code", code))), ())
 
     def bind_all(self, node: Node, stems: Sequence[str]) -> list[Tensor]:
         """All results of a node."""

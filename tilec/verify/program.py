@@ -16,6 +16,7 @@ from math import prod
 
 from tilec.affine import Size
 from tilec.buffers import place_of, root
+from tilec.codes import CODES
 from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Access
 from tilec.loops import (
@@ -183,6 +184,8 @@ class _Steps:
             case Copy(source, target) if not _alike(self.buffers[source], self.buffers[target]):
                 fail(f"copy of '{source}' to '{target}', which differ in type")
             case Repeat(condition) | Branch(condition) | Check(condition):
+                if isinstance(step, Check) and step.code not in CODES:
+                    fail(f"a check has the unknown code '{step.code}'")
                 buffer = self.buffers[condition]
                 if buffer.dtype != BOOL or buffer.shape:
                     fail(f"condition '{condition}' is not a bool of rank 0")
