@@ -15,12 +15,17 @@ def can_be_stacked(let: Let, types: Mapping[str, TensorType], sliced: Collection
     """Whether `stacked` is right for a Let whose operands `sliced` are slices."""
     if any(types[n].weak for n in (*let.names, *sliced)):
         return False
+
+    def fits(result: TensorType, default: str | None) -> bool:
+        """Whether a default, stacked if it is a slice, is still of the result's shape, or one number for all of it."""
+        return default is None or types[default].shape == (result.shape if default in sliced else ())
+
     match let.node:
         case Contraction(body=body, defaults=defaults):
             found = [r.access for b in body for r in reads(b)]
             plain = all(isinstance(i, Affine) for a in found for i in a.indices)
             inside = all(a.boundary == "skip" for a in found if a.tensor in sliced)
-            return plain and inside and all(d is None or d in sliced or not types[d].shape for d in defaults)
+            return plain and inside and all(map(fits, let.types, defaults))
         case Apply():
             return all(types[n].rank == let.types[0].rank for n in sliced)
         case Special(op=op):

@@ -62,6 +62,17 @@ def with_scalars_stored(kernel: Kernel) -> Block:
     return body
 
 
+def is_idle(stmt: Stmt) -> bool:
+    """Whether a nest never stores anything: there may be 2**60 rows of no elements, which take no memory."""
+    match stmt:
+        case For(extent=0):
+            return True
+        case For() | If():
+            return all(isinstance(s, Let | Alloc) or is_idle(s) for s in stmt.body)
+        case _:
+            return False
+
+
 def _bound(block: Block) -> set[str]:
     """Names that the statements of a block bind."""
     scalars = {s.name for s in walk(block) if isinstance(s, Let)}

@@ -30,20 +30,24 @@ from tilec.loops import (
 )
 
 from .kernels import Sliced, View, sliced, strides
-from .nests import Group, Index, Outer, groups, touched, with_scalars_stored
+from .nests import Group, Index, Outer, groups, is_idle, touched, with_scalars_stored
 
 _MOST = 1 << 62  # larger than any size
 _ENOUGH = 256  # work of one launch beside which it does not count
+_FEW = 16  # rows for which a product reads its weights often enough: no less, to save memory
 _HEAVY = 1 << 14  # work per iteration that is worth one more kernel, for fewer small slices
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """work: about so many innermost iterations make a block; least, most: extents of the largest blocks."""
+    """work: about so many innermost iterations make a block; least, most: extents of the largest blocks. scratch: bytes
+    of values that a block keeps to itself, above which it is smaller; a call has memory for them, whatever its sizes.
+    """
 
     work: int = 1 << 19
     least: int = 64
     most: int = 1 << 19
+    scratch: int = 1 << 18
 
 
 DEFAULT = Options()
@@ -65,7 +69,7 @@ class Slicer:
 
     def launch(self, kernel: Kernel, args: Sequence[str]) -> tuple[Step, ...]:
         """What takes the place of one launch."""
-        body = with_scalars_stored(kernel)
+        body = tuple(s for s in with_scalars_stored(kernel) if not is_idle(s))
         own = {s.buffer.name: s.buffer for s in body if isinstance(s, Alloc)}
         local = {p.buffer.name: self._buffers[a] for p, a in zip(kernel.params, args)}
         shapes = {n: b.shape for n, b in {**local, **own}.items()}
@@ -124,8 +128,8 @@ class Slicer:
             return int(size >= 0)
         return self._quotient(_size(size + _MOST), _MOST, f"{size_text(size)} >= 0")
 
-    def blocks(self, work: int, count: int, again: bool, alone: bool) -> tuple[int, ...]:
-        """Extents of slices of a loop, the largest first, for kernels of so much work per iteration.
+    def blocks(self, work: int, bytes: int, count: int, again: bool, alone: bool) -> tuple[int, ...]:
+        """Extents of slices of a loop, the largest first, for kernels of so much work and own memory per iteration.
 
         `again`: rows may be computed twice, so that small slices are for small sizes only. `alone`: rows have nothing
         in common, so that one by one they take no longer, if there is something to do.
@@ -136,6 +140,8 @@ class Slicer:
         top = o.least
         while top < o.most and top * work < o.work:
             top *= 2
+        while top > _FEW and top * bytes > o.scratch:
+            top //= 2
         if again and alone and work >= _ENOUGH:
             return (top, 1)
         found = [top]
@@ -198,7 +204,7 @@ class _Loops:
     def _parts(self, outer: Outer) -> Iterator[tuple[int, Size, Size]]:
         """(extent of a block, how many, where they start): together they are the whole loop."""
         again, count = self._again(), sum(o.sliced for o in self.group.outer)
-        extents = self.slicer.blocks(self._work(), count, again, self._alone())
+        extents = self.slicer.blocks(self._work(), self._bytes(), count, again, self._alone())
         if again:
             yield from self._overlapping(outer.extent, extents)
             return
@@ -247,6 +253,12 @@ class _Loops:
         moved = {n for o in self.group.outer for n in o.names}
         nests = [[s for s in walk((stmt,)) if isinstance(s, For) and s.index not in moved] for stmt in self.group.body]
         return max((prod(s.extent for s in nest if isinstance(s.extent, int)) for nest in nests), default=1)
+
+    def _bytes(self) -> int:
+        """Memory for one row of all values that only this group uses."""
+        used = {name for name, _, _ in touched(self.group.body)}
+        shapes = ([s for s in b.shape if isinstance(s, int)] + [b.dtype.bytes] for b in self.own if b.name in used)
+        return sum(map(prod, shapes))
 
     def _launch(self, starts: Mapping[str, Affine], blocks: dict[str, int]) -> Iterator[Step]:
         key = tuple(blocks.items())

@@ -10,7 +10,7 @@ import pytest
 
 from tilec.affine import resolve
 from tilec.evaluate.loops import evaluate_program
-from tilec.loops import Program
+from tilec.loops import Alloc, Program
 from tilec.passes import slices
 from tilec.text.loops_text import parse_program, print_kernel, print_program
 from tilec.verify.program import verify_program
@@ -187,4 +187,30 @@ def test_scalars_reach_past_loops() -> None:
     verify_program(before)
     after = sliced(before)
     for n in (0, 1, 7, 8, 19):
+        same(before, after, {"N": n})
+
+
+@pytest.mark.parametrize("rows", ["[N, 0]", "[0, N]", "[N, 3, 0]"])
+def test_rows_of_no_elements_make_no_steps(rows: str) -> None:
+    """Such an array takes no memory whatever N is: nothing may count to it."""
+    declared = f"buffer A: param f32{rows} buffer C: param f32{rows}"
+    copied = parse_program(f"program f[N](A) -> (C) {{ {declared} run {{ copy A -> C }} }}")
+    assert sliced(copied).steps == ()
+    nest = "for i in N { for j in 3 { if 1 - j >= 0 { for l in 0 { let s = A[0, l]  C[0, l] = s } } } }"
+    kernel = f"kernel k(in A: f32[N, 0], inout C: f32[N, 0]) {{ {nest} }}"
+    two = program(kernel, "A: param f32[N, 0]; C: param f32[N, 0]")
+    assert sliced(two).steps == ()
+
+
+@pytest.mark.parametrize(("scratch", "block"), [(1 << 20, 256), (4 * 40 * 100, 64), (4 * 40 * 16, 16), (1, 16)])
+def test_blocks_are_small_where_they_keep_much_to_themselves(scratch: int, block: int) -> None:
+    """A call has memory for the values of a whole block, however few rows it is for."""
+    first = "for i in N { for j in 40 { B[i, j] = exp(A[i, j]) } }"
+    second = "for i in N { for j in 40 { C[i, j] = add(B[i, j], A[i, j]) } }"
+    kernel = f"kernel k(in A: f32[N, 40], out C: f32[N, 40]) {{ alloc B: heap f32[N, 40] {first} {second} }}"
+    before = program(kernel, "A: param f32[N, 40]; C: param f32[N, 40]")
+    after = sliced(before, slices.Options(work=40 * 256, least=64, scratch=scratch))
+    own = [s.buffer.shape for k in after.kernels for s in k.body if isinstance(s, Alloc)]
+    assert max(own) == (block, 40)
+    for n in (0, 1, 15, 70, 300):
         same(before, after, {"N": n})

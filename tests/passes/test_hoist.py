@@ -83,6 +83,25 @@ def test_products_of_slices_move_where_that_is_cheaper() -> None:
     assert not moves(product(), hoist.Options(stack=9 * (64 + 32) * 4 - 1)), "too much memory"
 
 
+def test_a_default_of_another_value_in_each_step() -> None:
+    """One that is a number for the whole result has no place in a result for all steps; others have."""
+
+    def graph(shape: str) -> Graph:
+        return parse_graph(f"""
+        graph f(X: f32[9, 32], D: f32[9{shape and ', ' + shape}], W: f32[32, 8], H: f32[12]) -> (R) {{
+          R: f32[12] = scan (H) in (X, D) const (W) length 9
+            do graph step(H: f32[12], X: f32[32], D: f32{shape and f"[{shape}]"}, W: f32[32, 8]) -> (Q) {{
+              P: f32[12] = sum:f32 [n, k] {{ [n] <- mul(X[k], W[k, n]) }} default D
+              Q: f32[12] = add(H, P)
+            }}
+        }}""")
+
+    assert not moves(graph(""))
+    whole = graph("12")
+    found = checked(whole, 0, DEFAULT)
+    assert found is not whole
+
+
 def test_large_weights_pay_for_more_rows() -> None:
     assert moves(product(rows=4, terms=4096))
     assert not moves(product(rows=5, terms=4096))
