@@ -32,14 +32,15 @@ def type_of(array: Array) -> TensorType | None:
     return None if dtype is None else TensorType(dtype, tuple(array.shape))
 
 
-def as_array(name: str, value: Any) -> Array:
-    """A NumPy view (or, last resort, copy) of an array-like; raises TileError TILE0505.
+def as_array(name: str | None, value: Any) -> Array:
+    """A NumPy view (or, last resort, copy) of an array-like: an argument of this name, or an operand that has none.
 
-    Always of the base class: what a subclass of ndarray says of its shape need not be true.
+    Always of the base class: what a subclass of ndarray says of its shape need not be true. Raises TILE0505.
     """
+    what = "an operand" if name is None else f"argument {name!r}"
     if _is_masked(value):
         raise error(
-            "TILE0505", f"argument {name!r} is a masked array, and a mask has no meaning here", help="pass .filled(...)"
+            "TILE0505", f"{what} is a masked array, and a mask has no meaning here", help="pass .filled(...)"
         )
     try:
         return _foreign(value)
@@ -48,8 +49,8 @@ def as_array(name: str, value: Any) -> Array:
     except Exception as reason:  # the methods of a foreign object may raise anything
         raise error(
             "TILE0505",
-            f"argument {name!r} is of type {type(value).__name__}, not an array",
-            notes=[] if isinstance(value, list | tuple) else _first_line(reason),
+            f"{what} is {'None' if value is None else f'of type {type(value).__name__}'}, not an array",
+            notes=_first_line(reason) if _claims(value) else [],
             help=_ARRAY if isinstance(value, list | tuple) else _ARRAY_LIKE,
         ) from None
 
@@ -63,6 +64,11 @@ def _is_masked(value: Any) -> bool:
     """Whether this is a masked array; without importing their module, which takes longer than loading a program."""
     masked = sys.modules.get("numpy.ma")
     return masked is not None and isinstance(value, masked.MaskedArray)
+
+
+def _claims(value: Any) -> bool:
+    """Whether an object says that it is like an array."""
+    return any(hasattr(value, name) for name in ("__dlpack__", "__array__", "__array_interface__", "__buffer__"))
 
 
 def _foreign(value: Any) -> Array:

@@ -67,7 +67,7 @@ SHAPES = (
     "xp.stack([{a}, {b}], axis={axis})",
     "xp.broadcast_to({a}, (2, *{a}.shape))",
     "xp.moveaxis({a}, 0, -1)",
-    "xp.pad({a}, 0.5, width=1)",
+    "xp.pad({a}, 1, constant_values=0.5)",
     "xp.tril({a})",
 )
 PLACES = (

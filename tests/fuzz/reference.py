@@ -47,10 +47,6 @@ class Reference:
         return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
 
     @staticmethod
-    def pad(x: Array, value: float, width: Any) -> Array:
-        return np.pad(x, width, constant_values=value)
-
-    @staticmethod
     def tril(x: Array) -> Array:
         if x.ndim < 2:
             raise ValueError("a triangle of a tensor of rank 1")

@@ -70,9 +70,10 @@ def table() -> str:
 
 def test_the_page_says_what_there_is(update: bool) -> None:
     text = PAGE.read_text(encoding="utf-8")
-    begin, end = "<!-- table: begin -->\n", "\n<!-- table: end -->"
+    begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    wanted = pattern.sub(lambda _: begin + "\n" + table() + "\n" + end, text)
+    wanted, count = pattern.subn(lambda _: f"{begin}\n{table()}\n\n{end}", text)
+    assert count == 1
     if update:
         PAGE.write_text(wanted, encoding="utf-8")
     assert text == wanted, "refresh it with: pytest tests/tracing/test_array_api.py --update"

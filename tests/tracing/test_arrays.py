@@ -267,14 +267,55 @@ def test_shapes() -> None:
         assert np.array_equal(got, wanted), name
     assert np.array_equal(tnp.permute_dims(x, (2, 0, 1)), x.transpose(2, 0, 1))
     assert np.array_equal(tnp.matrix_transpose(x), x.swapaxes(-1, -2))
-    assert np.array_equal(tnp.pad(x, width=((1, 0), (0, 2), (1, 1))), np.pad(x, ((1, 0), (0, 2), (1, 1))))
-    assert np.array_equal(tnp.pad(x, 7, width=1), np.pad(x, 1, constant_values=7))
+    assert np.array_equal(tnp.pad(x, ((1, 0), (0, 2), (1, 1))), np.pad(x, ((1, 0), (0, 2), (1, 1))))
+    assert np.array_equal(tnp.pad(x, 1, constant_values=7), np.pad(x, 1, constant_values=7))
+    assert np.array_equal(tnp.pad(x, 1, constant_values=np.float32(7)), np.pad(x, 1, constant_values=7))
+
+
+@pytest.mark.parametrize("mode", ["edge", "reflect", "symmetric", "wrap"])
+def test_margins_of_the_tensors_own_elements(mode: Any) -> None:
+    x = random("float64", (3, 1, 4), 2)
+    for width in (2, (1, 0), ((0, 0), (2, 1), (5, 9))):
+        assert np.array_equal(tnp.pad(x, width, mode), np.pad(x, width, mode))
+
+
+def test_numpys_order_of_arguments_works_too() -> None:
+    x = random("float32", (3, 4), 2)
+    same: list[Any] = [
+        *(lambda m, name=name: getattr(m, name)([x, x], 1) for name in ("concatenate", "concat", "stack")),
+        *(lambda m, name=name: getattr(m, name)(x, 0) for name in ("flip", "sort", "argsort", "count_nonzero")),
+        *(lambda m, name=name: getattr(m, name)(x, 2, 1) for name in ("roll", "repeat", "take")),
+        *(lambda m, name=name: getattr(m, name)(x, -1) for name in ("tril", "triu")),
+        lambda m: m.take_along_axis(x, np.argsort(x, 1), 1),
+        lambda m: m.tensordot(x, x.T, 1).round(4),
+        lambda m: m.searchsorted(np.arange(4.0), np.arange(3.0), "right"),
+    ]
+    assert len(tnp.unstack(x, 1)) == 4
+    for number, function in enumerate(same):
+        np.testing.assert_allclose(function(tnp), function(np), rtol=1e-5, err_msg=str(number))
+
+
+def test_a_variance_of_too_few_elements() -> None:
+    x = random("float64", (3, 2), 1)
+    for correction in (2, 3, 2.5):
+        wanted = np.full(3, np.inf)  # as NumPy has it, with a warning
+        assert np.array_equal(tnp.var(x, axis=1, correction=correction), wanted)
+        open_ = tilec.jit(lambda x, c=correction: tnp.var(x, axis=0, correction=c), open_sizes={"x": "N"})
+        assert np.array_equal(open_(np.ascontiguousarray(x.T)), wanted)
 
 
 def test_joining_keeps_every_value() -> None:
     x = np.array([-0.0, np.nan, np.inf])
     got = tnp.concat([x, x])
     assert np.array_equal(np.signbit(got), np.signbit([*x, *x])) and np.isnan(got[[1, 4]]).all()
+
+
+def test_integers_that_int32_does_not_hold() -> None:
+    top = 2**31 - 1
+    for bounds in ((top - 1, top + 1), (top, top + 2), (-top - 1, -top), (-top - 2, -top), (top + 9, top, -3)):
+        got = tnp.arange(*bounds)
+        assert got.tolist() == list(range(*bounds)), bounds
+        assert got.dtype == ("int32" if all(-top - 1 <= n <= top for n in range(*bounds)) else "int64")
 
 
 def test_new_tensors() -> None:

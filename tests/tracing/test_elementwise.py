@@ -13,6 +13,7 @@ import pytest
 import tilec
 import tilec.numpy as tnp
 from tilec.dtypes import BY_NAME
+from tilec.errors import TileError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32")
@@ -234,6 +235,14 @@ def test_logaddexp() -> None:
     far = np.array([-20.0, -40.0, -700.0])
     np.testing.assert_allclose(tnp.logaddexp(far, 0.0), np.log1p(np.exp(far)), rtol=1e-14)
     np.testing.assert_allclose(tilec.grad(lambda x: tnp.logaddexp(x, 0.0))(far), np.exp(far), rtol=1e-8)
+
+
+def test_functions_know_their_names() -> None:
+    functions = [f for f in (getattr(tnp, name) for name in tnp.__all__) if callable(f) and not isinstance(f, type)]
+    for function in functions:
+        assert getattr(tnp, function.__name__) is function
+    with pytest.raises(TileError, match="round: too many positional arguments"):
+        tnp.round(np.ones(2), 1)  # type: ignore[call-arg]
 
 
 def test_nan_has_no_sign_to_differentiate() -> None:

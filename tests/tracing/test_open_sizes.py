@@ -94,7 +94,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "new tensors": lambda x: tnp.zeros((x.shape[0], 4)) + tnp.arange(x.shape[0])[:, None] + tnp.ones(x.shape).sum(),
     "likes": lambda x: (tnp.eye(x.shape[0]), tnp.zeros_like(x), tnp.tril(x @ x.T), tnp.one_hot(x.argmax(1), 6)),
     "broadcast": lambda x: tnp.broadcast_to(x[:, :1], (x.shape[0], 5)),
-    "joined": lambda x: (tnp.concat([x, x], axis=1), tnp.stack([x, x]), tnp.pad(x, 1.0, width=((0, 0), (1, 2)))),
+    "joined": lambda x: (tnp.concat([x, x], axis=1), tnp.stack([x, x]), tnp.pad(x, ((0, 0), (1, 2)))),
     "rows of a table": lambda x: tnp.asarray(W)[abs(x[:, 0]).astype("int32")],
     "one of each row": lambda x: tnp.take_along_axis(x, tnp.argmax(x, axis=1, keepdims=True) - 6, axis=1),
     "a scan over features": lambda x: tilec.scan(lambda c, r: (c + r, c * r), tnp.zeros(x.shape[0]), x.T),

@@ -87,7 +87,9 @@ def _filled(value: bool | int | float, shape: Any, dtype: DType) -> Tensor:
 
 @operation
 def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Any:
-    """start, start + step ... before stop; from 0 where there is one number only. Integers are int32."""
+    """start, start + step ... before stop; from 0 where there is one number only. Integers are int32, or int64 where
+    one of them does not fit.
+    """
     if stop is None:
         start, stop = 0, start
     if isinstance(stop, OpenSize) and (start, step) == (0, 1):
@@ -96,8 +98,13 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     if numbers[2] == 0:
         raise error("TILE0216", "arange with a step of 0")
     count = max(0, ceil((numbers[1] - numbers[0]) / numbers[2]))
-    integral = all(isinstance(n, int) for n in numbers)
-    found = dtype_of(dtype) if dtype is not None else I32 if integral else F32
+    if dtype is not None:
+        found = dtype_of(dtype)
+    elif all(isinstance(n, int) for n in numbers):
+        last = numbers[0] + max(count - 1, 0) * numbers[2]
+        found = I64 if I64 in (weak_dtype(numbers[0]), weak_dtype(last)) else I32
+    else:
+        found = F32
     return _progression(numbers[0], numbers[2], count, found)
 
 
@@ -132,13 +139,13 @@ def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = "flo
 
 
 @operation
-def tril(x: Any, /, *, k: int = 0) -> Any:
+def tril(x: Any, /, k: int = 0) -> Any:
     """The matrices' elements on and below the k-th diagonal, zeros above."""
     return _triangle("cmp_le", lift(x), whole(k, "a diagonal"))
 
 
 @operation
-def triu(x: Any, /, *, k: int = 0) -> Any:
+def triu(x: Any, /, k: int = 0) -> Any:
     """The matrices' elements on and above the k-th diagonal, zeros below."""
     return _triangle("cmp_ge", lift(x), whole(k, "a diagonal"))
 

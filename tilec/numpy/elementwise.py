@@ -18,71 +18,73 @@ Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
 
 
-def _unary(op: str, text: str) -> Unary:
-    @operation
+def _unary(name: str, op: str, text: str) -> Unary:
     def function(x: Any, /) -> Any:
         return apply(op, x)
 
-    function.__doc__ = f"{text}, elementwise."
-    return function
+    return operation(_named(function, name, f"{text}, elementwise."))
 
 
-def _binary(op: str, text: str) -> Binary:
-    @operation
+def _binary(name: str, op: str, text: str) -> Binary:
     def function(x1: Any, x2: Any, /) -> Any:
         return apply(op, x1, x2)
 
-    function.__doc__ = f"{text}, elementwise with broadcasting."
+    return operation(_named(function, name, f"{text}, elementwise with broadcasting."))
+
+
+def _named(function: Any, name: str, text: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = text
     return function
 
 
-negative = _unary("neg", "-x; integers wrap")
-abs = _unary("abs", "|x|")
-relu = _unary("relu", "max(x, 0)")
-floor = _unary("floor", "Largest integer not above x")
-ceil = _unary("ceil", "Smallest integer not below x")
-trunc = _unary("trunc", "x without its fraction")
-round = _unary("round", "Nearest integer, half to even")
-reciprocal = _unary("recip", "1 / x; integers become float32")
-sqrt = _unary("sqrt", "Square root; integers become float32, here and in all functions below")
-exp = _unary("exp", "e to the power x")
-expm1 = _unary("expm1", "exp(x) - 1, accurate near 0")
-log_e = _unary("log", "Natural logarithm")
-log1p = _unary("log1p", "log(1 + x), accurate near 0")
-sigmoid = _unary("sigmoid", "1 / (1 + exp(-x))")
-erf = _unary("erf", "Error function")
-sin = _unary("sin", "Sine")
-cos = _unary("cos", "Cosine")
-tan = _unary("tan", "Tangent")
-sinh = _unary("sinh", "Hyperbolic sine")
-cosh = _unary("cosh", "Hyperbolic cosine")
-tanh = _unary("tanh", "Hyperbolic tangent")
-asin = _unary("asin", "Inverse sine")
-acos = _unary("acos", "Inverse cosine")
-atan = _unary("atan", "Inverse tangent")
-asinh = _unary("asinh", "Inverse hyperbolic sine")
-acosh = _unary("acosh", "Inverse hyperbolic cosine")
-atanh = _unary("atanh", "Inverse hyperbolic tangent")
-positive = _unary("ident", "x")
-bitwise_invert = _unary("bit_not", "~x of integers and bool")
+negative = _unary("negative", "neg", "-x; integers wrap")
+abs = _unary("abs", "abs", "|x|")
+relu = _unary("relu", "relu", "max(x, 0)")
+floor = _unary("floor", "floor", "Largest integer not above x")
+ceil = _unary("ceil", "ceil", "Smallest integer not below x")
+trunc = _unary("trunc", "trunc", "x without its fraction")
+round = _unary("round", "round", "Nearest integer, half to even")
+reciprocal = _unary("reciprocal", "recip", "1 / x; integers become float32")
+sqrt = _unary("sqrt", "sqrt", "Square root; integers become float32, here and in all functions below")
+exp = _unary("exp", "exp", "e to the power x")
+expm1 = _unary("expm1", "expm1", "exp(x) - 1, accurate near 0")
+log_e = _unary("log", "log", "Natural logarithm")
+log1p = _unary("log1p", "log1p", "log(1 + x), accurate near 0")
+sigmoid = _unary("sigmoid", "sigmoid", "1 / (1 + exp(-x))")
+erf = _unary("erf", "erf", "Error function")
+sin = _unary("sin", "sin", "Sine")
+cos = _unary("cos", "cos", "Cosine")
+tan = _unary("tan", "tan", "Tangent")
+sinh = _unary("sinh", "sinh", "Hyperbolic sine")
+cosh = _unary("cosh", "cosh", "Hyperbolic cosine")
+tanh = _unary("tanh", "tanh", "Hyperbolic tangent")
+asin = _unary("asin", "asin", "Inverse sine")
+acos = _unary("acos", "acos", "Inverse cosine")
+atan = _unary("atan", "atan", "Inverse tangent")
+asinh = _unary("asinh", "asinh", "Inverse hyperbolic sine")
+acosh = _unary("acosh", "acosh", "Inverse hyperbolic cosine")
+atanh = _unary("atanh", "atanh", "Inverse hyperbolic tangent")
+positive = _unary("positive", "ident", "x")
+bitwise_invert = _unary("bitwise_invert", "bit_not", "~x of integers and bool")
 
-add = _binary("add", "x1 + x2; integers wrap")
-subtract = _binary("sub", "x1 - x2; integers wrap")
-multiply = _binary("mul", "x1 * x2; integers wrap")
-remainder = _binary("mod", "x1 % x2 with the sign of x2")
-maximum = _binary("max", "The larger one; NaN where one is NaN")
-minimum = _binary("min", "The smaller one; NaN where one is NaN")
-equal = _binary("cmp_eq", "x1 == x2")
-not_equal = _binary("cmp_ne", "x1 != x2")
-less = _binary("cmp_lt", "x1 < x2")
-less_equal = _binary("cmp_le", "x1 <= x2")
-greater = _binary("cmp_gt", "x1 > x2")
-greater_equal = _binary("cmp_ge", "x1 >= x2")
-bitwise_and = _binary("bit_and", "x1 & x2 of integers and bool")
-bitwise_or = _binary("bit_or", "x1 | x2 of integers and bool")
-bitwise_xor = _binary("bit_xor", "x1 ^ x2 of integers and bool")
-bitwise_left_shift = _binary("bit_left", "x1 << x2")
-bitwise_right_shift = _binary("bit_right", "x1 >> x2")
+add = _binary("add", "add", "x1 + x2; integers wrap")
+subtract = _binary("subtract", "sub", "x1 - x2; integers wrap")
+multiply = _binary("multiply", "mul", "x1 * x2; integers wrap")
+remainder = _binary("remainder", "mod", "x1 % x2 with the sign of x2")
+maximum = _binary("maximum", "max", "The larger one; NaN where one is NaN")
+minimum = _binary("minimum", "min", "The smaller one; NaN where one is NaN")
+equal = _binary("equal", "cmp_eq", "x1 == x2")
+not_equal = _binary("not_equal", "cmp_ne", "x1 != x2")
+less = _binary("less", "cmp_lt", "x1 < x2")
+less_equal = _binary("less_equal", "cmp_le", "x1 <= x2")
+greater = _binary("greater", "cmp_gt", "x1 > x2")
+greater_equal = _binary("greater_equal", "cmp_ge", "x1 >= x2")
+bitwise_and = _binary("bitwise_and", "bit_and", "x1 & x2 of integers and bool")
+bitwise_or = _binary("bitwise_or", "bit_or", "x1 | x2 of integers and bool")
+bitwise_xor = _binary("bitwise_xor", "bit_xor", "x1 ^ x2 of integers and bool")
+bitwise_left_shift = _binary("bitwise_left_shift", "bit_left", "x1 << x2")
+bitwise_right_shift = _binary("bitwise_right_shift", "bit_right", "x1 >> x2")
 
 
 @operation

@@ -248,7 +248,7 @@ def _gather(rows: Tensor, index: Tensor) -> Any:
 
 
 @operation
-def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
+def take(x: Any, indices: Any, /, axis: int | None = None) -> Any:
     """The slices of x along an axis at these indices, or elements of the flattened x."""
     tensor = lift(x)
     if axis is None:
@@ -261,7 +261,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Any:
 
 
 @operation
-def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Any:
+def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Any:
     """Elements x[..., indices[..., i, ...], ...] along an axis; both have the same sizes along all others."""
     tensor, index = lift(x), lift(indices)
     along = axis_of(axis, tensor.ndim)

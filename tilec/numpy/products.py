@@ -62,7 +62,7 @@ def _product(factors: Sequence[Expr]) -> Expr:
 
 
 @operation
-def tensordot(x1: Any, x2: Any, /, *, axes: Any = 2) -> Any:
+def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
     """Sums of products over axes of both: the last of x1 and the first of x2, or two lists of axes."""
     a, b = lift(x1), lift(x2)
     if isinstance(axes, tuple | list):

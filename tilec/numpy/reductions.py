@@ -142,9 +142,9 @@ def _mean(x: Tensor, axis: Axis, keepdims: bool, correction: float) -> Any:
     count = product(x.type.shape[a] for a in axes_of(axis, x.ndim))
     total = _reduce("sum", _wide(x), axis, keepdims)
     if isinstance(count, Poly):
-        number = OpenSize(count) - correction if correction else OpenSize(count)
+        number = apply("max", OpenSize(count) - correction, 0) if correction else OpenSize(count)
         return as_dtype(apply("div", total, number), x.type.dtype)
-    return as_dtype(apply("div", total, float(count - correction)), x.type.dtype)
+    return as_dtype(apply("div", total, float(builtins.max(count - correction, 0))), x.type.dtype)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ def _wide(x: Tensor) -> Tensor:
 
 @operation
 def var(x: Any, /, axis: Axis = None, *, correction: float = 0.0, keepdims: bool = False) -> Any:
-    """The variance along axes: squared distances from the mean over (count - correction)."""
+    """The variance along axes: squared distances from the mean over (count - correction), or over 0 if that is less."""
     return _var(x, axis, correction, keepdims)
 
 

@@ -18,7 +18,7 @@ from tilec.tracing.dispatch import lift, operation
 
 
 @operation
-def repeat(x: Any, /, repeats: int | Sequence[int], *, axis: int | None = None) -> Any:
+def repeat(x: Any, /, repeats: int | Sequence[int], axis: int | None = None) -> Any:
     """Each element along an axis, or of the flattened tensor, several times: as often as `repeats` says, one number for
     all or one for each.
     """
@@ -59,7 +59,7 @@ def _count(given: Any) -> int:
 
 
 @operation
-def unstack(x: Any, /, *, axis: int = 0) -> Any:
+def unstack(x: Any, /, axis: int = 0) -> Any:
     """The slices along an axis, as a tuple."""
     tensor = lift(x)
     along = axis_of(axis, tensor.ndim)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, cast
 
+import numpy as np
+
 from tilec.affine import Affine, Poly
 from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
 from tilec.graph import Special, TensorType
 from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
 from tilec.rules import broadcast, common_type, shape_text
@@ -114,7 +117,7 @@ def broadcast_to(x: Any, /, shape: Any) -> Any:
 
 
 @operation
-def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
+def flip(x: Any, /, axis: int | Sequence[int] | None = None) -> Any:
     """The elements along axes in reverse order."""
     tensor = lift(x)
     axes = axes_of(axis, tensor.ndim)
@@ -128,7 +131,7 @@ def flip(x: Any, /, *, axis: int | Sequence[int] | None = None) -> Any:
 
 
 @operation
-def roll(x: Any, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Any:
+def roll(x: Any, /, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Any:
     """The elements moved along an axis, or several; those that leave it come in at its other end. Without an axis the
     flattened tensor is rolled.
     """
@@ -168,13 +171,46 @@ def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:
     return rearranged(x, source, [count if a == axis else n for a, n in enumerate(x.type.shape)], "part")
 
 
-@operation
-def pad(x: Any, constant_values: Any = 0, /, *, width: Any) -> Any:
-    """The tensor with a margin of one value: `width` is a number, a pair (before, after), or a pair for each axis."""
-    tensor, value = lift(x), lift(constant_values)
-    widths = pairs(width, tensor.ndim)
+_MODES = ("edge", "reflect", "symmetric", "wrap")
+
+
+@operation(arrays=("constant_values",))
+def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
+    """The tensor with a margin: `pad_width` is a number, a pair (before, after), or a pair for each axis.
+
+    The margin is of one value, or of the tensor's own elements: the modes "edge", "reflect", "symmetric" and "wrap" are
+    NumPy's, for axes of known, non-zero size.
+    """
+    tensor = lift(x)
+    widths = pairs(pad_width, tensor.ndim)
     if any(n < 0 for pair in widths for n in pair):
         raise error("TILE0211", f"negative width in {widths}")
+    if mode == "constant":
+        return _framed(tensor, widths, lift(constant_values))
+    if mode not in _MODES:
+        raise error("TILE0511", f"there is no mode of padding {mode!r}", help="constant, " + ", ".join(_MODES))
+    for axis, pair in enumerate(widths):
+        tensor = _continued(tensor, axis, pair, mode)
+    return tensor
+
+
+def _continued(x: Tensor, axis: int, pair: tuple[int, int], mode: Any) -> Tensor:
+    """With a margin along an axis, of its own elements: NumPy pads their positions."""
+    from tilec.numpy.indexing import take
+
+    size = x.type.shape[axis]
+    if pair == (0, 0):
+        return x
+    if not isinstance(size, int):
+        raise must_be_fixed(size, f"an axis of that size is padded in the mode {mode!r}")
+    if size == 0:
+        raise error("TILE0211", f"axis {axis} of size 0 has no elements to pad it with in the mode {mode!r}")
+    return cast(Tensor, take(x, np.pad(np.arange(size), pair, mode=mode), axis=axis))
+
+
+def _framed(tensor: Tensor, widths: Sequence[tuple[int, int]], value: Tensor) -> Tensor:
+    if value.ndim:
+        raise error("TILE0202", f"a margin is of one value, not of a tensor of rank {value.ndim}")
     names, forms = variables(tensor.ndim)
     sink = [f + before for f, (before, _) in zip(forms, widths)]
     shape = [plus(n, before + after) for n, (before, after) in zip(tensor.type.shape, widths)]
@@ -183,7 +219,7 @@ def pad(x: Any, constant_values: Any = 0, /, *, width: Any) -> Any:
 
 
 @operation
-def concat(arrays: Sequence[Any], /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Sequence[Any], /, axis: int | None = 0) -> Any:
     """The tensors one after another along an axis; with None, flattened first."""
     parts = _alike(arrays)
     if axis is None:
@@ -211,7 +247,7 @@ def _join(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 
 @operation
-def stack(arrays: Sequence[Any], /, *, axis: int = 0) -> Any:
+def stack(arrays: Sequence[Any], /, axis: int = 0) -> Any:
     """Tensors of one shape along a new axis."""
     parts = _alike(arrays)
     if len({p.type.shape for p in parts}) > 1:

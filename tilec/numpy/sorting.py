@@ -23,13 +23,13 @@ from tilec.tracing.tensor import Tensor
 
 
 @operation
-def sort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def sort(x: Any, /, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """The elements along an axis in order, NaN last, or first if descending. It is always `stable`."""
     return _sorted(x, axis, descending)[0]
 
 
 @operation
-def argsort(x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+def argsort(x: Any, /, axis: int = -1, *, descending: bool = False, stable: bool = True) -> Any:
     """Where the elements of the sorted tensor come from, int32; equal elements keep their order, always."""
     return _sorted(x, axis, descending)[1]
 
@@ -50,7 +50,7 @@ def _sorted(x: Any, axis: int, descending: bool) -> list[Tensor]:
 
 
 @operation(arrays=("sorter",))
-def searchsorted(x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None) -> Any:
+def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) -> Any:
     """Where each element of x2 belongs in the sorted vector x1, int32: before its equals, or behind them for "right".
 
     NaN belongs to the end. `sorter` says where the elements of a vector in order are, as `argsort` does. By bisection.
@@ -84,6 +84,6 @@ def _before(element: Any, value: Any, side: str) -> Any:
 
 
 @operation
-def count_nonzero(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """How many elements along axes are not zero, int32."""
     return sum(as_dtype(as_dtype(lift(x), BOOL), I32), axis, keepdims=keepdims)

@@ -237,7 +237,7 @@ def at(operand: Any, /) -> At:
     if isinstance(operand, Tensor):
         return At(operand, operand.type)
     with located():
-        array = as_array("operand", operand)
+        array = as_array(None, operand)
         type = type_of(array)
         if type is None:
             raise error("TILE0503", f"an operand has dtype {array.dtype}, which tilec does not have")

@@ -157,7 +157,7 @@ class Trace:
             return self.literal(value)
         if isinstance(value, OpenSize):
             return self.open_size(value.poly)
-        return self.constant(as_array("operand", value))
+        return self.constant(as_array(None, value))
 
     def literal(self, value: int | float, dtype: DType | None = None) -> Tensor:
         """A number; weak unless a dtype is given."""
