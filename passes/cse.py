@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tilec.graph import AGAIN, Apply, Graph, Let, Node, Scan, TensorType
-from tilec.numbering import Numbering, value_key
+from tilec.numbering import Values
 from tilec.rewrite import has_effect, map_subgraphs, rename_uses, with_lets
 from tilec.text.graph_text import print_node
 
@@ -39,9 +39,8 @@ class Options:
 
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
-    seen: dict[str, Let] = {}
+    values = Values()
     scans: dict[str, int] = {}  # positions in `lets`
-    numbering = Numbering()
     renamed: dict[str, str] = {}
     lets: list[Let] = []
     for old in graph.lets:
@@ -54,7 +53,7 @@ def run(graph: Graph, options: Options = Options()) -> Graph:
                 renamed.update(names)
                 lets += _copied(let, names, graph.results)
                 continue
-        first = seen.setdefault(value_key(let, numbering), let) if shared else None
+        first = values.first(let) if shared else None
         if first is None or first is let:
             lets.append(let)
             continue

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 from tilec.fresh import FreshNames
 from tilec.graph import AGAIN, Graph, Let, Remat
-from tilec.numbering import Numbering, value_key
+from tilec.numbering import Values
 from tilec.rewrite import applied, has_effect, map_subgraphs, names, rename_operands, with_lets
 
 
@@ -57,13 +57,12 @@ def _applied(graph: Graph, fresh: FreshNames) -> list[Let]:
 
 def _marked(lets: Sequence[Let]) -> list[Let]:
     """Lets with those marked that compute what an earlier one computes."""
-    numbering = Numbering()
-    first: dict[str, Let] = {}
+    values = Values()
     same: dict[str, str] = {}
     found = []
     for let in lets:
         node = rename_operands(let.node, same)
-        earlier = let if has_effect(node) else first.setdefault(value_key(replace(let, node=node), numbering), let)
+        earlier = let if has_effect(node) else values.first(replace(let, node=node), let)
         same.update(zip(let.names, earlier.names))
         again = earlier is not let and AGAIN not in let.attributes
         found.append(replace(let, attributes=(*let.attributes, AGAIN)) if again else let)

@@ -1,4 +1,4 @@
-"""Floor 3: numbers for expressions: equal ones have one number; and keys for Lets that compute the same.
+"""Floor 3: numbers for expressions: equal ones have one number; and Lets that compute the same.
 
 The text of an expression grows with its tree, in which a shared term is written as often as it is used; numbers are
 found in time linear in the terms themselves.
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tilec.affine import Affine
 from tilec.expr import Call, Expr, Read, Var, substitute_indices, walk
-from tilec.graph import Constraint, Contraction, Let, Node, Sink
+from tilec.graph import Constraint, Contraction, Let, Node, Sink, operands, subgraphs
 from tilec.text.affine_text import print_affine
 from tilec.text.expr_text import print_expr
 from tilec.text.graph_text import print_node
@@ -45,9 +45,33 @@ def _key(term: Expr, known: dict[int, int]) -> object:
             return print_expr(term)
 
 
-def value_key(let: Let, numbering: Numbering) -> str:
-    """Equal for Lets of equal values and types, however the index variables of a contraction are named."""
-    return print_node(let.types, _canonical(let.node, numbering))
+class Values:
+    """Lets by their values and types: equal ones are found, however the index variables of a contraction are named.
+
+    Nodes with Graphs inside are told apart by their operands first. Their texts are long, and where they are nested as
+    long as all that is inside of them; they are written only where the operands are the same.
+    """
+
+    def __init__(self) -> None:
+        self._numbering = Numbering()
+        self._known: dict[str, Let] = {}
+        self._outlines: dict[object, tuple[Let, Let] | None] = {}  # with a text, None
+
+    def first(self, let: Let, value: Let | None = None) -> Let:
+        """What was given for the first Let equal to this one: `value`, or the Let itself, where this is the first."""
+        value = value or let
+        if subgraphs(let.node):
+            outline = type(let.node), operands(let.node), let.types
+            if outline not in self._outlines:
+                self._outlines[outline] = let, value
+                return value
+            if other := self._outlines[outline]:
+                self._known.setdefault(self._key(other[0]), other[1])
+                self._outlines[outline] = None
+        return self._known.setdefault(self._key(let), value)
+
+    def _key(self, let: Let) -> str:
+        return print_node(let.types, _canonical(let.node, self._numbering))
 
 
 def _canonical(node: Node, numbering: Numbering) -> Node:

@@ -62,15 +62,21 @@ def infer_graph(graph: Graph) -> Graph:
     return replace(graph, lets=tuple(lets))
 
 
-def infer_let(let: Let, types: Types, fresh: Fresh) -> tuple[Let, ...]:
+def is_typed(graph: Graph) -> bool:
+    """Whether every Let has all its types, those in Graphs inside aside."""
+    return all(len(let.types) == len(let.names) for let in graph.lets)
+
+
+def infer_let(let: Let, types: Types, fresh: Fresh, trusted: bool = False) -> tuple[Let, ...]:
     """The casts that a Let needs, and the Let itself with its types; the same Let where nothing changes.
 
     `types` are those of the names in scope; `fresh` makes a new name from an old one. The dtype that a contraction's
-    Let already has is kept: it is the declared one.
+    Let already has is kept: it is the declared one. With `trusted`, Graphs inside that have types have been inferred
+    and are not looked through again: where Graphs are nested, that would be once for every level.
     """
     for name in operands(let.node):
         type_of(types, name, let.span)
-    convert = _Casts(types, fresh, let.span)
+    convert = _Casts(types, fresh, let.span, trusted)
     node, found = _infer_node(let, types, convert)
     if len(found) != len(let.names):
         raise error("TILE0106", f"{len(found)} results are bound to {len(let.names)} names", let.span)
@@ -83,8 +89,9 @@ def infer_let(let: Let, types: Types, fresh: Fresh) -> tuple[Let, ...]:
 class _Casts:
     """Makes the Lets that give one node operands of the right types; `lets` are those made so far."""
 
-    def __init__(self, types: Types, fresh: Fresh, span: Span | None) -> None:
+    def __init__(self, types: Types, fresh: Fresh, span: Span | None, trusted: bool) -> None:
         self._types = types
+        self._trusted = trusted
         self._fresh = fresh
         self._span = span
         self.lets: list[Let] = []
@@ -102,6 +109,10 @@ class _Casts:
         clamped = self._limited("max", name, name, -1, type_) if type_.dtype.is_signed else name
         clamped = self._limited("min", clamped, name, dtype.bits, type_)
         return self._cast(clamped, name, dtype, type_.shape)
+
+    def graph(self, inside: Graph) -> Graph:
+        """A Graph inside the node, with types."""
+        return inside if self._trusted and is_typed(inside) else infer_graph(inside)
 
     def _limited(self, op: str, name: str, stem: str, limit: int, type_: TensorType) -> str:
         scalar = TensorType(type_.dtype, weak=True)
@@ -152,12 +163,12 @@ def _infer_node(let: Let, types: Types, convert: _Casts) -> tuple[Node, tuple[Te
         case Scan():
             return _scan(node, types, convert, span)
         case Custom():
-            forward, backward = infer_graph(node.forward), infer_graph(node.backward)
+            forward, backward = convert.graph(node.forward), convert.graph(node.backward)
             args = _arguments(forward, node.args, types, convert, span)
             same = forward is node.forward and backward is node.backward and args == node.args
             return node if same else Custom(forward, backward, args), result_types(forward)
         case Remat():
-            body = infer_graph(node.body)
+            body = convert.graph(node.body)
             args = _arguments(body, node.args, types, convert, span)
             same = body is node.body and args == node.args
             return node if same else Remat(body, args), result_types(body)
@@ -254,7 +265,7 @@ def _scalar(name: str, type_: TensorType, span: Span | None) -> None:
 
 def _cond(node: Cond, types: Types, convert: _Casts, span: Span | None) -> tuple[Cond, tuple[TensorType, ...]]:
     _scalar(node.predicate, types[node.predicate], span)
-    then, orelse = infer_graph(node.then), infer_graph(node.orelse)
+    then, orelse = convert.graph(node.then), convert.graph(node.orelse)
     predicate = convert(node.predicate, BOOL)
     args = _arguments(then, node.args, types, convert, span)
     _same_types(orelse, [p.type for p in then.params], [p.type for p in orelse.params], span)
@@ -264,7 +275,7 @@ def _cond(node: Cond, types: Types, convert: _Casts, span: Span | None) -> tuple
 
 
 def _while(node: While, types: Types, convert: _Casts, span: Span | None) -> tuple[While, tuple[TensorType, ...]]:
-    condition, body = infer_graph(node.condition), infer_graph(node.body)
+    condition, body = convert.graph(node.condition), convert.graph(node.body)
     args = _arguments(body, node.init + node.captures, types, convert, span)
     carried = tuple(p.type for p in body.params[: len(node.init)])
     _same_types(condition, [p.type for p in body.params], [p.type for p in condition.params], span)
@@ -275,7 +286,7 @@ def _while(node: While, types: Types, convert: _Casts, span: Span | None) -> tup
 
 
 def _scan(node: Scan, types: Types, convert: _Casts, span: Span | None) -> tuple[Scan, tuple[TensorType, ...]]:
-    body = infer_graph(node.body)
+    body = convert.graph(node.body)
     slices = {}
     for name in node.inputs:
         if types[name].rank == 0 or types[name].shape[0] != node.length:

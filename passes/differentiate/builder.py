@@ -46,7 +46,8 @@ class Builder:
     def bind_all(self, node: Node, stems: Iterable[str], types: tuple[TensorType, ...] = ()) -> tuple[str, ...]:
         """Names of all results of a node."""
         found = tuple(map(self.fresh.like, stems))
-        for let in infer_let(Let(found, node, types, (), self.span), self.types, self.fresh.numbered):
+        bound = Let(found, node, types, (), self.span)
+        for let in infer_let(bound, self.types, self.fresh.numbered, trusted=True):
             self.keep(let)
         return found
 

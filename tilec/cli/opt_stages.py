@@ -20,7 +20,7 @@ from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.text.loops_text import parse_program, print_program
-from tilec.verify.graph import is_typed
+from tilec.type_graph import is_typed
 from tilec.verify.graph import verify as verify_graph
 from tilec.verify.loops import verify_program
 

@@ -29,7 +29,7 @@ from tilec.graph import (
     operands,
     subgraphs,
 )
-from tilec.type_graph import infer_let, result_types
+from tilec.type_graph import infer_let, is_typed, result_types
 from tilec.verify.expr import ExprChecker, check_const, check_monoid, fail
 
 
@@ -55,11 +55,6 @@ def verify(graph: Graph) -> None:
         if name not in known:
             fail(f"graph '{graph.name}': result '{name}' is not defined")
     _aliases(graph, known)
-
-
-def is_typed(graph: Graph) -> bool:
-    """Whether inference has run: every Let has all its types."""
-    return all(len(let.types) == len(let.names) for let in graph.lets)
 
 
 def _signature(graph: Graph) -> None:
@@ -114,8 +109,8 @@ def _let(let: Let, known: dict[str, TensorType | None], sizes: frozenset[str]) -
 
 
 def _types_agree(let: Let, types: dict[str, TensorType]) -> None:
-    """Inference has nothing to add: no cast, no other type."""
-    found = infer_let(let, types, lambda name: f"{name}.cast")
+    """Inference has nothing to add: no cast, no other type; Graphs inside have been verified."""
+    found = infer_let(let, types, lambda name: f"{name}.cast", trusted=True)
     if len(found) == 1 and found[0] is let:
         return
     fail("inference has not run: a cast is missing, or an operation is spelled by its alias")
