@@ -27,9 +27,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import floor
 
-from tilec.affine import Affine, Poly, Size
+from tilec.affine import Affine, Coef, Poly, Size
 from tilec.errors import Report, Span, TileError, error
-from tilec.exact.boxes import Box, Unbounded, implied, number
+from tilec.exact.boxes import Box, Unbounded, implied
 from tilec.exact.cells import several_writers
 from tilec.exact.domain import OpenNormal, box_of, conditions, guards, integral_forms, normalise_open
 from tilec.exact.gather_form import gather_form
@@ -169,4 +169,8 @@ def _rounded_leaf(e: Expr) -> Expr:
 
 
 def _rounded(form: Affine) -> Affine:
-    return Affine.of([(n, floor(number(c))) for n, c in form.terms], floor(number(form.const)))
+    return Affine.of([(n, _whole(c)) for n, c in form.terms], _whole(form.const))
+
+
+def _whole(value: Coef) -> Coef:
+    return value if isinstance(value, Poly) else floor(value)

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from tilec.affine import Poly, Size, named_size, resolve, size_text
 from tilec.backend import Built, Run
 from tilec.donation import Donation
@@ -146,24 +144,32 @@ class OpenSlots:
     ) -> None:
         self._built, self._limit = built, limit
         self._params, self._results, self._donated = params, results, donated
-        self._kept: dict[tuple[tuple[int, ...], ...], Slots] = {}
+        self._telling = tuple(k for k, t in enumerate(params.values()) if names_of([t]))
+        self._alone = self._telling[0] if len(self._telling) == 1 else None
+        self._kept: dict[Any, Slots] = {}  # by the shapes that tell the sizes: of one argument, or a list of several
 
     def of(self, values: Sequence[Any]) -> Slots:
         """Raises TileError TILE0211, TILE0414, TILE0419, TILE0504, TILE0505."""
-        shapes = tuple([v.shape for v in values if type(v) is np.ndarray])
-        if len(shapes) < len(values):
-            shapes = tuple(self._shape(k, v) for k, v in enumerate(values))
-        return self._kept.get(shapes) or self._made(shapes)
+        try:  # what is no array, or lies about its shape, is found out when it is taken as an argument
+            if self._alone is not None:
+                return self._kept[values[self._alone].shape]
+            return self._kept[tuple([values[k].shape for k in self._telling])]
+        except Exception:  # a shape may be any code: `_shape` says what is wrong
+            return self._found(values)
 
-    def _made(self, shapes: tuple[tuple[int, ...], ...]) -> Slots:
-        sizes = bind_sizes(self._params, shapes)
+    def _found(self, values: Sequence[Any]) -> Slots:
+        shapes = tuple(self._shape(k, v) for k, v in enumerate(values))
+        telling = tuple(shapes[k] for k in self._telling) if self._alone is None else shapes[self._alone]
+        return self._kept.get(telling) or self._made(bind_sizes(self._params, shapes), telling)
+
+    def _made(self, sizes: Mapping[str, int], telling: tuple[Any, ...]) -> Slots:
         params, results = ({n: fixed(t, sizes) for n, t in ts.items()} for ts in (self._params, self._results))
         made = Slots.of(self._built.at(sizes), params, results, self._donated)
         if self._limit is not None:
             self._limit.check(sizes)
         if len(self._kept) >= _KEPT:
             self._kept.clear()
-        self._kept[shapes] = made
+        self._kept[telling] = made
         return made
 
     def _shape(self, position: int, value: Any) -> tuple[int, ...]:

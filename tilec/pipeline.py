@@ -75,7 +75,7 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     """An optimised Graph as a scheduled, placed Program for `target`."""
     partition = fuse.run(graph) if options.fuse else fuse.trivial(graph)
     watch("fuse", partition)
-    program = lower.run(graph, partition)
+    program = lower.run(graph, partition, lower.Options(sequential=target.backend == "llvm"))
     watch("lower", program)
     program = in_place.run(program)  # first: each kernel has one launch, and its loops are as the lowering made them
     watch("in_place", program)

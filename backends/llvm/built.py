@@ -56,8 +56,8 @@ class BuiltProgram(Built):
         return Table(pointers, [self.code.table.index(n) for n in self.code.arguments])
 
     def _entry(self, address: int) -> Entry:
-        run: Entry = _ENTRY(address)
-        return run if self.code.interrupts is None else interruptible(address, self.code.interrupts, run)
+        words = self.code.interrupts
+        return _ENTRY(address) if words is None else interruptible(address, words)
 
     def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
         """See `tilec.backend.Built`; parameters that are constants are left out.

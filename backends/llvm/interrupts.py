@@ -13,9 +13,10 @@ signal can come; the thread's state; when it last looked.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 from tilec.backends.llvm import jit
@@ -46,15 +47,27 @@ _IR = """
 declare ptr @PyEval_SaveThread()
 declare void @PyEval_RestoreThread(ptr)
 declare i32 @PyErr_CheckSignals()
+declare {long} @PyThread_get_thread_ident()
 {declaration}
 
-define void @call(ptr %run, ptr %table, ptr %arena, ptr %fixed, ptr %pool, ptr %words) {{
-; Runs a program without the interpreter's lock. It is held before and after, so that an exception is seen at once.
+define void @call(ptr %program, ptr %table, ptr %arena, ptr %fixed, ptr %pool) {{
+; Runs a program (its address, where in the arena its words are, where the main thread's number is) without the
+; interpreter's lock. It is held before and after, so that an exception is seen at once. Other threads do not look.
 entry:
+  %run = load ptr, ptr %program, align 8
+  %where_slot = getelementptr i64, ptr %program, i64 1
+  %where = load i64, ptr %where_slot, align 8
+  %main_slot = getelementptr i64, ptr %program, i64 2
+  %main_place = load ptr, ptr %main_slot, align 8
+  %main = load {long}, ptr %main_place, align 8
+  %here = call {long} @PyThread_get_thread_ident()
+  %is_main = icmp eq {long} %here, %main
+  %look = select i1 %is_main, ptr @signals, ptr null
+  %words = getelementptr i8, ptr %arena, i64 %where
   %look_slot = getelementptr i64, ptr %words, i64 1
   %state_slot = getelementptr i64, ptr %words, i64 2
   %last_slot = getelementptr i64, ptr %words, i64 3
-  store ptr @signals, ptr %look_slot, align 8
+  store ptr %look, ptr %look_slot, align 8
   store i64 0, ptr %last_slot, align 8
   %state = call ptr @PyEval_SaveThread()
   store ptr %state, ptr %state_slot, align 8
@@ -84,18 +97,19 @@ go:
   ret i32 0
 }}
 """
-_IMPORTS = ("PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_CheckSignals")
+_IMPORTS = ("PyEval_SaveThread", "PyEval_RestoreThread", "PyErr_CheckSignals", "PyThread_get_thread_ident")
 
 
 def _text() -> str:
     """IR for this machine: a clock that programs may read, and how many of its ticks are some 20 ms, or less."""
+    long = f"i{8 * ctypes.sizeof(ctypes.c_ulong)}"
     if is_x86(host()):
         name = "i64 @llvm.readcyclecounter()"
-        return _IR.format(declaration=f"declare {name}", clock=f"call {name}", ticks=1 << 26)
+        return _IR.format(long=long, declaration=f"declare {name}", clock=f"call {name}", ticks=1 << 26)
     if triple_of(host()).startswith(("aarch64", "arm64")):
         clock = 'call i64 asm sideeffect "mrs $0, cntvct_el0", "=r"()'  # 1 GHz at most
-        return _IR.format(declaration="", clock=clock, ticks=1 << 19)
-    return _IR.format(declaration="", clock="add i64 0, 0", ticks=0)
+        return _IR.format(long=long, declaration="", clock=clock, ticks=1 << 19)
+    return _IR.format(long=long, declaration="", clock="add i64 0, 0", ticks=0)
 
 
 @cache
@@ -103,21 +117,27 @@ def _call() -> tuple[Any, jit.Library]:
     """The function, which finds the interpreter's lock held, and what keeps its code mapped."""
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
     library = jit.load([support_code(_text(), host())], ["call"], imports)
-    return ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 6)(library.addresses["call"]), library
+    return ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)(library.addresses["call"]), library
 
 
-def interruptible(address: int, words: int, plain: Entry) -> Entry:
+@cache
+def _main() -> ctypes.c_ulong:
+    """The number of the main thread; after a fork that is the thread that forked."""
+    number = ctypes.c_ulong()
+
+    def note() -> None:
+        number.value = threading.main_thread().ident or 0
+
+    note()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=note)
+    return number
+
+
+def interruptible(address: int, words: int) -> Entry:
     """The program at an address, ended by what a signal handler raises; `words`: where in the arena its words are.
 
-    `plain` calls the same program; in a thread that no signal reaches that is enough.
+    In a thread that no signal reaches it does not look.
     """
-    call, kept = _call()
-
-    def run(table: Any, arena: int, fixed: int, pool: int | None, _kept: jit.Library = kept) -> None:
-        if threading.current_thread() is threading.main_thread():
-            call(address, table, arena, fixed, pool, arena + words)
-        else:
-            ctypes.c_void_p.from_address(arena + words + 8).value = None
-            plain(table, arena, fixed, pool)
-
-    return run
+    program = (ctypes.c_int64 * 3)(address, words, ctypes.addressof(_main()))
+    return partial(_call()[0], program)

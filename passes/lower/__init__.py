@@ -41,12 +41,14 @@ from .program import Builder
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """No choices."""
+    """sequential: what only one thread at a time does well, as a row is sorted, is left to one, as suits a CPU."""
+
+    sequential: bool = False
 
 
 def run(graph: Graph, partition: Partition, options: Options = Options()) -> Program:
     """The Program of an inferred, bounded Graph. Raises TileError, see the module's text."""
-    builder = Builder(graph, partition)
+    builder = Builder(graph, partition, sequential=options.sequential)
     for group in partition.groups:
         builder.add(group)
     return builder.finish()

@@ -13,9 +13,13 @@ from tilec.loops import Buffer, Kernel, Step, rename_buffers
 
 
 class Assembly:
-    """Buffers, kernels and initial steps so far. `constant` are the buffers that `init` alone determines."""
+    """Buffers, kernels and initial steps so far. `constant` are the buffers that `init` alone determines.
 
-    def __init__(self, reserved: Collection[str]) -> None:
+    `sequential`: as in `lower.Options`.
+    """
+
+    def __init__(self, reserved: Collection[str], sequential: bool = False) -> None:
+        self.sequential = sequential
         self.buffers: dict[str, Buffer] = {}
         self.kernels: list[Kernel] = []
         self.init: list[Step] = []

@@ -56,6 +56,7 @@ class Builder:
         assembly: Assembly | None = None,
         memory: Mapping[str, str] | None = None,
         targets: Mapping[str, str] | None = None,
+        sequential: bool = False,
     ) -> None:
         self._graph = graph
         self._lets = labelled(graph)
@@ -65,7 +66,7 @@ class Builder:
         self._steps: list[Step] = []
         donated = {result for _, result in graph.aliases}
         self._outputs = frozenset(graph.results) - donated if targets is None else targets.keys()
-        self._assembly = assembly or Assembly(frozenset(self._values.types))
+        self._assembly = assembly or Assembly(frozenset(self._values.types), sequential)
         self._memory = dict(memory or {})
         self._targets = targets
         if assembly is None:
@@ -134,7 +135,7 @@ class Builder:
             case Literal():
                 block = literal(first, names)
             case _:
-                block = special(first, self._values, names, self._flat)
+                block = special(first, self._values, names, self._flat, self._assembly.sequential)
         if rest:
             block += elementwise(rest, stored, self._values, names)
         kept = [n for n in first.names if n in local and n not in self._memory]

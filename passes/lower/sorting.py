@@ -6,7 +6,8 @@ Short axes, as for the like of top-k, by counting: n^2 comparisons for n element
     values[p, rank[p, i]] = x[p, i],  order[p, rank[p, i]] = i
 
 Long axes by merging: runs of 1, 2, 4 ... elements are sorted, and each element finds its place in the union of its run
-and the next by counting, in a binary search, those of the other run that stand before it: n log^2 n comparisons.
+and the next by counting, in a binary search, those of the other run that stand before it: n log^2 n comparisons, all
+those of a pass independent. Where one thread does the work, and along open axes, see `merge_sort`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from tilec.loops import Alloc, Block, Buffer, Let, Store
 from tilec.monoid import standard
 from tilec.rules import call, cast, constant
 
+from .merge_sort import merge_sort, smaller
 from .nests import Names, nest
 from .values import Values
 
 COUNTED = 64  # elements of the longest axis that is sorted by counting
 
 
-def sort(data: str, results: tuple[str, str], axis: int, values: Values, names: Names) -> Block:
-    """Statements that sort `data` along `axis` into (values, order)."""
+def sort(
+    data: str, results: tuple[str, str], axis: int, values: Values, names: Names, sequential: bool = False
+) -> Block:
+    """Statements that sort `data` along `axis` into (values, order); `sequential`: each row by one thread."""
     extent = values.shape(data)[axis]
-    by_merging = isinstance(extent, int) and extent > COUNTED
-    return (_merging if by_merging else _counting)(data, results, axis, values, names)
+    if isinstance(extent, int) and extent <= COUNTED:
+        return _counting(data, results, axis, values, names)
+    by_merging = merge_sort if sequential or not isinstance(extent, int) else _merging
+    return by_merging(data, results, axis, values, names)
 
 
 def _counting(data: str, results: tuple[str, str], axis: int, values: Values, names: Names) -> Block:
@@ -110,11 +116,9 @@ def _merge(
 
 def _before(a: Expr, b: Expr, earlier: Expr) -> Expr:
     """Whether a stands before b: it is smaller, or equal and earlier; NaN is larger than all and equal to itself."""
-    smaller, equal = call("cmp_lt", a, b), call("cmp_eq", a, b)
+    equal = call("cmp_eq", a, b)
     if a.dtype.is_float:
-        a_nan, b_nan = call("cmp_ne", a, a), call("cmp_ne", b, b)
-        smaller = call("bit_or", smaller, call("bit_and", call("cmp_eq", a, a), b_nan))
-        equal = call("bit_or", equal, call("bit_and", a_nan, b_nan))
-    before = call("bit_or", smaller, call("bit_and", equal, earlier))
+        equal = call("bit_or", equal, call("bit_and", call("cmp_ne", a, a), call("cmp_ne", b, b)))
+    before = call("bit_or", smaller(a, b), call("bit_and", equal, earlier))
     assert before.dtype == BOOL
     return before

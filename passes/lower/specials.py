@@ -24,10 +24,10 @@ from .values import Scope, Values
 MAX_LITERAL = 1 << 16
 
 
-def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) -> Block:
+def special(let: Let, values: Values, names: Names, flat: Callable[[str], str], sequential: bool = False) -> Block:
     """Statements that compute a Special into the buffers called by its names. Raises TileError TILE0602.
 
-    `flat` declares a rank-1 view of a result and gives its name.
+    `flat` declares a rank-1 view of a result and gives its name; `sequential` is as in `lower.Options`.
     """
     match let.node:
         case Special(op="prng_step", args=(state,)):
@@ -35,7 +35,8 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str]) 
             return prng_step(state, after, flat(result), values.fixed_shape(result), values, names)
         case Special(op="sort", args=(data,)):
             first, second = let.names
-            return sort(data, (first, second), axis_of(let.node, len(values.shape(data))), values, names)
+            axis = axis_of(let.node, len(values.shape(data)))
+            return sort(data, (first, second), axis, values, names, sequential)
         case Special(op="gather", args=(data, where)):
             return _gather(let.names[0], data, where, values, names)
         case Special(op="scatter", args=(updates, where, *_)):

@@ -129,6 +129,39 @@ def test_functions_of_an_open_batch(name: str) -> None:
     assert open_.signatures() == 1
 
 
+SORTS: dict[str, Callable[[Any], Any]] = {
+    "values and places": lambda x: (tnp.sort(x, axis=0), tnp.argsort(x, axis=0)),
+    "rows": lambda x: (tnp.sort(x), tnp.argsort(x)),
+    "one axis": lambda x: (tnp.sort(x[:, 0]), tnp.argsort(x[:, 0], descending=True)),
+    "a gradient": lambda x: tilec.grad(lambda a: (tnp.sort(a, axis=0) * tnp.cos(a)).sum())(x),
+    "a tangent": lambda x: tilec.jvp(lambda a: tnp.sort(a, axis=0))((x,), (tnp.cos(x),))[1],
+}
+
+
+@pytest.mark.parametrize("name", SORTS)
+@pytest.mark.parametrize("sizes", [("N", None), (None, "M"), ("N", "M")])
+def test_sorting_along_and_beside_open_axes(name: str, sizes: tuple[str | None, str | None]) -> None:
+    """Merges whose number only a call knows: against the function of the size, with ties and NaN."""
+    function, rng = SORTS[name], np.random.default_rng(5)
+    open_, fixed = tilec.jit(function, open_sizes={"x": sizes}), tilec.jit(function)
+    for shape in ((0, 2), (1, 1), (2, 3), (3, 66), (129, 3), (500, 1)):
+        x = rng.integers(-9, 9, shape).astype(np.float32)
+        x[x == 4] = np.nan
+        x[x == 3] = -0.0
+        found, wanted = (trees.flatten(f(x))[0] for f in (open_, fixed))
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_million_rows_are_sorted() -> None:
+    x = np.random.default_rng(6).integers(0, 1000, 1_000_000).astype(np.float32)
+    open_ = tilec.jit(lambda x: (tnp.sort(x), tnp.argsort(x)), open_sizes={"x": "N"})
+    for function in (open_, tilec.jit(lambda x: (tnp.sort(x), tnp.argsort(x)))):
+        values, places = function(x)
+        np.testing.assert_array_equal(places, np.argsort(x, kind="stable"))
+        np.testing.assert_array_equal(values, x[places])
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "int": (lambda x: x * int(x.shape[0]), "its value is not known"),
     "float": (lambda x: x * float(x.shape[0]), "its value is not known"),
