@@ -161,6 +161,29 @@ print(all(answers.get() == [-1.0] * 4 for _ in range(answers.qsize())))
     assert child(script, COUNTING, "llvm") == "True\n"
 
 
+def test_a_process_forked_by_another_thread_hears_signals() -> None:
+    """There that thread is the main one."""
+    script = """
+import warnings
+warnings.simplefilter("ignore")  # from Python 3.12 on: of forks beside threads
+def work():
+    if os.fork():
+        os.wait()
+        return
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        program(x, np.int64(-1))
+    except KeyboardInterrupt:
+        os.write(1, b"interrupted")
+    os._exit(0)
+worker = threading.Thread(target=work)
+worker.start()
+worker.join()
+"""
+    assert child(script, COUNTING, "llvm") == "interrupted"
+
+
 def test_donated_state_is_what_it_was() -> None:
     script = """
 state = x + 7
