@@ -92,10 +92,12 @@ def subject(program: ProgramLike, function: str | None) -> Subject:
 
 
 def listed(wrt: str | Sequence[str]) -> tuple[str, ...]:
-    """One name, or names, as a tuple; raises TILE0511 for anything else."""
+    """One name, or names, as a tuple; raises TILE0511 for anything else, and for a name that is there twice."""
     names = (wrt,) if isinstance(wrt, str) or not isinstance(wrt, Iterable) else tuple(wrt)
     if strange := [name for name in names if not isinstance(name, str)]:
         raise error("TILE0511", f"inputs are chosen by name, not by {strange[0]!r}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise error("TILE0511", f"input '{twice[0]}' is chosen twice", help="it has one derivative: name it once")
     return names
 
 

@@ -51,6 +51,8 @@ def test_values_and_forward_mode(loss: str, tmp_path: Path, capsys: pytest.Captu
     [
         (["--wrt", "V", *SHAPES], "TILE0101"),
         (["--of", "V", *SHAPES], "TILE0101"),
+        (["--wrt", "W", "--wrt", "W", *SHAPES], "TILE0511"),
+        (["--wrt", "W", "--wrt", "W", "--forward", *SHAPES], "TILE0511"),
         (["-f", "other", *SHAPES], "TILE0110"),
         (["--shape", "X"], "TILE0704"),
         (["--shape", "Z=2,"], "TILE0502"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.gradients.differences import cleaned
 from tests.passes.harness import documented
 from tilec.api import parse
 from tilec.errors import TileError
-from tilec.gradients import grad, jvp, value_and_grad
+from tilec.gradients import grad, hvp, jvp, value_and_grad
 from tilec.passes.differentiate import gradient
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.verify.graph import verify
@@ -111,6 +112,25 @@ def test_errors(program: str, wrt: str, code: str) -> None:
     with pytest.raises(TileError) as caught:
         grad(program, wrt)(X, W, Y)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("transformation", [grad, value_and_grad, jvp, hvp])
+def test_an_input_is_chosen_once(transformation: Any) -> None:
+    with pytest.raises(TileError, match="'A' is chosen twice") as caught:
+        transformation("function (A[N]) -> (L) { L[] = +(A[n] * A[n]); }", ["A", "A"])(X[0], X[0], X[0])
+    assert caught.value.code == "TILE0511"
+
+
+def test_products_of_zeros_and_infinities() -> None:
+    slope = grad("function (A[N]) -> (L) { L[] = *(A[n]); }", "A")
+    for terms, wanted in (
+        ([2.0, 0.0, 3.0], [0, 6, 0]),
+        ([2.0, 0.0, 0.0], [0, 0, 0]),
+        ([2.0, np.inf, 3.0], [np.inf, np.nan, np.inf]),
+        ([0.0], [1]),
+        ([], []),
+    ):
+        assert np.array_equal(slope(np.array(terms)), wanted, equal_nan=True), terms
 
 
 def test_errors_of_arguments() -> None:

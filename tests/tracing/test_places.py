@@ -110,6 +110,7 @@ WRONG = [
     (lambda x: tilec.grad(lambda y: y)(x.astype("int32")), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: (y, y))(x), "TILE0309", "tilec.grad"),
     (lambda x: tilec.grad(lambda y: y, argnums=1)(x), "TILE0501", "tilec.grad"),
+    (lambda x: tilec.grad(lambda y, z: (y * z).sum(), argnums=(0, -2))(x, x), "TILE0511", "tilec.grad"),
 ]
 
 

@@ -77,9 +77,11 @@ def number(value: Any, what: str) -> int | float:
 
 
 def pairs(given: Any, rank: int) -> list[tuple[int, int]]:
-    """A pair for each axis: from one number, one pair, or a sequence of pairs."""
+    """A pair for each axis: from one number, one pair, or a sequence of pairs, one alone for all; raises TILE0204."""
     if not isinstance(given, Sequence):
         given = (given, given)
+    if len(given) == 1 and isinstance(given[0], Sequence):
+        given = tuple(given) * rank
     if len(given) == 2 and not isinstance(given[0], Sequence):
         given = (given,) * rank
     if len(given) != rank:

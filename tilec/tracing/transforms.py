@@ -141,7 +141,11 @@ def _chosen(argnums: int | Sequence[int], args: Sequence[Any]) -> list[int]:
         raise error("TILE0511", f"argnums are positions of arguments, not {strange[0]!r}", help=help)
     if wrong := [k for k in wanted if not -len(args) <= k < len(args)]:
         raise error("TILE0501", f"there is no positional argument {wrong[0]} to differentiate by: {len(args)} given")
-    return [k % len(args) for k in wanted]
+    found = [k % len(args) for k in wanted]
+    if twice := [k for k in found if found.count(k) > 1]:
+        help = "an argument has one gradient: give its position once"
+        raise error("TILE0511", f"argument {twice[0]} is chosen twice by argnums={argnums!r}", help=help)
+    return found
 
 
 def _reverse(run: Callable[[Sequence[Tensor]], Any], split: _Split, has_aux: bool) -> tuple[Any, list[Tensor]]:
