@@ -117,7 +117,7 @@ def test_errors(program: str, wrt: str, code: str) -> None:
 @pytest.mark.parametrize("transformation", [grad, value_and_grad, jvp, hvp])
 def test_an_input_is_chosen_once(transformation: Any) -> None:
     with pytest.raises(TileError, match="'A' is chosen twice") as caught:
-        transformation("function (A[N]) -> (L) { L[] = +(A[n] * A[n]); }", ["A", "A"])(X[0], X[0], X[0])
+        transformation("function (A[N]) -> (L) { L[] = +(A[n] * A[n]); }", ["A", "A"])(X[0])
     assert caught.value.code == "TILE0511"
 
 
