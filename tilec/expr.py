@@ -85,23 +85,20 @@ def transform(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:
     """
     done: dict[int, Expr] = {}
 
-    def visit(node: Expr) -> Expr:
-        if id(node) not in done:
-            done[id(node)] = leaf(rebuild(node))
-        return done[id(node)]
-
     def rebuild(node: Expr) -> Expr:
         if isinstance(node, Call):
-            args = tuple(map(visit, node.args))
+            args = tuple(done[id(a)] for a in node.args)
             if any(a is not b for a, b in zip(args, node.args)):
                 return Call(node.op, args, node.dtype)
         elif isinstance(node, Read):
-            indices = tuple(i if isinstance(i, Affine) else visit(i) for i in node.access.indices)
+            indices = tuple(i if isinstance(i, Affine) else done[id(i)] for i in node.access.indices)
             if any(a is not b for a, b in zip(indices, node.access.indices)):
                 return Read(replace(node.access, indices=indices), node.dtype)
         return node
 
-    return visit(expr)
+    for node in postorder(expr):
+        done[id(node)] = leaf(rebuild(node))
+    return done[id(expr)]
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -109,32 +106,55 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
     Linear in the number of node objects, however often they are shared: the reverse of a postorder from the right.
     """
+    return reversed(postorder(expr, lambda e: children(e)[::-1]))
+
+
+def postorder(expr: Expr, parts: Callable[[Expr], Sequence[Expr]] | None = None) -> list[Expr]:
+    """Every node object once, after all its `parts` (`children`), which come in their order.
+
+    Without recursion: expressions may be deeper than Python's stack.
+    """
+    parts = parts or children
     order: list[Expr] = []
     seen: set[int] = set()
     stack = [(expr, False)]
     while stack:
-        node, children_done = stack.pop()
-        if children_done:
+        node, parts_done = stack.pop()
+        if parts_done:
             order.append(node)
         elif id(node) not in seen:
             seen.add(id(node))
-            if children := _children(node):
+            if found := parts(node):
                 stack.append((node, True))
-                stack += [(child, False) for child in children]
+                stack += [(part, False) for part in reversed(found)]
             else:
                 order.append(node)
-    return reversed(order)
+    return order
+
+
+def operands(expr: Expr) -> Sequence[Expr]:
+    """What is computed before a node, data-dependent indices left aside."""
+    return expr.args if isinstance(expr, Call) else ()
 
 
 def written_size(expr: Expr) -> int:
     """Terms of the expression as it is written: a shared one counts as often as it is used."""
     sizes: dict[int, int] = {}
-    for e in reversed(list(walk(expr))):
-        sizes[id(e)] = 1 + sum(sizes[id(child)] for child in _children(e))
+    for e in postorder(expr):
+        sizes[id(e)] = 1 + sum(sizes[id(child)] for child in children(e))
     return sizes[id(expr)]
 
 
-def _children(expr: Expr) -> Sequence[Expr]:
+def levels(expr: Expr) -> int:
+    """How deep the expression nests; 1 without parts."""
+    known: dict[int, int] = {}
+    for e in postorder(expr):
+        known[id(e)] = 1 + max((known[id(child)] for child in children(e)), default=0)
+    return known[id(expr)]
+
+
+def children(expr: Expr) -> Sequence[Expr]:
+    """Operands of a call; data-dependent indices of a read."""
     match expr:
         case Call():
             return expr.args

@@ -8,8 +8,9 @@ from typing import Any
 
 from tilec.dtypes import F64, DType
 from tilec.errors import error
+from tilec.expr import postorder
 from tilec.fresh import FreshNames
-from tilec.graph import Apply, Graph, Let, Param, Special, TensorType, subgraphs, with_subgraphs
+from tilec.graph import Apply, Contraction, Graph, Let, Param, Special, TensorType, subgraphs, with_subgraphs
 from tilec.rewrite import names
 
 
@@ -30,7 +31,11 @@ def _widened(let: Let, fresh: Callable[[str], str]) -> tuple[Let, ...]:
         return (replace(let, node=node, types=tuple(map(_wide, let.types))),)
     if isinstance(let.node, Special) and let.node.op == "prng_step":
         return _random(let, fresh)
-    return (replace(let, node=_converted(let.node, {}, let), types=tuple(map(_wide, let.types))),)
+    done: dict[int, Any] = {}
+    for body in let.node.body if isinstance(let.node, Contraction) else ():
+        for part in postorder(body):  # parts first, for expressions may be deeper than Python's stack
+            _converted(part, done, let)
+    return (replace(let, node=_converted(let.node, done, let), types=tuple(map(_wide, let.types))),)
 
 
 def _random(let: Let, fresh: Callable[[str], str]) -> tuple[Let, ...]:

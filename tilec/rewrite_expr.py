@@ -7,13 +7,14 @@ fits; `apply_rules` with a `look` matches through definitions, so that the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import copysign
 from typing import TypeAlias
 
+from tilec.affine import Affine
 from tilec.dtypes import BOOL, DType
-from tilec.expr import Call, Const, Expr, Var, transform
+from tilec.expr import Call, Const, Expr, Read, Var, transform
 from tilec.text.expr_text import Scope, parse_expr
 
 _LIMIT = 1000  # replacements of one node: far more than any terminating rule set needs
@@ -94,8 +95,29 @@ def _match_all(patterns: Sequence[Expr], exprs: Sequence[Expr], look: Look, boun
 
 
 def same_expr(a: Expr, b: Expr) -> bool:
-    """Equality that tells -0.0 from 0.0 and takes NaN for equal to itself."""
-    return a is b or (a == b and repr(a) == repr(b))
+    """Equality that tells -0.0 from 0.0 and takes NaN for equal to itself; quick where parts are shared."""
+    pending: list[tuple[Expr | Affine, Expr | Affine]] = [(a, b)]
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        x, y = pending.pop()
+        if x is y or (id(x), id(y)) in seen:
+            continue
+        seen.add((id(x), id(y)))
+        match x, y:
+            case (Call(), Call()) if (x.op, x.dtype, len(x.args)) == (y.op, y.dtype, len(y.args)):
+                pending += zip(x.args, y.args)
+            case (Read(), Read()) if _kind(x) == _kind(y):
+                pending += zip(x.access.indices, y.access.indices)
+            case (Call() | Read(), _) | (_, Call() | Read()):
+                return False
+            case _ if x != y or repr(x) != repr(y):
+                return False
+    return True
+
+
+def _kind(read: Read) -> tuple[Hashable, ...]:
+    access = read.access
+    return access.tensor, access.boundary, repr(access.fill), read.dtype, len(access.indices)
 
 
 def _same_number(pattern: int | float, value: int | float, dtype: DType) -> bool:

@@ -6,13 +6,13 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
 from tilec.affine import Affine
 from tilec.errors import Span, error
-from tilec.expr import Access, Call, Expr, Read
+from tilec.expr import Access, Call, Expr, Read, postorder
 from tilec.graph import TensorType
 from tilec.rules import Typed, builtin, call_typed
 
@@ -29,21 +29,18 @@ def retype(expr: Expr, types: Types, span: Span | None = None) -> Typed:
     """A body with the dtypes of its tensors and all casts; the same object where it is homogeneous already."""
     done: dict[int, Typed] = {}  # by id: a shared sub-expression is visited once and stays shared
 
-    def visit(e: Expr) -> Typed:
-        if id(e) not in done:
-            done[id(e)] = change(e)
-        return done[id(e)]
-
     def change(e: Expr) -> Typed:
         match e:
             case Read():
-                return _retype_read(e, types, visit, span)
+                return _retype_read(e, types, done, span)
             case Call():
-                return _retype_call(e, [visit(a) for a in e.args], span)
+                return _retype_call(e, [done[id(a)] for a in e.args], span)
             case _:
                 return Typed(e)
 
-    return visit(expr)
+    for e in postorder(expr):
+        done[id(e)] = change(e)
+    return done[id(expr)]
 
 
 def _retype_call(expr: Call, args: list[Typed], span: Span | None) -> Typed:
@@ -66,13 +63,13 @@ def _retype_call(expr: Call, args: list[Typed], span: Span | None) -> Typed:
     return new
 
 
-def _retype_read(expr: Read, types: Types, visit: Callable[[Expr], Typed], span: Span | None) -> Typed:
+def _retype_read(expr: Read, types: Types, done: Mapping[int, Typed], span: Span | None) -> Typed:
     access = expr.access
     type_ = type_of(types, access.tensor, span)
     if len(access.indices) != type_.rank:
         message = f"'{access.tensor}' has rank {type_.rank} and is read with {len(access.indices)} indices"
         raise error("TILE0202", message, span)
-    indices = tuple(i if isinstance(i, Affine) else _index(visit(i).expr, access, span) for i in access.indices)
+    indices = tuple(i if isinstance(i, Affine) else _index(done[id(i)].expr, access, span) for i in access.indices)
     if type_.dtype == expr.dtype and all(a is b for a, b in zip(indices, access.indices)):
         return Typed(expr, type_.weak)
     return Typed(Read(replace(access, indices=indices), type_.dtype), type_.weak)

@@ -13,7 +13,7 @@ from tilec.backends.opencl import types
 from tilec.builtins import BUILTINS
 from tilec.dtypes import F64, I64, DType
 from tilec.errors import error
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, operands, postorder
 
 _WRAPPING = ("add", "sub", "mul", "shl_raw")
 
@@ -84,13 +84,19 @@ class ExprWriter:
         if isinstance(expr, Var):
             return self.scalars[expr.name]
         if id(expr) not in self.done:
-            self._note(expr.dtype)
-            text = self._compute(expr)  # may add lines first
-            name = f"{self.prefix}{len(self.done)}"
-            self.lines.append(f"const {types.carried(expr.dtype)} {name} = {text};")
-            self.done[id(expr)] = name
-            self.kept.append(expr)
+            for part in postorder(expr, operands):
+                if not isinstance(part, Const | Var) and id(part) not in self.done:
+                    self._define(part)
         return self.done[id(expr)]
+
+    def _define(self, expr: Expr) -> None:
+        """A temporary for a node whose operands have theirs."""
+        self._note(expr.dtype)
+        text = self._compute(expr)  # may add lines first
+        name = f"{self.prefix}{len(self.done)}"
+        self.lines.append(f"const {types.carried(expr.dtype)} {name} = {text};")
+        self.done[id(expr)] = name
+        self.kept.append(expr)
 
     def converted(self, expr: Expr, dtype: DType) -> str:
         """The value as another dtype."""

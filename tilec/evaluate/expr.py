@@ -15,7 +15,7 @@ import numpy as np
 from tilec.affine import Affine
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, operands, postorder
 from tilec.numpy_semantics import Array, bitcast, cast
 
 Mode = Literal["typed", "float64"]
@@ -39,11 +39,6 @@ def evaluate_expr(
     """
     done: dict[int, Array] = {}
 
-    def visit(e: Expr) -> Array:
-        if id(e) not in done:
-            done[id(e)] = compute(e)
-        return done[id(e)]
-
     def compute(e: Expr) -> Array:
         match e:
             case Const():
@@ -55,9 +50,11 @@ def evaluate_expr(
             case Read():
                 return read(e.access)
             case Call():
-                return evaluate_call(e.op, [visit(a) for a in e.args], [a.dtype for a in e.args], e.dtype, mode)
+                return evaluate_call(e.op, [done[id(a)] for a in e.args], [a.dtype for a in e.args], e.dtype, mode)
 
-    return visit(expr)
+    for e in postorder(expr, operands):  # `read` evaluates indices itself
+        done[id(e)] = compute(e)
+    return done[id(expr)]
 
 
 def constant(value: Const, mode: Mode) -> Array:

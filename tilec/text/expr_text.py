@@ -74,20 +74,16 @@ def print_expr(expr: Expr, scope: Scope = EMPTY, expected: DType | None = None) 
             return print_access(access, scope) + _suffix(dtype, scope.tensors.get(access.tensor, expected))
         case Call(op, args, dtype):
             known = dtype == expected and op not in ("cast", "bitcast")
-            return f"{operation_text(op, None if known else dtype)}({_arguments(expr, args, scope)})"
+            texts: list[str] = []
+            for arg in args:  # here, in a plain loop, for one frame of Python's stack for every level of nesting
+                wanted = _argument_dtype(op, dtype, len(texts), args[0].dtype if texts else None)
+                texts.append(print_expr(arg, scope, wanted))
+            return f"{operation_text(op, None if known else dtype)}({', '.join(texts)})"
 
 
 def operation_text(op: str, dtype: DType | None) -> str:
     """`add` or `add.f32`."""
     return name_text(f"{op}.{dtype}" if dtype else op)
-
-
-def _arguments(call: Call, args: Sequence[Expr], scope: Scope) -> str:
-    texts: list[str] = []
-    for arg in args:  # a plain loop: a generator would cost a frame for every level of nesting
-        wanted = _argument_dtype(call.op, call.dtype, len(texts), args[0].dtype if texts else None)
-        texts.append(print_expr(arg, scope, wanted))
-    return ", ".join(texts)
 
 
 def _suffix(dtype: DType, expected: DType | None) -> str:

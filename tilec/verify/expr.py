@@ -1,4 +1,7 @@
-"""Floor 3: checks of scalar expressions, shared by the verifiers of both IRs. All errors are TILE0602."""
+"""Floor 3: checks of scalar expressions, shared by the verifiers of both IRs.
+
+All errors are TILE0602, but TILE0411 for expressions that nest too deep.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from tilec.affine import Affine, Coef, Poly
 from tilec.builtins import BUILTINS
 from tilec.dtypes import DType
 from tilec.errors import TileError, error
-from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, walk, written_size
+from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, levels, walk, written_size
 from tilec.graph import TensorType
 from tilec.monoid import STANDARD, Monoid, standard
 from tilec.rules import apply_type
 
 MOST_TERMS = 1_000_000
+MOST_LEVELS = 400  # the gradient of an expression as deep as the Tile language allows; printers and backends recurse
 AccessCheck = Callable[[Access, DType], None]
 
 
@@ -34,6 +38,9 @@ class ExprChecker:
 
     def expr(self, expr: Expr) -> None:
         """Names are in scope, constants in range, every call homogeneous, and the whole can be written down."""
+        if levels(expr) > MOST_LEVELS:
+            help = "give names to parts of it"
+            raise error("TILE0411", f"an expression nests deeper than {MOST_LEVELS} levels", help=help)
         if written_size(expr) > MOST_TERMS:
             fail(f"an expression of more than {MOST_TERMS} terms, written out: give names to what is used repeatedly")
         for node in walk(expr):

@@ -34,7 +34,7 @@ from tilec.verify.expr import ExprChecker, check_const, check_monoid, fail
 
 
 def verify(graph: Graph) -> None:
-    """Raises TileError TILE0602 at the first fault."""
+    """Raises TileError TILE0602 at the first fault, TILE0411 for expressions that nest too deep."""
     _signature(graph)
     sizes = frozenset(graph.sizes)
     typed = is_typed(graph)
@@ -48,7 +48,8 @@ def verify(graph: Graph) -> None:
         except TileError as e:
             first = e.diagnostics[0]
             message = f"graph '{graph.name}', let {', '.join(let.names) or '()'}: {first.message}"
-            raise error("TILE0602", message, let.span or first.span, notes=first.notes) from None
+            code = first.code if first.code == "TILE0411" else "TILE0602"
+            raise error(code, message, let.span or first.span, notes=first.notes, help=first.help) from None
         types.update(zip(let.names, let.types))
         known.update(zip(let.names, let.types or (None,) * len(let.names)))
     for name in graph.results:
