@@ -412,3 +412,9 @@ def test_weak_value_in_a_declared_output() -> None:
     same(results(text, S=3)["O"], 6, "float16")
     same(results(text, S=3)["P"], 7, "int32")  # the statements see the value before its conversion
     same(result("function (S) -> (O: i64) { O = S * 2.5; }", S=3), 7, "int64")
+
+
+def test_a_program_that_is_too_large_is_told_once() -> None:
+    long = " + ".join(["A"] * 150)
+    body = " ".join(f"B{k} = {long};" for k in range(150))
+    assert codes(f"function (A) -> (B0) {{ {body} }}", A=V) == ["TILE0417"]

@@ -177,11 +177,15 @@ class Builder:
         self._deepest = max(self._deepest, inner._deepest)
 
     def complain(self, found: TileError) -> None:
-        """Reports an error once, with the calls that led to it."""
+        """Reports an error once, with the calls that led to it; a limit that is reached is so for all that follows."""
+
+        def key(d: Diagnostic) -> tuple[str, str, Span | None]:
+            return d.code, d.message, None if d.code == "TILE0417" else d.span
+
         notes = tuple(f"in the function called at {span}" for span in reversed(self.calls[-3:]))
-        seen = {(d.code, d.message, d.span) for d in self.report.diagnostics}
+        seen = set(map(key, self.report.diagnostics))
         for diagnostic in found.diagnostics:
-            if (diagnostic.code, diagnostic.message, diagnostic.span) not in seen:
+            if key(diagnostic) not in seen:
                 self.report.diagnostics.append(_with_notes(diagnostic, notes))
 
     # values
