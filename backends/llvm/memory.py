@@ -81,7 +81,14 @@ def _cell(frame: Frame, register: Register, forms: dict[int, Form]) -> tuple[Cel
 def _load_cell(frame: Frame, register: Register, forms: dict[int, Form]) -> Value:
     cell, lane, across = _cell(frame, register, forms)
     value = frame.cells.get(cell, undefined(register, frame.lanes))
+    if across and lane:
+        return frame.ops.shifted(value, frame.cells.get(_next(register, cell), undefined(register, frame.lanes)), lane)
     return value if across or register.lane_axis is None else frame.ops.pick(value, lane)
+
+
+def _next(register: Register, cell: Cell) -> Cell:
+    """The neighbour of a cell along the lanes."""
+    return cell[0], tuple(i + (axis == register.lane_axis) for axis, i in enumerate(cell[1]))
 
 
 def _store_cell(frame: Frame, register: Register, forms: dict[int, Form], value: Value) -> None:

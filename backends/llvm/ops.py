@@ -79,6 +79,12 @@ class Ops:
         text = f"insertelement {value}, {scalar}, i64 {lane}"
         return Value(self.emitter.pure(text), value.dtype, value.lanes)
 
+    def shifted(self, first: Value, second: Value, lane: int) -> Value:
+        """The lanes from `lane` of the first vector on, continued by those of the second."""
+        places = ", ".join(f"i32 {lane + i}" for i in range(self.lanes))
+        text = f"shufflevector {first}, {second}, <{self.lanes} x i32> <{places}>"
+        return Value(self.emitter.pure(text), first.dtype, self.lanes)
+
     def like(self, number: int | float, value: Value, dtype: DType | None = None) -> Value:
         """A constant with the lanes of `value`."""
         scalar = constant(number, dtype or value.dtype)

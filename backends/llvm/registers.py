@@ -53,7 +53,7 @@ class _Scan:
 
     def statement(self, stmt: Stmt, parallel: int) -> None:
         for access in accesses(stmt):
-            self.access(access.tensor, access.indices, parallel)
+            self.access(access.tensor, access.indices, parallel, read=True)
         match stmt:
             case Alloc(buffer) if buffer.space == "register":
                 finding = _Finding(buffer, parallel, fits=buffer.base is None)
@@ -71,7 +71,7 @@ class _Scan:
             case If() | While():
                 self.block(stmt.body, parallel)
 
-    def access(self, name: str, indices: Iterable[Affine | Expr], parallel: int) -> None:
+    def access(self, name: str, indices: Iterable[Affine | Expr], parallel: int, read: bool = False) -> None:
         finding = self.scope.get(name)
         if finding is None or not finding.fits:
             return
@@ -82,17 +82,17 @@ class _Scan:
                 return
             if any(self.kinds[n] == "vector" for n, _ in index.terms):
                 lane_axes.append(axis)
-                finding.fits &= self._is_lane_axis(index)
+                finding.fits &= self._is_lane_axis(index, 1 if read else self.lanes)
         finding.fits &= finding.parallel == parallel and len(lane_axes) <= 1
         if lane_axes:
             finding.fits &= finding.lane_axis in (None, lane_axes[0])
             finding.lane_axis = lane_axes[0]
 
-    def _is_lane_axis(self, index: Affine) -> bool:
-        """One lane index with coefficient 1, all else a multiple of the lanes."""
+    def _is_lane_axis(self, index: Affine, step: int) -> bool:
+        """One lane index with coefficient 1, all else a multiple of `step`: reads may begin within a cell."""
         vectors = [number(c) for n, c in index.terms if self.kinds[n] == "vector"]
         others = [number(index.const), *(number(c) for n, c in index.terms if self.kinds[n] != "vector")]
-        return vectors == [1] and all(c % self.lanes == 0 for c in others)
+        return vectors == [1] and all(c % step == 0 for c in others)
 
 
 def plan(body: Block, lanes: int) -> dict[int, Register]:

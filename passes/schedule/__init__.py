@@ -1,7 +1,7 @@
 """Schedule primitives: pure, checked functions Kernel -> Kernel, and the table from directive names to them.
 
-A directive `name(arguments)` calls the primitive of that name with the kernel and its arguments. Not there yet:
-`rfactor` (the only primitive that may change the order of a float sum) and `map_to` (machine instructions).
+A directive `name(arguments)` calls the primitive of that name with the kernel and its arguments. `rfactor`
+is the only primitive that may change the order of a float sum. Not there yet: `map_to` (machine instructions).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
 from tilec.passes.schedule.merge import merge
 from tilec.passes.schedule.reorder import reorder
+from tilec.passes.schedule.rfactor import rfactor
 from tilec.passes.schedule.stage import pack, stage
 from tilec.passes.schedule.tile import peel, tile
 from tilec.schedule import Directive, Schedule
@@ -36,6 +37,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "pack": pack,
     "compute_at": compute_at,
     "inline": inline,
+    "rfactor": rfactor,
 }
 
 

@@ -3,7 +3,7 @@
 Each top-level nest is scheduled by itself. A directive is kept only when it applies, so the result always does; where a
 step is refused, the nest keeps the loops it has.
 Elementwise nests: contiguous loops are merged, the innermost runs in vector lanes, the outermost in threads where there
-is much to do. Contractions: see `contraction.py`.
+is much to do. Contractions: see `reduction.py` where they run along contiguous memory, and `contraction.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tilec.loops import For, Kernel
 from tilec.passes.schedule.analysis import buffers
 from tilec.passes.schedule.contraction import contraction
 from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step, threads
+from tilec.passes.schedule.reduction import reduction
 from tilec.schedule import Schedule
 from tilec.target import Target
 
@@ -76,7 +77,7 @@ def _shapes(kernel: Kernel) -> dict[str, tuple[object, ...]]:
 
 
 def _schedule_nest(plan: Plan, nest: Nest, target: Target) -> None:
-    if nest.points < plan.limits.small or not nest.free:
+    if nest.points < plan.limits.small or reduction(plan, nest, target) or not nest.free:
         return
     lane = _vector_loop(nest, target)
     if lane is None:

@@ -32,7 +32,7 @@ def check(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Kernel:
     assert parse_schedule(print_schedule(schedule)) == schedule
     scheduled = apply(kernel, schedule)
     verify_kernel(scheduled)
-    assert_same(kernel, scheduled)
+    assert_same(kernel, scheduled, schedule)
     return scheduled
 
 

@@ -54,10 +54,11 @@ def kernel(header: str, body: str) -> Kernel:
 def test_before_and_after(place: str, before: str, schedule: str, after: str) -> None:
     header, _, body = before.partition("\n")
     start, expected = kernel(header, body), kernel(header, after)
-    actual = apply(start, parse_schedule(schedule))
+    directives = parse_schedule(schedule)
+    actual = apply(start, directives)
     assert print_kernel(actual) == print_kernel(expected)
     verify_kernel(actual)
-    assert_same(start, actual)
+    assert_same(start, actual, directives)
 
 
 def test_every_primitive_is_documented() -> None:

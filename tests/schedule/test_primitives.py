@@ -49,6 +49,8 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
             return directive(name, buffer, loop, space)
         case "inline":
             return directive(name, buffer)
+        case "rfactor":
+            return directive(name, loop, new, space)
         case _:
             return directive(name, loop)
 
@@ -69,7 +71,7 @@ def test_random_schedules(make: object, seed: int) -> None:
             assert e.code in ("TILE0603", "TILE0604"), str(e)
     try:
         verify_kernel(kernel)
-        assert_same(start, kernel)
+        assert_same(start, kernel, tuple(applied))
     except (TileError, AssertionError) as e:
         raise AssertionError("\n".join(map(str, applied))) from e
 

@@ -79,6 +79,23 @@ WINDOW = """kernel f(in A: f32[6, 8], out O: f32[6, 8]) {
   instr load(A[0 : 6, 0 : 8])
 }
 """
+PADDED = """kernel f(in A: f32[6, 9], inout C: f32[6]) {
+  for m in 8 { for k in 9 { if m - 1 >= 0, -m + 6 >= 0 { C[m - 1] sum= A[m - 1, k] } } }
+}
+"""
+LAST = "kernel f(in A: f32[4, 6], out C: f32[4]) { for m in 4 { for k in 6 { C[m] = A[m, k] } } }\n"
+TWO_SUMS = """kernel f(in A: f32[4, 6], inout C: f32[4], inout D: f32[4]) {
+  for m in 4 { for k in 6 { C[m] sum= A[m, k] D[m] sum= A[m, k] } }
+}
+"""
+RUNNING = """kernel f(in A: f32[4, 6], inout C: f32[4], out D: f32[4, 6]) {
+  for m in 4 { for k in 6 { C[m] sum= A[m, k] } for k in 6 { C[m] sum= C[m] } }
+}
+"""
+BESIDE = """kernel f(in A: f32[4, 6], inout C: f32[4]) {
+  for m in 4 { for k in 6 { for l in 2 { C[m] sum= A[m, k] } C[m] sum= 1.0 } }
+}
+"""
 
 MALFORMED = [
     (MATMUL, "rotate(m)", "no schedule primitive"),
@@ -97,6 +114,10 @@ MALFORMED = [
     (MATMUL, "stage(C, m, c, param)", "bad space"),
     (MATMUL, "pack(B, m, p, 2, 4)", "bad axis"),
     (MATMUL, "compute_at(q, m)", "there is no buffer 'q'"),
+    (MATMUL, "rfactor(q, p)", "there is no loop 'q'"),
+    (MATMUL, "rfactor(k, A)", "'A' is already taken"),
+    (MATMUL, "rfactor(k, p, param)", "bad space"),
+    (MATMUL, "tile(k, 2, p.0, p.1) rfactor(p.1, p)", "that start with 'p.'"),
 ]
 
 UNSAFE = [
@@ -137,6 +158,16 @@ UNSAFE = [
     (ROWS, "tile(m, 4, m.0, m.1) stage(A, m.0, a) merge(a.0, a.1, a.m)", "different shapes"),
     (ROWS, "tile(m, 4, m.0, m.1) merge(m.1, n, mn)", None),
     (WINDOW, "merge(m, n, mn)", "operand of the machine instruction"),
+    (MATMUL, "rfactor(n, p)", "does not aggregate into one cell"),
+    (MATMUL, "rfactor(j, p)", "does not aggregate into one cell"),
+    (MATMUL, "reorder(k, m, n) rfactor(k, p)", "does not aggregate into one cell"),
+    (MATMUL, "parallel(m) rfactor(k, p, heap)", "cannot be inside of this loop"),
+    (MATMUL, "tile(k, 2, a, b) rfactor(b, p) rfactor(a, q)", "does not aggregate into one cell"),
+    (PADDED, "rfactor(k, p)", "may have no such cell"),
+    (LAST, "rfactor(k, p)", "depends on the order"),
+    (TWO_SUMS, "rfactor(k, p)", "does not aggregate into one cell"),
+    (RUNNING, "rfactor(k, p)", "used otherwise"),
+    (BESIDE, "rfactor(l, p)", "stored outside of the loop"),
 ]
 
 

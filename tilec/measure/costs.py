@@ -1,8 +1,9 @@
 """Floor 3: how much work a kernel is: floating-point operations, and bytes of its parameters that it touches.
 
 Operations are counted, not estimated: each `add`, `mul`, `max`, `sqrt` or `exp` of floats is one, `fma` two; choosing,
-comparing, converting and changing a sign is none. A guard counts by the share of loop iterations that it lets through:
-exactly for up to 4096 of them, by a sample of as many otherwise. A loop without a known count counts once.
+comparing, converting and changing a sign is none. Combining the partial results of a sum counts too. A guard counts by
+the share of loop iterations that it lets through: exactly for up to 4096 of them, by a sample of as many otherwise. A
+loop without a known count counts once.
 
 A byte that is read twice counts once, as in the roofline model (Williams, Waterman and Patterson, CACM 52(4), 2009):
 what a kernel must move if its caches hold everything. Per access the elements are those that its affine indices reach.
