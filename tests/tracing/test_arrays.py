@@ -93,9 +93,10 @@ def test_many_floats_are_not_added_up_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float16", "float32", "float64"])
 def test_running_sums_along_long_axes(dtype: str) -> None:
-    """They are computed by a loop, with the results of a sum for each element."""
+    """They are computed by a loop, one term after the other, in the type in which sums are carried out."""
     x = random(dtype, (3, 300), 0)
-    wanted = np.stack([tnp.sum(x[:, : n + 1], axis=1) for n in range(300)], axis=1)
+    wide = {"bool": "int32", "int8": "int32", "float16": "float32"}.get(dtype, dtype)
+    wanted = np.cumsum(x, axis=1, dtype=wide).astype(tnp.sum(x).dtype)
     got = tnp.cumulative_sum(x, 1)
     assert got.dtype == wanted.dtype and np.array_equal(got, wanted)
     assert np.array_equal(tnp.cumulative_sum(x.T, axis=0), wanted.T)
