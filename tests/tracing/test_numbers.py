@@ -50,3 +50,30 @@ def test_each_kind_of_number_is_a_signature() -> None:
     x = np.ones(2, "float32")
     kinds = [double(x, f).dtype for f in (2.0, 3.0, np.float64(2), np.float32(2), 2)]
     assert kinds == [np.float32, np.float32, np.float64, np.float32, np.float32] and double.signatures() == 4
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + 300,
+        lambda x: x < 300,
+        lambda x: tnp.clip(x, 0, 2**40),
+        lambda x: tnp.where(x > 1, x, -1),
+        lambda x: tnp.astype(x, "int32") + 2**31,
+    ],
+)
+def test_an_integer_that_does_not_fit_is_an_error(function: Any) -> None:
+    with pytest.raises(tilec.TileError) as caught:
+        tilec.jit(function)(np.arange(4, dtype="uint8"))
+    assert caught.value.code == "TILE0511" and "does not fit" in str(caught.value)
+    assert f"--> {__file__}:" in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint64", "int8", "float16"])
+def test_the_bounds_of_a_type_fit_it(dtype: str) -> None:
+    x = np.array([0, 1, 3], dtype)
+    assert tilec.jit(tnp.sign)(x).tolist() == [0, 1, 1]
+    if x.dtype.kind != "f":
+        least, most = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        assert tilec.jit(lambda x: (x >= least) & (x <= most))(x).all()
+    assert (tilec.jit(lambda x: x + 1)(x) == x + 1).all()

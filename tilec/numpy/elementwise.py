@@ -183,8 +183,9 @@ def rsqrt(x: Any, /) -> Any:
 @operation
 def sign(x: Any, /) -> Any:
     """-1, 0 or 1; NaN stays."""
-    nonzero = apply("cond", apply("cmp_lt", x, 0), -1, apply("cond", apply("cmp_eq", x, 0), 0, stop_gradient(x)))
-    return apply("cond", apply("cmp_gt", x, 0), 1, nonzero)
+    zero = apply("cond", apply("cmp_eq", x, 0), 0, stop_gradient(x))
+    below = apply("cond", apply("cmp_lt", x, 0), -1, zero) if lift(x).type.dtype.is_signed else zero
+    return apply("cond", apply("cmp_gt", x, 0), 1, below)
 
 
 @operation

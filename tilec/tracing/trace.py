@@ -45,6 +45,15 @@ def current() -> Trace | None:
     return _current.get()
 
 
+def _fitting(value: int | float, dtype: DType, op: str) -> int | float:
+    """The number, as NumPy 2 has it: a Python integer takes the type beside it only where that type holds it."""
+    if op != "cast" and dtype.is_integer and isinstance(value, int) and not dtype.min <= value <= dtype.max:
+        fits = f"{dtype} holds {dtype.min} to {dtype.max}"
+        help = "convert the array first, for instance x.astype(tilec.numpy.int64)"
+        raise error("TILE0511", f"the integer {value} does not fit {dtype}", user_span(), notes=(fits,), help=help)
+    return value
+
+
 @dataclass(slots=True, eq=False)
 class Trace:
     """One scope. `captures`: names in `parent` by their names here; `constants`: values of constant parameters."""
@@ -105,7 +114,7 @@ class Trace:
         if op == "cast" and dtype is not None:
             wanted = (dtype,)
         return tuple(
-            self._number(self._numbers[n], w) if n in self._numbers and w != t.dtype else n
+            self._number(_fitting(self._numbers[n], w, op), w) if n in self._numbers and w != t.dtype else n
             for n, w, t in zip(names, wanted, types, strict=True)
         )
 
