@@ -1,4 +1,7 @@
-"""The shared conformance programs, lowered and scheduled, run by the evaluators: the same values, bit for bit."""
+"""The shared conformance programs, lowered and scheduled, run by the evaluators: the same values, bit for bit.
+
+Where the schedule sums in another order (`rfactor`), the inputs are whole numbers, whose sums are exact in any order.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +42,19 @@ def lowered(row: dict[str, Any]) -> tuple[Program, dict[str, Any]]:
     return lower.run(graph, fuse.run(graph)), inputs
 
 
+def whole(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {n: np.rint(4 * a) if a.dtype.kind == "f" else a for n, a in inputs.items()}
+
+
 @pytest.mark.parametrize("row", RUN, ids=[r["id"] for r in RUN])
 def test_program(row: dict[str, Any]) -> None:
     program, inputs = lowered(row)
-    plain = evaluate_program(program, inputs)
     for target in TARGETS:
-        kernels = tuple(apply(k, default_schedule(k, target, EAGER)) for k in program.kernels)
+        schedules = [default_schedule(k, target, EAGER) for k in program.kernels]
+        kernels = tuple(apply(k, s) for k, s in zip(program.kernels, schedules, strict=True))
         scheduled = replace(program, kernels=kernels)
         verify_program(scheduled)
-        for name, value in evaluate_program(scheduled, inputs).items():
+        given = whole(inputs) if any(d.name == "rfactor" for s in schedules for d in s) else inputs
+        plain = evaluate_program(program, given)
+        for name, value in evaluate_program(scheduled, given).items():
             np.testing.assert_array_equal(value, plain[name], err_msg=name)
