@@ -9,7 +9,8 @@ from tilec.affine import Affine
 from tilec.dtypes import BOOL, BY_NAME, DType
 from tilec.errors import error
 from tilec.exact.boxes import integer
-from tilec.loops import Buffer, strides_of
+from tilec.expr import read
+from tilec.loops import Block, Buffer, For, Kernel, KernelParam, LoopKind, Store, strides_of
 
 
 def root(buffer: Buffer, buffers: Mapping[str, Buffer]) -> Buffer:
@@ -39,3 +40,13 @@ def elements(buffer: Buffer) -> int:
 def bits_type(dtype: DType) -> DType:
     """What a copy moves: the unsigned integer of the same width, for a NaN keeps its bits. A bool becomes 0 or 1."""
     return dtype if dtype == BOOL else BY_NAME[f"u{dtype.bits}"]
+
+
+def copy_kernel(source: Buffer, target: Buffer, kind: LoopKind) -> Kernel:
+    """Copies its first parameter to the second, which has the same shape and type: one loop for each axis."""
+    place = tuple(Affine.constant(0) if s == 1 else Affine.var(f"i{k}") for k, s in enumerate(target.shape))
+    body: Block = (Store(target.name, place, read(source.name, place, source.dtype)),)
+    for k, size in reversed(list(enumerate(target.shape))):
+        if size != 1:
+            body = (For(f"i{k}", size, kind, body),)
+    return Kernel("copy", (KernelParam(source, "in"), KernelParam(target, "out")), body)

@@ -1,7 +1,7 @@
-"""Floor 3: keys of kernels: equal for those whose canonical forms (`tilec.canonical`) have one text.
+"""Floor 3: keys of kernels: equal for those that are equal up to the choice of names.
 
 A key is a flat tuple of what a walk through the kernel meets, names replaced by numbers in the order in which they are
-bound, and every expression by the number of the first one equal to it. No canonical form is built, and none printed.
+bound, and every expression by the number of the first one equal to it. No renamed kernel is built, and none printed.
 """
 
 from __future__ import annotations

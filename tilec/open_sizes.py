@@ -30,12 +30,6 @@ def names_of(types: Iterable[TensorType]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for s in sizes for n in sorted(s.names())))
 
 
-def unbound(params: Iterable[TensorType], names: Iterable[str]) -> str | None:
-    """A size that no parameter has as an axis, so that no call could say what it is."""
-    axes = {s for t in params for s in t.shape}
-    return next((n for n in names if named_size(n) not in axes), None)
-
-
 def fixed(type: TensorType, sizes: Mapping[str, int]) -> TensorType:
     """The type with numbers for its open sizes; raises TileError TILE0211 where one is negative."""
     shape = tuple(int(resolve(s, sizes)) for s in type.shape)

@@ -19,20 +19,16 @@ def modes_of(body: Block, buffers: Iterable[Buffer]) -> list[Mode]:
     return [_mode(touched, buffer) for buffer in buffers]
 
 
-def overwritten(body: Block, buffer: Buffer) -> bool:
-    """Whether every cell is stored before it is read: False where that is not plain to see.
-
-    It is where the first statement that touches the buffer is a store in loops that run over all of its axes, and
-    what else happens inside of the outermost of these loops is to the cell that was just stored.
-    """
-    return _overwritten(_Touched.of(body), buffer)
-
-
 def _mode(touched: _Touched, buffer: Buffer) -> Mode:
     return "in" if buffer.name not in touched.stored else "out" if _overwritten(touched, buffer) else "inout"
 
 
 def _overwritten(touched: _Touched, buffer: Buffer) -> bool:
+    """Whether every cell is stored before it is read: False where that is not plain to see.
+
+    It is where the first statement that touches the buffer is a store in loops that run over all of its axes, and
+    what else happens inside of the outermost of these loops is to the cell that was just stored.
+    """
     first = touched.first.get(buffer.name)
     if first is None or touched.opaque or buffer.name in touched.bases:
         return False

@@ -66,7 +66,7 @@ class Kernels:
         return self.names[key]
 
 
-def copy_kernel(source: Buffer, target: Buffer, lanes: int) -> Kernel:
+def _copy(source: Buffer, target: Buffer, lanes: int) -> Kernel:
     """A bitwise copy between buffers of equal shape, as a loop nest with a vector loop innermost."""
     plain = bits_type(target.dtype)
     a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
@@ -213,7 +213,7 @@ class _Entry:
 
     def copy(self, step: Copy) -> None:
         source, target = self.program.buffer(step.source), self.program.buffer(step.target)
-        kernel = copy_kernel(source, target, self.kernels.target.lanes(target.dtype.bits))
+        kernel = _copy(source, target, self.kernels.target.lanes(target.dtype.bits))
         shape = "x".join(map(str, target.shape))
         strides = ["" if b.strides is None else "by" + "x".join(map(str, b.strides)) for b in (source, target)]
         function = self.kernels.function(kernel, "copy", target.dtype.name, shape, *strides)

@@ -6,23 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from tilec.affine import Affine, Size
+from tilec.affine import Size
 from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.kernels import KernelText, emit_kernel
-from tilec.buffers import bits_type
+from tilec.buffers import bits_type, copy_kernel
 from tilec.errors import error
-from tilec.expr import read
 from tilec.loops import (
-    Block,
     Buffer,
     Copy,
-    For,
     HostCall,
     Kernel,
-    KernelParam,
     Program,
-    Store,
     all_steps,
     strides_of,
 )
@@ -69,7 +64,7 @@ def _program(program: Program, prefix: str, functions: Functions) -> ProgramText
         if isinstance(step, Copy):
             source, target = buffers[step.source], buffers[step.target]
             if (key := copy_key(source, target)) not in copies:
-                copies[key] = emit_kernel(copy_kernel(source, target), f"{prefix}_c{len(copies)}", functions)
+                copies[key] = emit_kernel(_copy(source, target), f"{prefix}_c{len(copies)}", functions)
     return ProgramText(kernels, copies)
 
 
@@ -78,12 +73,8 @@ def copy_key(source: Buffer, target: Buffer) -> CopyKey:
     return target.dtype.name, target.shape, strides_of(source), strides_of(target)
 
 
-def copy_kernel(source: Buffer, target: Buffer) -> Kernel:
+def _copy(source: Buffer, target: Buffer) -> Kernel:
     """A bitwise copy between buffers of equal shape, over a parallel nest; a bool becomes 0 or 1."""
     plain = bits_type(target.dtype)
     a, b = (Buffer(n, plain, x.shape, "param", strides_of(x)) for n, x in (("source", source), ("target", target)))
-    place = tuple(Affine.var(f"i{k}") for k in range(len(target.shape)))
-    body: Block = (Store("target", place, read("source", place, plain)),)
-    for k in reversed(range(len(target.shape))):
-        body = (For(f"i{k}", target.shape[k], "parallel", body),)
-    return Kernel("copy", (KernelParam(a, "in"), KernelParam(b, "out")), body)
+    return copy_kernel(a, b, "parallel")

@@ -70,21 +70,21 @@ from dataclasses import replace
 
 from tilec.loops import Launch, Program, Step, all_steps, is_unsliced, parts, with_parts
 
-from .program import DEFAULT, Options, Slicer, copy_kernel
+from .program import DEFAULT, Options, Slicer, copy_launch
 
 __all__ = ["Options", "run"]
 
 
 def run(program: Program, options: Options = DEFAULT) -> Program:
     """The Program with all kernels of fixed extents; the same object where they are. Raises TileError TILE0210."""
-    copies = [s for s in all_steps(program.steps) if copy_kernel(s, program) is not None]
+    copies = [s for s in all_steps(program.steps) if copy_launch(s, program) is not None]
     if not copies and not any(map(is_unsliced, program.kernels)):
         return program
     slicer = Slicer(program, options)
     kernels = {k.name: k for k in program.kernels}
 
     def visit(step: Step) -> tuple[Step, ...]:
-        copied = copy_kernel(step, program)
+        copied = copy_launch(step, program)
         if copied is not None:
             return slicer.launch(*copied)
         if isinstance(step, Launch):

@@ -8,19 +8,17 @@ from itertools import pairwise
 from math import prod
 
 from tilec.affine import Affine, Coef, Poly, Size, named_size, size_text
+from tilec.buffers import copy_kernel
 from tilec.dtypes import I64
-from tilec.expr import read
 from tilec.fresh import FreshNames
 from tilec.loops import (
     Alloc,
     Assign,
-    Block,
     Buffer,
     Copy,
     For,
     Iterate,
     Kernel,
-    KernelParam,
     Launch,
     Program,
     Step,
@@ -289,18 +287,12 @@ def _size(value: Coef) -> Size:
     return value
 
 
-def copy_kernel(step: Step, program: Program) -> tuple[Kernel, tuple[str, ...]] | None:
+def copy_launch(step: Step, program: Program) -> tuple[Kernel, tuple[str, ...]] | None:
     """A copy of a buffer with open sizes as a kernel and its arguments."""
     if not isinstance(step, Copy):
         return None
     source, target = program.buffer(step.source), program.buffer(step.target)
     if not any(isinstance(s, Poly) for s in target.shape):
         return None
-    place = tuple(Affine.constant(0) if s == 1 else Affine.var(f"i{k}") for k, s in enumerate(target.shape))
-    body: Block = (Store("target", place, read("source", place, target.dtype)),)
-    for k, size in reversed(list(enumerate(target.shape))):
-        if size != 1:
-            body = (For(f"i{k}", size, "serial", body),)
-    name = f"copy_{target.name}"
     a, b = (Buffer(n, target.dtype, target.shape, "param") for n in ("source", "target"))
-    return Kernel(name, (KernelParam(a, "in"), KernelParam(b, "out")), body), (source.name, target.name)
+    return replace(copy_kernel(a, b, "serial"), name=f"copy_{target.name}"), (source.name, target.name)

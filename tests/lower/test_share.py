@@ -1,4 +1,4 @@
-"""Pass `share` and `tilec.canonical`."""
+"""Pass `share` and the keys of kernels."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from tests.generators.control import control_graph
 from tests.generators.graphs import random_graph
 from tests.generators.kernels import generate
+from tests.lower.canonical import canonical
 from tilec import pipeline
-from tilec.canonical import canonical
 from tilec.evaluate.loops import evaluate_program
 from tilec.kernel_key import kernel_key
 from tilec.loops import Kernel, Program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tilec.overwritten import overwritten
+from tilec.overwritten import modes_of
 from tilec.text.loops_text import parse_kernel, parse_program
 from tilec.verify.lifetimes import lifetimes
 
@@ -75,4 +75,4 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES)
 def test_what_a_kernel_overwrites(body: str) -> None:
     kernel = parse_kernel(f"kernel k(in X: f32[4], inout A: f32[4], inout B: f32[4]) {{ {body} }}")
-    assert overwritten(kernel.body, kernel.params[1].buffer) == BODIES[body]
+    assert (modes_of(kernel.body, [kernel.params[1].buffer]) == ["out"]) == BODIES[body]

@@ -68,7 +68,7 @@ from tilec.loops import (
 )
 from tilec.monoid import STANDARD
 from tilec.text.affine_text import print_affine, print_coef
-from tilec.text.expr_text import EMPTY, Scope, print_expr, print_indices, print_monoid
+from tilec.text.expr_text import Scope, print_expr, print_indices, print_monoid
 from tilec.text.graph_text import print_sizes
 from tilec.text.lexer import name_text, names_text
 from tilec.text.loops_parser import LoopsParser, stmt_scope
@@ -82,11 +82,6 @@ def print_kernel(kernel: Kernel) -> str:
 def print_program(program: Program) -> str:
     """The text of a program, deterministic, ending in a newline."""
     return _text(_program_lines(program))
-
-
-def print_block(block: Block, scope: Scope = EMPTY) -> str:
-    """Statements one below the other, for messages and tests."""
-    return _text(_block_lines(block, scope))
 
 
 def parse_kernel(text: str, name: str = "<kernel>") -> Kernel:

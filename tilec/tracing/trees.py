@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
 from tilec.errors import error
@@ -33,12 +33,6 @@ def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
 def paths(structure: Any) -> list[tuple[Any, ...]]:
     """Where each leaf is: keys, positions and names of attributes from the root."""
     return list(structure.paths())
-
-
-def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with each leaf replaced."""
-    leaves, structure = flatten(tree)
-    return unflatten(structure, [function(leaf) for leaf in leaves])
 
 
 def path_text(path: Sequence[Any]) -> str:

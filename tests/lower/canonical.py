@@ -1,8 +1,8 @@
-"""Floor 3: kernels up to the choice of names.
+"""Kernels up to the choice of names: what `tilec.kernel_key` is checked against.
 
 `canonical` renames everything a kernel binds, in the order in which it is met: parameters p0, p1 .., own buffers b0 ..,
 loops l0 .., scalars s0 ... Two kernels compute the same thing in the same way if their canonical forms have one text,
-so that text is the key under which compiled code and tuning records are kept.
+so that their keys must be equal, too, and only then.
 """
 
 from __future__ import annotations
