@@ -4,6 +4,7 @@ With `--control N`, N graphs with control flow instead of programs in Tile; with
 sizes; with `--python N`, N Python functions, traced, with their derivatives. With `--gradients`, the gradients of the
 programs, in both modes, evaluated and compiled; with `--gradients --sizes N`, of programs with open sizes. With
 `--open`, sizes of graphs with control flow, or of traced functions, stay open, and their gradients are judged too.
+With `--schedules N`, each program under N random schedules.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 
-from tests.fuzz import gradients, open_control, open_gradients, traced, traced_sizes
+from tests.fuzz import gradients, open_control, open_gradients, schedules, traced, traced_sizes
 from tests.fuzz.control import run_control_batch
 from tests.fuzz.generate import generate
 from tests.fuzz.run import Summary, compiled, run_batch
@@ -36,6 +37,8 @@ def _work(options: argparse.Namespace) -> Callable[[tuple[int, int, str]], Summa
         return open_gradients.run_batch if options.gradients else run_sizes_batch
     if options.control:
         return open_control.run_batch if options.open else run_control_batch
+    if options.schedules:
+        return schedules.Batch(options.schedules)
     return gradients.run_batch if options.gradients else run_batch
 
 
@@ -45,6 +48,7 @@ def main() -> int:
     parser.add_argument("--control", type=int, default=0, help="graphs with control flow instead")
     parser.add_argument("--sizes", type=int, default=0, help="programs with open sizes instead")
     parser.add_argument("--python", type=int, default=0, help="Python functions, traced, instead")
+    parser.add_argument("--schedules", type=int, default=0, help="random schedules of each program")
     parser.add_argument("--open", action="store_true", help="with --python or --control, sizes stay open")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", default="llvm")
@@ -64,7 +68,7 @@ def main() -> int:
                 print(f"seed {failure.seed}: {failure.reason}\n{failure.text}", flush=True)
             print(f"{total.programs} programs, {len(total.failures)} mismatches", end="\r", file=sys.stderr, flush=True)
     print(total.report())
-    plain = not (options.control or options.sizes or options.python or options.gradients)
+    plain = not (options.control or options.sizes or options.python or options.gradients or options.schedules)
     for failure in total.failures[:3] if plain else ():
         print(f"--- seed {failure.seed}, shrunk:")
         print(show(shrink(generate(failure.seed), compiled(options.target))))

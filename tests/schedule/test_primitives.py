@@ -8,51 +8,15 @@ from random import Random
 import numpy as np
 import pytest
 
-from tests.generators.kernels import GENERATORS, assert_same, loop_names
+from tests.generators.kernels import GENERATORS, assert_same
+from tests.generators.schedules import random_schedule
 from tilec.errors import TileError
 from tilec.evaluate.loops import evaluate_kernel
-from tilec.loops import Alloc, Kernel, walk
-from tilec.passes.schedule import PRIMITIVES, apply, apply_one
-from tilec.schedule import Directive, directive, parse_schedule
+from tilec.loops import Kernel
+from tilec.passes.schedule import PRIMITIVES, apply
+from tilec.schedule import parse_schedule
 from tilec.text.loops_text import parse_kernel
 from tilec.verify.loops import verify_kernel
-
-
-def buffers(kernel: Kernel) -> list[str]:
-    allocated = [s.buffer.name for s in walk(kernel.body) if isinstance(s, Alloc)]
-    return [*(p.buffer.name for p in kernel.params), *dict.fromkeys(allocated)]
-
-
-def propose(kernel: Kernel, r: Random, step: int) -> Directive:
-    """A directive with plausible arguments, often unsafe."""
-    name = r.choice([*PRIMITIVES, "tile", "reorder", "stage", "merge"])
-    loops = loop_names(kernel)
-    loop, buffer, new = r.choice(loops), r.choice(buffers(kernel)), f"x{step}"
-    space = r.choice(["thread", "heap", "register"])
-    match name:
-        case "tile":
-            tail, sizes = r.choice(["cut", "guard"]), r.choice(["exact", "balanced"])
-            return directive(name, loop, r.randint(1, 9), f"{loop}.{step}a", f"{loop}.{step}b", tail, sizes)
-        case "peel":
-            return directive(name, loop, r.randint(0, 5))
-        case "reorder":
-            return directive(name, *r.sample(loops, min(len(loops), r.randint(2, 4))))
-        case "stage":
-            pad = r.choice([0, 0, 3])
-            start, end = r.choice(["copy", "copy", "init"]), r.choice(["copy", "copy", "finish"])
-            return directive(name, buffer, loop, new, space, start, pad, end)
-        case "merge":
-            return directive(name, loop, r.choice(loops), new)
-        case "pack":
-            return directive(name, buffer, loop, new, r.randint(0, 1), r.randint(1, 4), "thread", r.choice([0, 2]))
-        case "compute_at":
-            return directive(name, buffer, loop, space)
-        case "inline":
-            return directive(name, buffer)
-        case "rfactor":
-            return directive(name, loop, new, space)
-        case _:
-            return directive(name, loop)
 
 
 @pytest.mark.parametrize("make", GENERATORS, ids=lambda g: g.__name__)
@@ -61,17 +25,10 @@ def test_random_schedules(make: object, seed: int) -> None:
     r = Random(seed)
     assert callable(make)
     start: Kernel = make(r)
-    kernel, applied = start, []
-    for step in range(14):
-        proposed = propose(kernel, r, step)
-        try:
-            kernel = apply_one(kernel, proposed)
-            applied.append(proposed)
-        except TileError as e:
-            assert e.code in ("TILE0603", "TILE0604"), str(e)
+    kernel, applied = random_schedule(start, r, 14)
     try:
         verify_kernel(kernel)
-        assert_same(start, kernel, tuple(applied))
+        assert_same(start, kernel, applied)
     except (TileError, AssertionError) as e:
         raise AssertionError("\n".join(map(str, applied))) from e
 
@@ -81,14 +38,9 @@ def test_most_primitives_are_applied() -> None:
     counts: Counter[str] = Counter()
     for seed in range(60):
         r = Random(seed)
-        kernel = r.choice(GENERATORS)(r)
-        for step in range(14):
-            proposed = propose(kernel, r, step)
-            try:
-                kernel = apply_one(kernel, proposed)
-                counts[proposed.name] += 1
-            except TileError:
-                counts["refused"] += 1
+        _, applied = random_schedule(r.choice(GENERATORS)(r), r, 14)
+        counts.update(d.name for d in applied)
+        counts["refused"] += 14 - len(applied)
     assert {name for name in PRIMITIVES if counts[name] < 2} <= {"inline", "compute_at", "merge"}
     assert counts["refused"] > 50
 

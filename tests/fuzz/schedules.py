@@ -1,0 +1,132 @@
+"""Random programs under random schedules, compiled: `python -m tests.fuzz --schedules 3 --programs 20000`.
+
+Every program is compiled as the lowering leaves it, and then once for each schedule: of random directives alone, or
+after the default schedule of a target that finds everything worth its trouble. Each run is judged by the evaluator;
+where no `rfactor` is among the directives, it must also give the bits of the plain nests.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from tests.fuzz.generate import Case, generate
+from tests.fuzz.judge import judge, same, visible
+from tests.fuzz.run import Array, Summary, Verdict, elaborate
+from tests.generators.schedules import random_schedule
+from tilec import pipeline
+from tilec.errors import TileError
+from tilec.graph import Graph
+from tilec.loops import Kernel, Program
+from tilec.options import Options
+from tilec.passes import place
+from tilec.passes.schedule import apply
+from tilec.passes.schedule.default import default_schedule
+from tilec.passes.schedule.plan import Limits
+from tilec.runtime import dense, empty
+from tilec.schedule import Schedule
+from tilec.target import Target
+from tilec.verify.loops import verify_program
+
+STEPS = 12
+EAGER = Limits(1, 1, 1, 8, 64, 8, 1, 1, 2)
+
+
+def check(case: Case, schedules: int, target: Target, applied: Counter[str]) -> Verdict:
+    """Runs and judges a case under each schedule; raises TileError where the program is refused.
+
+    In half of the cases only the last value is a result, so that the others may be hidden in kernels; sums then keep
+    their order, for nobody could say what follows from a sum that was rounded otherwise. `applied` counts directives.
+    """
+    graph = elaborate(case)
+    hidden = case.seed % 2 == 0
+    plain = pipeline.optimise(graph if hidden else visible(graph))
+    program = lowered(plain, target)
+    inputs = {p.name: np.asarray(case.inputs[p.name], p.type.dtype.numpy) for p in plain.params}
+    expected = _run(program, plain, inputs, target)
+    empty = not any(np.asarray(v).astype(bool).any() for v in expected.values())
+    for k in range(schedules):
+        changed, chosen = schedule(program, target, Random(case.seed * 1000 + k), reorder=not hidden)
+        applied.update(d.name for s in chosen for d in s)
+        found = _run(changed, plain, inputs, target)
+        reordered = any(d.name == "rfactor" for s in chosen for d in s)
+        problem = judge(visible(graph), inputs, found) if reordered else _other_bits(expected, found)
+        if problem:
+            text = "\n".join(f"{name}: {' '.join(map(str, s))}" for name, s in zip(_names(changed), chosen))
+            return Verdict(f"schedule {k}: {problem}\n{text}", empty)
+    return Verdict(None, empty)
+
+
+def lowered(graph: Graph, target: Target) -> Program:
+    """The Program as the default schedule finds it."""
+    stages: dict[str, Program] = {}
+    pipeline.lower_graph(graph, target, Options(schedule=False), stages.__setitem__)
+    return stages["share"]
+
+
+def schedule(program: Program, target: Target, r: Random, reorder: bool) -> tuple[Program, list[Schedule]]:
+    """Every kernel under a random schedule, and these."""
+    found = [_kernel(k, target, r, reorder) for k in program.kernels]
+    changed = replace(program, kernels=tuple(k for k, _ in found))
+    verify_program(changed)
+    return changed, [s for _, s in found]
+
+
+def _kernel(kernel: Kernel, target: Target, r: Random, reorder: bool) -> tuple[Kernel, Schedule]:
+    first = default_schedule(kernel, target, EAGER) if r.random() < 0.4 else ()
+    if not reorder and any(d.name == "rfactor" for d in first):
+        first = ()
+    changed, more = random_schedule(apply(kernel, first), r, STEPS, reorder)
+    return changed, (*first, *more)
+
+
+def _other_bits(expected: Mapping[str, Array], found: Mapping[str, Array]) -> str | None:
+    wrong = next((n for n in found if not same(found[n], expected[n]).all()), None)
+    return wrong and f"{wrong} has other bits than under no schedule"
+
+
+def _names(program: Program) -> list[str]:
+    return [k.name for k in program.kernels]
+
+
+def _run(program: Program, graph: Graph, inputs: Mapping[str, Any], target: Target) -> dict[str, Array]:
+    types = graph.types()
+    results = {r: empty(r, types[r]) for r in graph.results}
+    built = pipeline.backend(target.backend).build(place.run(program), target, {})
+    built([dense(inputs[p.name]) for p in graph.params], list(results.values()))
+    return results
+
+
+def run(seeds: Iterable[int], schedules: int, stop: int = 20) -> Summary:
+    """Runs the programs of `seeds`; ends early after `stop` failures."""
+    summary, target = Summary(), replace(pipeline.resolve_target("llvm"), threads=2)
+    for seed in seeds:
+        case = generate(seed)
+        summary.count(case)
+        try:
+            result = check(case, schedules, target, summary.notes)
+        except TileError as refusal:
+            summary.refused[refusal.code] += 1
+            continue
+        except Exception as crash:
+            result = Verdict(f"{type(crash).__name__}: {crash}", False)
+        summary.record(case, result)
+        if len(summary.failures) >= stop:
+            break
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`run` for a worker process."""
+
+    schedules: int
+
+    def __call__(self, task: tuple[int, int, str]) -> Summary:
+        start, count, _ = task
+        return run(range(start, start + count), self.schedules)

@@ -1,0 +1,68 @@
+"""Random schedules: directives with plausible arguments, of which those are kept that are not refused."""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests.generators.kernels import loop_names
+from tilec.errors import TileError
+from tilec.loops import Alloc, Kernel, walk
+from tilec.passes.schedule import PRIMITIVES, apply_one
+from tilec.schedule import Directive, Schedule, directive
+
+
+def buffers(kernel: Kernel) -> list[str]:
+    allocated = [s.buffer.name for s in walk(kernel.body) if isinstance(s, Alloc)]
+    return [*(p.buffer.name for p in kernel.params), *dict.fromkeys(allocated)]
+
+
+def propose(kernel: Kernel, r: Random, step: int) -> Directive:
+    """A directive with plausible arguments, often unsafe."""
+    name = r.choice([*PRIMITIVES, "tile", "reorder", "stage", "merge"])
+    loops = loop_names(kernel)
+    loop, buffer, new = r.choice(loops), r.choice(buffers(kernel)), f"x{step}"
+    space = r.choice(["thread", "heap", "register"])
+    match name:
+        case "tile":
+            tail, sizes = r.choice(["cut", "guard"]), r.choice(["exact", "balanced"])
+            return directive(name, loop, r.randint(1, 9), f"{loop}.{step}a", f"{loop}.{step}b", tail, sizes)
+        case "peel":
+            return directive(name, loop, r.randint(0, 5))
+        case "reorder":
+            return directive(name, *r.sample(loops, min(len(loops), r.randint(2, 4))))
+        case "stage":
+            pad = r.choice([0, 0, 3])
+            start, end = r.choice(["copy", "copy", "init"]), r.choice(["copy", "copy", "finish"])
+            return directive(name, buffer, loop, new, space, start, pad, end)
+        case "merge":
+            return directive(name, loop, r.choice(loops), new)
+        case "pack":
+            return directive(name, buffer, loop, new, r.randint(0, 1), r.randint(1, 4), "thread", r.choice([0, 2]))
+        case "compute_at":
+            return directive(name, buffer, loop, space)
+        case "inline":
+            return directive(name, buffer)
+        case "rfactor":
+            return directive(name, loop, new, space)
+        case _:
+            return directive(name, loop)
+
+
+def random_schedule(kernel: Kernel, r: Random, steps: int, reorder: bool = True) -> tuple[Kernel, Schedule]:
+    """The kernel after those of `steps` random directives that apply to it, and these.
+
+    reorder: sums may be taken in another order.
+    """
+    applied: list[Directive] = []
+    for step in range(steps if loop_names(kernel) else 0):
+        proposed = propose(kernel, r, step)
+        if proposed.name == "rfactor" and not reorder:
+            continue
+        try:
+            kernel = apply_one(kernel, proposed)
+        except TileError as refusal:
+            if refusal.code not in ("TILE0603", "TILE0604"):
+                raise AssertionError(f"{proposed} is refused with {refusal}") from refusal
+            continue
+        applied.append(proposed)
+    return kernel, tuple(applied)
