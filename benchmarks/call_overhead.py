@@ -1,6 +1,6 @@
 """What a call costs beyond its arithmetic: an op, its Executable, and NumPy, on arrays of 16 elements.
 
-    python benchmarks/call_overhead.py
+python benchmarks/call_overhead.py
 """
 
 from __future__ import annotations

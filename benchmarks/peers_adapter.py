@@ -11,35 +11,32 @@ pack them beforehand. `TILEC_TUNE=0` takes the default schedules; another number
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
 import tilec
 import tilec.numpy as tnp
-from tilec.devices import resolve_target
-
-PRODUCT = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
-PRODUCTS = "function (A[E, M, K], B[E, K, N]) -> (C) { C[e, m, n : E, M, N] = +(A[e, m, k] * B[e, k, n]); }"
-CONVOLUTION = """function (I[N, H, W, CI], K[R, S, CI, CO]) -> (O) {{
-  O[n, y, x, co : N, {size}, {size}, CO] =
-    +(I[n, {stride} * y + i - {pad}, {stride} * x + j - {pad}, ci] * K[i, j, ci, co]);
-}}"""
-DEPTHWISE = """function (I[N, H, W, C], K[R, S, ONE, C]) -> (O) {{
-  O[n, y, x, c : N, {size}, {size}, C] = +(I[n, {stride} * y + i - {pad}, {stride} * x + j - {pad}, c] * K[i, j, 0, c]);
-}}"""
+from benchmarks.contenders import with_tilec
 
 
 class Adapter:
-    """What the topics share."""
+    """What the topics share: what is prepared is a function without arguments."""
 
     def __init__(self, threads: int) -> None:
-        self.target = replace(resolve_target("llvm"), threads=threads)
+        with_tilec.start(threads)
 
     def supports(self, shape: Sequence[Any]) -> bool:
         return True
+
+    def run(self, shape: Sequence[Any], prepared: Callable[[], Any]) -> Any:
+        return prepared()
 
     def to_numpy(self, shape: Sequence[Any], out: Any) -> Any:
         return np.asarray(out, np.float32)
@@ -54,32 +51,14 @@ class Gemm(Adapter):
             import ml_dtypes
 
             a, b = a.astype(ml_dtypes.bfloat16), b.astype(ml_dtypes.bfloat16)
-        if shape[1] == 1:
-            compiled = tilec.compile(PRODUCT, target=self.target, A=a, constants={"B": b})
-            return compiled, (a,), np.empty((a.shape[0], b.shape[1]), a.dtype)
-        compiled = tilec.compile(PRODUCTS, target=self.target, A=a, B=b)
-        return compiled, (a, b), np.empty((*a.shape[:2], b.shape[2]), a.dtype)
-
-    def run(self, shape: Sequence[Any], prepared: Any) -> Any:
-        compiled, operands, out = prepared
-        return compiled(*operands, out=out)
+        return with_tilec.product(a, b)
 
 
 class Conv(Adapter):
     """shape: (network, batch, height, width, channels in, channels out, kernel, stride, groups)."""
 
     def prepare(self, shape: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        x, w = inputs
-        _, _, height, _, _, _, kernel, stride, groups = shape
-        pad = kernel // 2
-        text = DEPTHWISE if groups > 1 else CONVOLUTION
-        size = (height + 2 * pad - kernel) // stride + 1
-        program = text.format(size=size, stride=stride, pad=pad)
-        return tilec.compile(program, target=self.target, I=x, constants={"K": w}), x
-
-    def run(self, shape: Sequence[Any], prepared: Any) -> Any:
-        compiled, x = prepared
-        return compiled(x)
+        return with_tilec.convolution(*inputs, stride=shape[7], groups=shape[8])
 
     def to_numpy(self, shape: Sequence[Any], out: Any) -> Any:
         return out[0, :3, :3]
@@ -89,11 +68,7 @@ class Elementwise(Adapter):
     """shape: (operation, rows, columns)."""
 
     def prepare(self, shape: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        return tilec.jit(operations()[shape[0]], target=self.target), list(inputs)
-
-    def run(self, shape: Sequence[Any], prepared: Any) -> Any:
-        compiled, operands = prepared
-        return compiled(*operands)
+        return partial(tilec.jit(operations()[shape[0]], target=with_tilec.target()), *inputs)
 
     def to_numpy(self, shape: Sequence[Any], out: Any) -> Any:
         return np.asarray(out[0] if isinstance(out, tuple) else out, np.float32)

@@ -21,7 +21,8 @@ from tilec.options import Options
 from tilec.signatures import LIMIT, Describe
 from tilec.target import Target
 from tilec.tracing import trees
-from tilec.tracing.leaves import check_axes, digest, exactly, frozen, kind_of, kind_text, taken_leaf
+from tilec.tracing.contents import Contents
+from tilec.tracing.leaves import check_axes, exactly, frozen, kind_of, kind_text, taken_leaf
 from tilec.tracing.place import user_span
 from tilec.tracing.sizes import Axes, axes_at
 
@@ -67,6 +68,7 @@ class Parameters:
         self._signature = _signature(function)
         self._positional, self._required = _positional(self._signature)
         self._axes: dict[Any, tuple[Axes, ...]] = {}  # by structure of the arguments
+        self._contents = Contents()
         self._check_names()
 
     def _check_names(self) -> None:
@@ -137,7 +139,7 @@ class Parameters:
         if self.choices.constant:
             for k, path in enumerate(call.paths()):
                 if path[0] in self.choices.constant:
-                    kinds[k] = ("constant", kinds[k], digest(call.leaves[k]))
+                    kinds[k] = ("constant", kinds[k], self._contents.digest(k, call.leaves[k]))
         static = tuple([(n, exactly(v)) for n, v in call.static]) if call.static else ()
         return (call.structure, tuple(kinds), static, config.decisive())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -101,11 +100,6 @@ def kind_text(kind: Any) -> str:
     found = type_of(np.zeros((), kind[0]))
     shape = tuple(named_size(s) if isinstance(s, str) else s for s in kind[1])
     return str(kind) if found is None else describe(replace(found, shape=shape))
-
-
-def digest(leaf: Any) -> str:
-    data = leaf.tobytes() if isinstance(leaf, np.ndarray) else repr(leaf).encode()
-    return hashlib.sha256(data).hexdigest()
 
 
 def frozen(name: str, value: Any) -> Hashable:

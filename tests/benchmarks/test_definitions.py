@@ -1,0 +1,89 @@
+"""What the benchmarks time is right: tilec's chains, layers, products and convolutions are those of NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import compare, conv, definitions, elementwise, gemm, layers
+from benchmarks.contenders import CONTENDERS, installed, with_numpy, with_tilec
+from benchmarks.workers import Worker
+
+TOPICS = {t.name: t for t in (gemm.TOPIC, conv.TOPIC, elementwise.TOPIC, layers.TOPIC)}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    with_tilec.start(1)
+
+
+def assert_close(found: Any, expected: Any) -> None:
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(1.0, float(np.abs(expected).max())))
+
+
+@pytest.mark.parametrize("name", list(definitions.chains(np)))
+def test_chains(name: str) -> None:
+    operands = elementwise.operands((name, 6, 40))
+    found, expected = (m.chain(name, operands)() for m in (with_tilec, with_numpy))
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (found, expected)), strict=True):
+        assert_close(np.asarray(a), np.asarray(b))
+
+
+@pytest.mark.parametrize("name", list(layers.SHAPES))
+def test_layers(name: str) -> None:
+    operands = layers.operands((name,))
+    found, expected = (m.layer(name, operands)() for m in (with_tilec, with_numpy))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * float(np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("case", [(1, 5, 7, 9), (3, 4, 6, 5)])
+def test_products(case: compare.Case) -> None:
+    operands = gemm.operands(case)
+    assert_close(with_tilec.product(*operands)(), with_numpy.product(*operands)())
+
+
+@pytest.mark.parametrize(
+    "case", [(2, 9, 3, 5, 3, 1, 1), (1, 8, 4, 4, 3, 2, 4), (1, 9, 3, 4, 7, 2, 1), (1, 6, 8, 2, 1, 2, 1)]
+)
+def test_convolutions(case: compare.Case) -> None:
+    x, w = conv.operands(case)
+    found = with_tilec.convolution(x, w, case[5], case[6])()
+    assert_close(found, with_numpy.convolution(x, w, case[5], case[6])())
+    assert found.shape[1] == conv.extent(case)
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_cases_have_operands_and_work(name: str) -> None:
+    topic = TOPICS[name]
+    small = min(topic.cases.values(), key=topic.work)
+    assert all(isinstance(a, np.ndarray) for a in topic.operands(small))
+    assert min(map(topic.work, topic.cases.values())) > 0
+    assert len(topic.cases) == len(set(topic.cases))
+
+
+def test_a_contender_that_differs_is_found() -> None:
+    right, wrong = np.ones(4, np.float32), np.zeros(4, np.float32)
+    assert compare._outliers({"a": right, "b": wrong, "c": right}, 1e-3) == ["b"]
+    assert compare._outliers({"a": right, "b": right}, 1e-3) == []
+
+
+def test_a_worker_prepares_and_says_what_failed() -> None:
+    worker = Worker("numpy", "product", 1)
+    try:
+        a, b = gemm.operands((1, 3, 4, 5))
+        prepared = worker.prepare((), (a, b))
+        assert prepared is not None
+        assert_close(prepared.sample, (a @ b).reshape(-1))
+        with pytest.raises(RuntimeError, match="numpy: ValueError"):
+            worker.prepare((), (a, a))
+        assert worker.peak_memory() > 1 << 20
+    finally:
+        worker.close()
+
+
+def test_contenders_are_known() -> None:
+    assert installed("tilec") and installed("numpy")
+    assert set(CONTENDERS) == {"tilec", "numpy", "torch", "torch.compile", "jax", "numba", "onnxruntime", "openvino"}
