@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import compare, conv, definitions, elementwise, gemm, layers
+from benchmarks import compare, conv, definitions, elementwise, gemm, layers, report
 from benchmarks.contenders import CONTENDERS, installed, with_numpy, with_tilec
 from benchmarks.workers import Worker
 
@@ -87,3 +87,16 @@ def test_a_worker_prepares_and_says_what_failed() -> None:
 def test_contenders_are_known() -> None:
     assert installed("tilec") and installed("numpy")
     assert set(CONTENDERS) == {"tilec", "numpy", "torch", "torch.compile", "jax", "numba", "onnxruntime", "openvino"}
+
+
+def test_tables() -> None:
+    seconds = {"a": {"tilec": 1.0, "numpy": 2.0, "jax": 4.0}, "b": {"tilec": 2.0, "jax": 1.0}}
+    figures = {"topic": "chains", "unit": "GB/s", "threads": 1, "work": {"a": 8e9, "b": 8e9}, "seconds": seconds}
+    made = report.table(figures).splitlines()
+    assert made[2] == "| a | 8.0 | 2.0 | 4.0 | 2.00 |"
+    assert made[3] == "| b | 4.0 | 8.0 |  | 0.50 |"
+    assert made[4] == "| tilec / each, geometric mean |  | 1.41 | 2.00 | 1.00 |"
+    text = "x\n<!-- chains threads=1 -->\nold\n<!-- end -->\ny\n"
+    assert "old" not in report.placed(text, report.title(figures), "new")
+    with pytest.raises(SystemExit, match="no place"):
+        report.placed(text, "other", "new")
