@@ -14,6 +14,7 @@ MATMUL = """kernel f(in A: f32[4, 6], in B: f32[6, 8], out C: f32[4, 8]) {
   for m in 4 { for n in 8 { for k in 6 { C[m, n] sum= mul(A[m, k], B[k, n]) } } }
 }
 """
+HUGE = "kernel f(in A: f32[2000], out C: f32[2000]) { for i in 2000 { C[i] = A[i] } }\n"
 CHAIN = "kernel f(inout A: f32[9]) { for i in 8 { A[i + 1] = A[i] } }\n"
 STENCIL = "kernel f(in A: f32[9], out C: f32[8]) { for i in 8 { C[i] = add(A[i], A[i + 1]) } }\n"
 OVERLAP = "kernel f(in A: f32[4], in B: f32[4], inout C: f32[7]) { for i in 4 { for j in 4 { C[i + j] sum= A[i] } } }\n"
@@ -126,6 +127,9 @@ UNSAFE = [
     (MATMUL, "vectorize(m)", "must be innermost"),
     (MATMUL, "parallel(k)", "not independent"),
     (MATMUL, "parallel(m) parallel(n)", "nested"),
+    (MATMUL, "vectorize(j) peel(j, 3)", "loop 'j' is vector"),
+    (MATMUL, "vectorize(j) interior(j)", "loop 'j' is vector"),
+    (HUGE, "unroll(i)", "the limit is 1024"),
     (MATMUL, "unroll(m) vectorize(k)", "not independent"),
     (MATMUL, "vectorize(j) tile(j, 2, j.0, j.1)", "only serial loops"),
     (MATMUL, "tile(k, 2, k.0, k.1) reorder(k.1, k.0)", "order of the loops matters"),
