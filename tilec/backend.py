@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from tilec.graph import TensorType
 from tilec.loops import Program
 from tilec.target import Target
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Run: TypeAlias = Callable[[Sequence[Array], Sequence[Array]], None]  # of parameters and results
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A way into a program for the usual call, past Python.
+
+    run: a function of a tuple of values and `out`, which returns what an Executable does, or NotImplemented where it
+    leaves the call to Python. description: a number that stands for the program. method: makes of a class and its
+    documentation a `__call__` whose instances hold that number as `_description`, and a method `_call` that does all
+    that it leaves. kept: what has to live as long as the number is used.
+    """
+
+    run: Callable[[Any, Any], Any]
+    description: int
+    method: Callable[[type, str], Any]
+    kept: Any
 
 
 class Built(Protocol):
@@ -30,6 +48,12 @@ class Built(Protocol):
         Raises TileError TILE0211 where a size is negative, TILE0414 for more memory than can be counted.
         """
         return self
+
+    def direct(
+        self, params: Sequence[tuple[str, TensorType]], results: Sequence[tuple[TensorType, Callable[[], Array]]]
+    ) -> Direct | None:
+        """A shorter way to call it, where there is one; `results` come with what makes a fresh array for each."""
+        return None
 
 
 class Backend(Protocol):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from tilec.backend import Array, Built, Run
+from tilec.backend import Array, Built, Direct, Run
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
@@ -64,6 +64,15 @@ class Executable:
         self._slots = Slots.of(built, self.params, self.results, self.donated)
         limit = None if options.memory_limit is None else Limit(self.name, options.memory_limit, ir)
         self._open = OpenSlots(built, self.params, self.results, self.donated, limit) if self.sizes else None
+        self._direct: Callable[[Any, Any], Any] = _never
+        if not (self.sizes or self.donated or self.fixed):
+            self._take(built.direct(tuple(self.params.items()), self._slots.makers()))
+
+    def _take(self, direct: Direct | None) -> None:
+        """Calls go the direct way first, where there is one."""
+        if direct is not None:
+            self._description, self._direct, self._kept = direct.description, direct.run, direct.kept
+            self.__class__ = _directly_called(direct.method)
 
     @cached_property
     def graph(self) -> Graph:
@@ -103,6 +112,9 @@ class Executable:
         result name, to be written instead of fresh arrays. A donated argument is overwritten and comes back as the
         result. Raises TileError TILE0501 to TILE0507, TILE0512; with open sizes TILE0211, TILE0419.
         """
+        return self._call(*args, out=out, **kwargs)
+
+    def _call(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         arrays = self.run(args, kwargs, out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
@@ -112,6 +124,9 @@ class Executable:
 
     def run_values(self, values: Sequence[Any], out: Any = None) -> list[Array]:
         """As `run`, for exactly one value per parameter, in their order."""
+        found = self._direct(tuple(values), out)
+        if found is not NotImplemented:
+            return [found] if len(self.results) == 1 else list(found)
         if self.fixed:
             for name, value in zip(self._names, values):
                 if name in self.fixed:
@@ -181,6 +196,20 @@ class Executable:
         from tilec.display import executable_table
 
         return executable_table(self).__rich__()
+
+
+def _never(values: Any, out: Any) -> Any:
+    """The direct call of executables that have none."""
+    return NotImplemented
+
+
+@cache
+def _directly_called(method: Callable[[type, str], Any]) -> type[Executable]:
+    """The class with a `__call__` in machine code, which leaves what is unusual to `_call`."""
+    signature = "__call__($self, /, *args, out=None, **kwargs)\n--\n\n"
+    called = type("Executable", (Executable,), {"__doc__": Executable.__doc__, "__module__": "tilec"})
+    called.__call__ = method(called, signature + (Executable.__call__.__doc__ or ""))  # type: ignore[method-assign]
+    return called
 
 
 @dataclass(frozen=True, slots=True)

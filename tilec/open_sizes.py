@@ -5,13 +5,13 @@ A size is open where a type names it: `f32[N, 784]`. Each call binds it anew, fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tilec.affine import Poly, Size, named_size, resolve, size_text
-from tilec.backend import Built, Run
+from tilec.backend import Array, Built, Run
 from tilec.donation import Donation
 from tilec.errors import TileError, error
 from tilec.graph import Graph, TensorType
@@ -123,6 +123,10 @@ class Slots:
             tuple(results.values()),
             Donation.of(donated, params, results),
         )
+
+    def makers(self) -> tuple[tuple[TensorType, Callable[[], Array]], ...]:
+        """Per result its type, and what makes a fresh array for it."""
+        return tuple((t, slot.maker()) for t, slot in zip(self.result_types, self.results))
 
 
 class OpenSlots:

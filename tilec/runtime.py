@@ -7,8 +7,9 @@ and copied first: strided, negative-strided, unaligned, read-only and foreign (D
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -39,9 +40,7 @@ def as_array(name: str | None, value: Any) -> Array:
     """
     what = "an operand" if name is None else f"argument {name!r}"
     if _is_masked(value):
-        raise error(
-            "TILE0505", f"{what} is a masked array, and a mask has no meaning here", help="pass .filled(...)"
-        )
+        raise error("TILE0505", f"{what} is a masked array, and a mask has no meaning here", help="pass .filled(...)")
     try:
         return _foreign(value)
     except TileError:  # a traced tensor says what to do
@@ -141,6 +140,10 @@ class Slot:
             and out.flags.num & _WRITABLE == _WRITABLE
             and not any(np.may_share_memory(out, x) for x in inputs)
         )
+
+    def maker(self) -> Callable[[], Array]:
+        """What makes a fresh array; it may raise MemoryError."""
+        return partial(np.empty, self._shape, self._dtype)
 
     def fresh(self) -> Array:
         """`empty`, with a short way."""

@@ -29,8 +29,15 @@ from tilec.loops import (
 )
 
 PATIENCE = 1 << 24  # the work that is done without looking whether the caller wants an end: below half a second
+BRIEF = 1 << 15  # the work of some 20 microseconds, seldom more than half a millisecond
 _LAUNCH = 64  # some nanoseconds
 _ROUNDS = 32  # of a loop in a kernel whose number of rounds is not known
+
+
+def is_brief(program: Program) -> bool:
+    """Whether a run is over before it would pay to let other threads of Python go on."""
+    known = kernel_works(program)
+    return sum(work(s, program, known) for s in program.steps) <= BRIEF
 
 
 def work(step: Step, program: Program, kernels: Mapping[str, float] | None = None) -> float:

@@ -40,6 +40,7 @@ class LLVMBackend:
         from tilec.backends.llvm.module import checks_of, emit_modules
         from tilec.backends.llvm.sizes import open_of
         from tilec.backends.llvm.workers import Compilation
+        from tilec.work import is_brief
 
         with Compilation(target) as compilation:
             layout = emit_modules(program, target, compilation.add)
@@ -59,6 +60,7 @@ class LLVMBackend:
             open_of(program, layout, arguments) if program.sizes else None,
             layout.interrupts,
             _packed(program),
+            is_brief(program),
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tilec.backend import Array, Built, Run
+from tilec.backend import Array, Built, Direct, Run
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.interrupts import Entry, interruptible
+from tilec.backends.llvm.direct import HOLD, INTERRUPTIBLE, RELEASE, Launch, direct
+from tilec.backends.llvm.direct_code import KEPT
+from tilec.backends.llvm.interrupts import Entry, call_address, interrupted_program, interruptible
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.plans import NoPlans, Plan, Plans
 from tilec.backends.llvm.pointers import Table
-from tilec.backends.llvm.pool import Pool, pool_address
+from tilec.backends.llvm.pool import Pool, pool_address, pool_cell
 from tilec.errors import error
+from tilec.graph import TensorType
 
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-_KEPT_ARENAS = 4
 
 
 class BuiltProgram(Built):
@@ -42,7 +42,7 @@ class BuiltProgram(Built):
         pointers += [None] * (len(code.open.slots) if code.open is not None else 0)
         self._table = self._calls_table(pointers)
         self._plans: Plans | NoPlans = NoPlans() if code.open is None else Plans(code.open)
-        self._arenas: deque[_Arena] = deque(maxlen=_KEPT_ARENAS)  # no lock: a fork may come at any time
+        self._arenas: list[_Arena] = []  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
             init = _ENTRY(self._library.addresses["init"])
@@ -79,7 +79,30 @@ class BuiltProgram(Built):
             if self.code.checks:
                 self._raise(arena)
         finally:
-            self._arenas.append(arena)
+            if len(self._arenas) < KEPT:
+                self._arenas.append(arena)
+
+    def direct(
+        self, params: Sequence[tuple[str, TensorType]], results: Sequence[tuple[TensorType, Callable[[], Array]]]
+    ) -> Direct | None:
+        """See `tilec.backend.Built`."""
+        if self.code.open is not None:
+            return None
+        words = self.code.interrupts
+        program = None if words is None else interrupted_program(self._library.addresses["run"], words)
+        launch = Launch(
+            self._library.addresses["run"],
+            self._fixed.address,
+            INTERRUPTIBLE if program is not None else HOLD if self.code.brief else RELEASE,
+            0 if program is None else ctypes.addressof(program),
+            0 if program is None else call_address(),
+            self._pool_cell(),
+            self._arenas,
+            self.code.status if self.code.checks else -1,
+            [self.code.table.index(n) for n in self.code.arguments],
+            (self, program),
+        )
+        return direct(launch, params, results)
 
     def _raise(self, arena: _Arena) -> None:
         """An error where a Check of the call on this arena failed."""
@@ -115,13 +138,19 @@ class BuiltProgram(Built):
             memory = _Memory(size)
         table = self._table.new()
         plan.fill(table, memory.address + self.code.arena_bytes)
-        return _Arena(memory, memory.address, table, plan)
+        return _Arena(ctypes.addressof(table), memory.address, memory, table, plan)
 
     def _pool(self) -> int | None:
         """What the code takes for its pool: none where it has no parallel loops, one without workers for one thread."""
         if self.threads > 1 or self.code.threads <= 1:
             return pool_address(self.threads)
         return _lonely_pool().address
+
+    def _pool_cell(self) -> int:
+        """Where `_pool` would find its result, without looking; 0 for none at all."""
+        if self.threads > 1:
+            return pool_cell(self.threads)
+        return 0 if self.code.threads <= 1 else _lonely_pool().own_cell
 
 
 def _run_kept(_kept: Any, run: Entry, table: Any, arena: int, fixed: int, pool: Callable[[], int | None]) -> None:
@@ -134,12 +163,15 @@ def _lonely_pool() -> Pool:
     return Pool(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Arena:
-    """Memory of one call at a time, and the table that the code takes, complete but for the addresses of arrays."""
+class _Arena(NamedTuple):
+    """Memory of one call at a time, and the table that the code takes, complete but for the addresses of arrays.
 
-    memory: _Memory
+    Direct calls read the first two.
+    """
+
+    table_address: int
     address: int
+    memory: _Memory
     table: Any
     plan: Plan
 

@@ -139,5 +139,14 @@ def interruptible(address: int, words: int) -> Entry:
 
     In a thread that no signal reaches it does not look.
     """
-    program = (ctypes.c_int64 * 3)(address, words, ctypes.addressof(_main()))
-    return partial(_call()[0], program)
+    return partial(_call()[0], interrupted_program(address, words))
+
+
+def interrupted_program(address: int, words: int) -> Any:
+    """Memory that describes such a program to the function at `call_address`."""
+    return (ctypes.c_int64 * 3)(address, words, ctypes.addressof(_main()))
+
+
+def call_address() -> int:
+    """Address of the function that runs an interruptible program: (program, table, arena, fixed, pool)."""
+    return _call()[1].addresses["call"]

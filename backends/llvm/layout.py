@@ -56,7 +56,8 @@ class Code:
     order of the entry's pointers, constants among them. threads: what the arena has room for. checks: code, message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
-    interrupts: as in `Layout`. packed: constants that only `init` reads.
+    interrupts: as in `Layout`. packed: constants that only `init` reads. brief: a call is over before another thread
+    would get the interpreter's lock.
     """
 
     objects: tuple[bytes, ...]
@@ -71,3 +72,4 @@ class Code:
     open: Open | None = None
     interrupts: int | None = None
     packed: tuple[str, ...] = ()
+    brief: bool = False

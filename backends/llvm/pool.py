@@ -245,6 +245,8 @@ class Pool:
         self._words = (ctypes.c_int64 * (_WORDS + 8 * threads)).from_address(self.address)
         self._words[0] = _code().addresses["fork_join"]
         self._words[_MASTER_LOCK] = _taken_lock()
+        self._cell = ctypes.c_int64(self.address)
+        self.own_cell = ctypes.addressof(self._cell)  # where the address is: what describes a call may name it
         self._workers: list[threading.Thread] = []
         for member in range(1, threads):
             if not self._start(member):
@@ -294,6 +296,7 @@ def _release(lock: int) -> None:
 
 
 _pools: dict[int, Pool] = {}
+_cells: dict[int, ctypes.c_int64] = {}
 _lock = threading.Lock()
 
 
@@ -307,7 +310,13 @@ def pool_address(threads: int) -> int | None:
             found = _pools.get(threads)
             if found is None:
                 found = _pools[threads] = Pool(threads)
+                _cells.setdefault(threads, ctypes.c_int64()).value = found.address
     return found.address
+
+
+def pool_cell(threads: int) -> int:
+    """Where the address of the pool of that many threads is, as long as there is one; 0 otherwise."""
+    return ctypes.addressof(_cells.setdefault(threads, ctypes.c_int64()))
 
 
 def _after_fork() -> None:
@@ -315,6 +324,8 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     _pools.clear()
+    for cell in _cells.values():
+        cell.value = 0
 
 
 def _stop_all() -> None:

@@ -23,7 +23,7 @@ from tilec.options import Options
 from tilec.target import Target
 from tilec.text.affine_text import AffineParser, print_coef
 
-SCHEMA = 6
+SCHEMA = 7
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -247,6 +247,7 @@ def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
         _open_in(value["open"]),
         None if value["interrupts"] is None else _integer(value["interrupts"]),
         tuple(map(_text, value["packed"])),
+        _bool(value["brief"]),
     )
 
 

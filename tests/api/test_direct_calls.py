@@ -1,0 +1,346 @@
+"""Calls past Python: whatever they are given, they do what the call in Python does."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import random
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+from tilec.backends.llvm import direct
+from tilec.executable import Executable
+from tilec.passes import infer
+from tilec.text.graph_text import parse_graph
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+PROGRAMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "add": ("function f(A[N], B[N]) -> (C) { C = A + B; }", {"A": "f32[6]", "B": "f32[6]"}),
+    "two": (
+        "function f(A[M, N], S) -> (Sum, Scaled) { Sum[] = +(A[m, n]); Scaled = S * A; }",
+        {"A": "f64[2, 3]", "S": 1.5},
+    ),
+    "whole": ("function f(A[N], K) -> (C) { C = A + K; }", {"A": "i32[4]", "K": 3}),
+    "long": ("function f(A[N], K) -> (C) { C = A + K; }", {"A": "i64[4]", "K": 3}),
+    "scalar": ("function f(A, B[N]) -> (C) { C = A * B; }", {"A": "f32[]", "B": "f32[6]"}),
+    "narrow": ("function f(A[N], B[N]) -> (C) { C = A * B; }", {"A": "bf16[6]", "B": "bf16[6]"}),
+    "bool": ("function f(A[N], B[N]) -> (C) { C = A < B ? A : B; }", {"A": "u8[6]", "B": "u8[6]"}),
+    "none": ("function f(A[N], B[N]) -> (C) { C = A + B; }", {"A": "f32[0]", "B": "f32[0]"}),
+}
+
+
+class Sub(np.ndarray[Any, Any]):
+    pass
+
+
+def compiled(name: str) -> tuple[Executable, Executable]:
+    """A program with direct calls, and without."""
+    text, types = PROGRAMS[name]
+    fast = tilec.compile(text, target="llvm", **types)
+    slow = tilec.compile(text, target="llvm", **types)
+    slow.__class__, slow._direct = Executable, lambda values, out: NotImplemented
+    assert type(fast) is not Executable and type(slow) is Executable
+    return fast, slow
+
+
+PAIRS: dict[str, tuple[Executable, Executable]] = {}
+
+
+def pair(name: str) -> tuple[Executable, Executable]:
+    if name not in PAIRS:
+        PAIRS[name] = compiled(name)
+    return PAIRS[name]
+
+
+def unaligned(a: Array) -> Array:
+    bytes = np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:]
+    return bytes.view(a.dtype).reshape(a.shape) if a.size else a
+
+
+def read_only(a: Array) -> Array:
+    a = a.copy()
+    a.flags.writeable = False
+    return a
+
+
+# What may come in place of an array.
+CHANGES: list[Callable[[Array], Any]] = [
+    lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a,
+    lambda a: a[::-1] if a.ndim else a,
+    lambda a: np.asfortranarray(a),
+    lambda a: a.T,
+    unaligned,
+    read_only,
+    lambda a: a.view(Sub),
+    lambda a: np.ma.masked_array(a),
+    lambda a: a.astype(a.dtype.newbyteorder()),
+    lambda a: a.astype("float16"),
+    lambda a: a.astype("complex64"),
+    lambda a: a.astype(object),
+    lambda a: a[None],
+    lambda a: a[:-1] if a.ndim else a,
+    lambda a: a.reshape(-1),
+    lambda a: a.tolist(),
+    lambda a: a.data if a.dtype.name != "bfloat16" else None,
+    lambda a: None,
+    lambda a: 2,
+    lambda a: 2.5,
+    lambda a: True,
+    lambda a: 1 << 40,
+    lambda a: 1 << 80,
+    lambda a: 1e39,
+    lambda a: float("nan"),
+    lambda a: float("-inf"),
+    lambda a: np.float32(1.5),
+    lambda a: np.int64(3),
+    lambda a: "text",
+    lambda a: object(),
+]
+
+
+def arguments(executable: Executable, rng: np.random.Generator) -> list[Any]:
+    """What the program takes."""
+    return [
+        (2.5 if t.dtype.is_float else 7)
+        if t.weak
+        else rng.integers(0, 9, tuple(map(int, t.shape))).astype(t.dtype.numpy)  # type: ignore[arg-type]
+        for t in executable.params.values()
+    ]
+
+
+def outputs(executable: Executable, values: list[Any], rng: random.Random) -> Any:
+    """Something for `out`."""
+    whole = [np.zeros(tuple(map(int, t.shape)), t.dtype.numpy) for t in executable.results.values()]  # type: ignore[arg-type]
+    if rng.random() < 0.3:
+        at = rng.randrange(len(whole))
+        changes: list[Callable[[Array], Any]] = [*CHANGES, lambda a: values[0], lambda a: values[-1]]
+        whole[at] = rng.choice(changes)(whole[at])
+    if len(whole) > 1 and rng.random() < 0.1:
+        whole[-1] = whole[0]
+    named = dict(zip(executable.results, whole))
+    return rng.choice([whole[0], tuple(whole), list(whole), named, tuple(whole), whole[0], (), (*whole, None)])
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call returns, or what it says."""
+    try:
+        found = call()
+    except tilec.TileError as problem:
+        return str(problem)
+    except Exception as problem:
+        return type(problem), str(problem)
+    many = found if isinstance(found, tuple) else (found,)
+    return type(found), [(type(a), a.dtype, a.shape, a.tobytes()) for a in many]
+
+
+def restore(kept: list[tuple[Array, Array]]) -> None:
+    """Undoes what a call has written to an argument that was its `out`, too."""
+    for array, content in kept:
+        array[...] = content
+
+
+def compare(fast: Executable, slow: Executable, args: list[Any], out: Any, named: dict[str, Any]) -> bool:
+    """Whether a call that does the same both ways returns anything."""
+    given = [*args, *named.values()]
+    kept = [(a, a.copy()) for a in given if isinstance(a, np.ndarray) and a.flags.writeable]
+    expected = outcome(lambda: slow(*args, out=out, **named))
+    restore(kept)
+    assert outcome(lambda: fast(*args, out=out, **named)) == expected, (args, out, named)
+    restore(kept)
+    if not named and len(args) == len(fast.params):
+        listed = outcome(lambda: tuple(slow.run_values(args, out)))
+        restore(kept)
+        assert outcome(lambda: tuple(fast.run_values(args, out))) == listed, (args, out)
+        restore(kept)
+    return isinstance(expected, tuple) and isinstance(expected[1], list)
+
+
+def same_identity(found: Any, given: Any) -> list[bool]:
+    many = found if isinstance(found, tuple) else (found,)
+    offered = list(given) if isinstance(given, tuple | list) else [given]
+    return [a is b for a, b in zip(many, offered)]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_as_in_python(name: str) -> None:
+    fast, slow = pair(name)
+    rng, numbers = random.Random(name), np.random.default_rng(len(name))
+    alike = 0
+    for _ in range(400):
+        values = arguments(fast, numbers)
+        for at in range(len(values)):
+            if rng.random() < 0.2:
+                values[at] = rng.choice(CHANGES)(np.asarray(values[at]))
+        extra = rng.choice([[], [], [], [], [None], [values[0]]])
+        split = rng.choice([len(values), len(values), 0, rng.randrange(len(values) + 1)])
+        named = dict(list(zip(fast.params, values))[split:])
+        if rng.random() < 0.1:
+            named[rng.choice(["Z", next(iter(fast.params))])] = values[0]
+        args = [*values[:split], *extra] if split == len(values) else values[:split]
+        if rng.random() < 0.05:
+            args = args[:-1]
+        out = None if rng.random() < 0.5 else outputs(fast, values, rng)
+        alike += compare(fast, slow, args, out, named)
+    assert 60 < alike < 395
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_direct_where_nothing_is_unusual(name: str) -> None:
+    fast, _ = pair(name)
+    values = arguments(fast, np.random.default_rng(1))
+    fast(*values)  # makes the arena
+    expected = fast._call(*values)
+    found = fast._direct(tuple(values), None)
+    assert found is not NotImplemented and outcome(lambda: found) == outcome(lambda: expected)
+    whole = tuple(np.empty_like(a) for a in (found if isinstance(found, tuple) else (found,)))
+    again = fast._direct(tuple(values), whole)
+    assert again is not NotImplemented and all(same_identity(again, whole))
+    assert outcome(lambda: again) == outcome(lambda: expected)
+
+
+def test_strings_that_are_not_interned() -> None:
+    fast, _ = pair("add")
+    a, b = arguments(fast, np.random.default_rng(1))
+    given = {"".join(["A"]): a, "".join(["B"]): b, "".join(["o", "ut"]): None}
+    np.testing.assert_array_equal(fast(**given), a + b)
+
+
+def test_references() -> None:
+    fast, _ = pair("two")
+    a, s = arguments(fast, np.random.default_rng(1))
+    out = (np.empty((), "float64"), np.empty((2, 3)))
+    calls: list[Callable[[], Any]] = [
+        lambda: fast(a, s),
+        lambda: fast(a, S=s, out=out),
+        lambda: fast(A=a, S=s),
+        lambda: fast._direct((a, s), out),
+        lambda: fast._direct((a, s), (out[0], out[0])),
+        lambda: fast._direct((a, None), out),
+        lambda: fast._direct((a,), None),
+        lambda: fast._direct([a, s], None),
+        lambda: fast._direct((a, s), [*out]),
+    ]
+    everything = [a, s, out, *out, fast, None, NotImplemented, a.dtype, fast._description]
+    for call in calls:
+        for _ in range(3):
+            call()
+        before = [sys.getrefcount(o) for o in everything]
+        for _ in range(100):
+            call()
+        changes = [sys.getrefcount(o) - n for o, n in zip(everything, before)]
+        assert all(abs(change) < 20 for change in changes), changes
+
+
+def test_arguments_do_not_outlive_an_error() -> None:
+    fast, _ = pair("add")
+    a, b = arguments(fast, np.random.default_rng(1))
+    before = sys.getrefcount(a), sys.getrefcount(b)
+    for _ in range(3):
+        with pytest.raises(tilec.TileError):
+            fast(a, b[1:])
+        with pytest.raises(tilec.TileError):
+            fast(a, B=b, C=a)
+    gc.collect()
+    assert (sys.getrefcount(a), sys.getrefcount(b)) == before
+
+
+def test_memory_does_not_grow() -> None:
+    fast, _ = pair("two")
+    a, s = arguments(fast, np.random.default_rng(1))
+    out = (np.empty((), "float64"), np.empty((2, 3)))
+
+    def many() -> int:
+        for _ in range(20_000):
+            fast(a, s)
+            fast(a, s, out=out)
+            fast._direct((a, None), None)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    many()
+    assert many() - many() <= 0 and abs(many() - many()) < 2048  # KiB; a reference a call would be 5 MB
+
+
+def test_threads() -> None:
+    text = "function f(A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
+    executable = tilec.compile(text, target="llvm", A=(70, 64), B=(64, 66))
+    assert not executable.built.code.brief  # type: ignore[attr-defined]
+    rng = np.random.default_rng(3)
+    pairs = [[rng.integers(-4, 4, s).astype("float32") for s in ((70, 64), (64, 66))] for _ in range(6)]
+    wrong: list[int] = []
+
+    def work(k: int) -> None:
+        a, b = pairs[k]
+        expected = a @ b
+        wrong.extend(k for _ in range(200) if not (executable(a, b) == expected).all())
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(pairs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(executable.built._arenas) <= 4  # type: ignore[attr-defined]
+
+
+def test_lock_is_released_for_long_programs_only() -> None:
+    fast, _ = pair("add")
+    assert fast.built.code.brief  # type: ignore[attr-defined]
+    large = tilec.compile(PROGRAMS["add"][0], target="llvm", A=(1 << 20,), B=(1 << 20,))
+    assert not large.built.code.brief  # type: ignore[attr-defined]
+
+
+def test_after_a_fork() -> None:
+    text = """
+import os, numpy as np, tilec
+e = tilec.compile("function f(A[N]) -> (C) { C = A + 1.0; }", target="llvm", A=(1 << 20,))
+a = np.ones(1 << 20, "float32")
+for _ in range(3): e(a)
+child = os.fork()
+if child == 0:
+    assert all((e(a) == 2).all() for _ in range(3))
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert (e(a) == 2).all()
+"""
+    subprocess.run([sys.executable, "-c", text], check=True, timeout=120)
+
+
+def test_a_failed_check_is_told() -> None:
+    text = 'graph f(A: f32[3]) -> (B) { B = neg(A) () = special assert(A) {message = "a zero"} }'
+    executable = tilec.compile(infer.run(parse_graph(text)), target="llvm")
+    a = np.ones(3, "float32")
+    for _ in range(3):
+        assert executable(a).tolist() == [-1, -1, -1]
+        with pytest.raises(tilec.TileError, match="a zero"):
+            executable(a * 0)
+    assert executable._direct((a,), None) is not NotImplemented
+    assert executable._direct((a * 0,), None) is NotImplemented
+
+
+def test_what_has_no_direct_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    text, types = PROGRAMS["add"]
+    a = np.ones(6, "float32")
+    assert type(tilec.compile(text, target="reference", **types)) is Executable
+    direct.supported.cache_clear()
+    monkeypatch.setattr(direct, "DATA", 24)
+    assert not direct.supported()
+    executable = tilec.compile(text, target="llvm", **types)
+    assert type(executable) is Executable
+    np.testing.assert_array_equal(executable(a, a), a + a)
+    direct.supported.cache_clear()
+
+
+def test_it_looks_like_a_function() -> None:
+    fast, _ = pair("add")
+    assert str(inspect.signature(fast)) == "(*args, out=None, **kwargs)"
+    assert "Runs the function" in (type(fast).__call__.__doc__ or "")
+    assert isinstance(fast, tilec.Executable) and repr(fast).startswith("<tilec.Executable f(")
