@@ -15,6 +15,8 @@ from tilec.memory_limit import within_limit
 from tilec.options import Options, Watcher, ignore
 from tilec.runtime import argument
 from tilec.target import Target
+from tilec.tune.chooser import chooser
+from tilec.tune.tuner import preparation
 
 
 def compile_graph(
@@ -41,12 +43,14 @@ def compile_graph(
     if device.backend == "reference":
         built: Built = _Reference(graph, arrays)
         return Executable(interface, device, built, Compiled(graph, None), arrays, options)
-    program = pipeline.lower_graph(graph, device, options, watch)
+    choose = chooser(device)
+    program = pipeline.lower_graph(graph, device, options, watch, choose or pipeline.by_rule, preparation(choose))
     try:
         built = pipeline.backend(device.backend).build(program, device, arrays)
     except MemoryError as reason:
         raise no_memory(graph.name, reason) from None
-    return Executable(interface, device, built, Compiled(graph, program), arrays, options)
+    ir = Compiled(graph, program, choose.choices if choose else ())
+    return Executable(interface, device, built, ir, arrays, options)
 
 
 class _Reference(Built):

@@ -37,6 +37,7 @@ class Values(TypedDict, total=False):
     cache: bool
     cache_dir: str | os.PathLike[str]
     cache_size: int | str
+    tune: float | str
     log_level: str
     color: str
 

@@ -214,10 +214,11 @@ def _directly_called(method: Callable[[type, str], Any]) -> type[Executable]:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The IR of something compiled in this process."""
+    """The IR of something compiled in this process. `choices`: schedules that it took from records of the tuner."""
 
     optimised: Graph
     scheduled: Program | None
+    choices: tuple[tuple[str, str], ...] = ()
 
     def graph(self) -> Graph:
         return self.optimised

@@ -2,13 +2,15 @@
 
 A key is a flat tuple of what a walk through the kernel meets, names replaced by numbers in the order in which they are
 bound, and every expression by the number of the first one equal to it. No renamed kernel is built, and none printed.
+A digest is made of a key for what outlives a process: the same kernel has the same one in every process and version.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Poly
 from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, walk
 from tilec.loops import Alloc, Barrier, Block, Buffer, For, If, Instr, Kernel, Let, Stmt, Store, While, Window
 from tilec.text.expr_text import print_expr, print_monoid
@@ -19,12 +21,50 @@ Names = dict[str, int]
 
 def kernel_key(kernel: Kernel) -> Key:
     """Equal for kernels that are equal up to names; constants are told apart as their text is: 0.0 from -0.0."""
+    return tuple(_walked(kernel).met)
+
+
+def _walked(kernel: Kernel) -> _Walker:
     walker = _Walker()
     for param in kernel.params:
         walker.met.append(param.mode)
         walker.bind(param.buffer)
     walker.block(kernel.body)
-    return tuple(walker.met)
+    return walker
+
+
+def kernel_names(kernel: Kernel) -> tuple[str, ...]:
+    """Names of buffers and loops in the order in which they are bound, each once."""
+    return tuple(dict.fromkeys(_walked(kernel).names))
+
+
+def kernel_digest(kernel: Kernel, constant: frozenset[str] = frozenset()) -> str:
+    """64 hexadecimal digits, equal for kernels of equal `kernel_key` in which the same bindings share a name, as a
+    schedule sees them; `constant` are parameters that hold the same in every call.
+    """
+    walker = _walked(kernel)
+    first = {name: at for at, name in reversed(list(enumerate(walker.names)))}
+    fixed = tuple(p.buffer.name in constant for p in kernel.params)
+    found = _text((_SCHEMA, tuple(walker.met), tuple(first[n] for n in walker.names), fixed))
+    return hashlib.sha256(found.encode()).hexdigest()
+
+
+_SCHEMA = 1  # of digests: another one where keys come to mean something else
+
+
+def _text(value: Hashable) -> str:
+    """A value as text that no other value has, the same in every process."""
+    match value:
+        case tuple():
+            return f"({','.join(map(_text, value))})"
+        case Poly():
+            return f"size {value}"
+        case bool() | int() | None:
+            return str(value)
+        case str():
+            return repr(value)
+        case _:
+            raise TypeError(f"a key of kernels holds {value!r}")
 
 
 class _Walker:
@@ -32,6 +72,7 @@ class _Walker:
 
     def __init__(self) -> None:
         self.met: list[Hashable] = []
+        self.names: list[str] = []
         self._bound = 0
         self._terms: dict[Key, int] = {}
         self._buffers: Names = {}
@@ -47,6 +88,7 @@ class _Walker:
         base = self._buffers[buffer.base] if buffer.base is not None else None
         self.met += (buffer.dtype.name, buffer.shape, buffer.space, buffer.strides, base, buffer.offset, buffer.moves)
         self._buffers[buffer.name] = self._number()
+        self.names.append(buffer.name)
 
     def block(self, block: Block) -> None:
         outer = self._buffers, self._scalars
@@ -61,6 +103,7 @@ class _Walker:
         match stmt:
             case For(index, extent, kind, body, depth):
                 self.met += ("for", extent, kind, depth)
+                self.names.append(index)
                 outer = self._loops
                 self._loops = {**outer, index: self._number()}
                 self.block(body)

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 from tilec.devices import BACKENDS, backend, resolve_target
 from tilec.errors import Report
 from tilec.graph import Graph
-from tilec.loops import Program
+from tilec.loops import Kernel, Program
 from tilec.options import Options, Watcher, ignore
 from tilec.passes import (
     bounds,
@@ -37,6 +38,19 @@ from tilec.passes import (
 )
 from tilec.passes.schedule.default import scheduled
 from tilec.target import Target
+
+# A kernel and which of its parameters are constant -> the scheduled kernel; None: by default.
+Choose: TypeAlias = Callable[[Kernel, frozenset[str]], Kernel | None]
+Prepare: TypeAlias = Callable[[Program], None]
+
+
+def by_rule(kernel: Kernel, constant: frozenset[str]) -> None:
+    """Leaves every kernel to the default schedule."""
+
+
+def as_it_is(program: Program) -> None:
+    """Prepares nothing."""
+
 
 # The reason beside each constraint on the order:
 GRAPH_PASSES: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (
@@ -71,8 +85,18 @@ def optimise(
     return graph
 
 
-def lower_graph(graph: Graph, target: Target, options: Options = Options(), watch: Watcher = ignore) -> Program:
-    """An optimised Graph as a scheduled, placed Program for `target`."""
+def lower_graph(
+    graph: Graph,
+    target: Target,
+    options: Options = Options(),
+    watch: Watcher = ignore,
+    choose: Choose = by_rule,
+    prepare: Prepare = as_it_is,
+) -> Program:
+    """An optimised Graph as a scheduled, placed Program for `target`.
+
+    `choose` may know better schedules than the default one; `prepare` sees the program before any kernel is scheduled.
+    """
     partition = fuse.run(graph) if options.fuse else fuse.trivial(graph)
     watch("fuse", partition)
     program = lower.run(graph, partition, lower.Options(sequential=target.backend == "llvm"))
@@ -85,7 +109,8 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
     watch("share", program)
     if options.schedule:
-        program = schedule(program, target)
+        prepare(program)
+        program = schedule(program, target, choose)
         watch("schedule", program)
         program = prepack.run(program)  # after scheduling, which says what is packed
         watch("prepack", program)
@@ -94,12 +119,19 @@ def lower_graph(graph: Graph, target: Target, options: Options = Options(), watc
     return program
 
 
-def schedule(program: Program, target: Target) -> Program:
-    """Applies the default schedule to every kernel; operands that are constants are packed wherever that helps."""
+def schedule(program: Program, target: Target, choose: Choose = by_rule) -> Program:
+    """Schedules every kernel, by default where `choose` does not; constant operands are packed wherever that helps."""
+
+    def one(kernel: Kernel, constant: frozenset[str]) -> Kernel:
+        return choose(kernel, constant) or scheduled(kernel, target, constant=constant)
+
+    return replace(program, kernels=tuple(one(k, constant) for k, constant in with_constants(program)))
+
+
+def with_constants(program: Program) -> list[tuple[Kernel, frozenset[str]]]:
+    """Every kernel, and those of its parameters that hold the same in every call."""
     fixed = prepack.fixed_params(program)
-    none: frozenset[str] = frozenset()
-    kernels = (scheduled(k, target, constant=fixed.get(k.name, none)) for k in program.kernels)
-    return replace(program, kernels=tuple(kernels))
+    return [(kernel, fixed.get(kernel.name, frozenset())) for kernel in program.kernels]
 
 
 def passes_by_name() -> Mapping[str, Callable[[Graph], Graph]]:

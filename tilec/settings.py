@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 MAX_THREADS = 1024
+MAX_TUNE = 1e6  # seconds
 LEVELS = ("off", "error", "warning", "info", "debug")
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -59,6 +60,18 @@ def _threads(given: Any) -> int:
 
 def _workers(given: Any) -> int | str:
     return "auto" if isinstance(given, str) and given.strip().lower() == "auto" else _threads(given)
+
+
+def _tune(given: Any) -> float | str:
+    """`records`, or seconds; no words for truth, for `true` would be a second."""
+    if isinstance(given, str) and given.strip().lower() == "records":
+        return "records"
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise ValueError
+    seconds = float(given) if isinstance(given, str) else given
+    if not 0 <= seconds <= MAX_TUNE:
+        raise ValueError
+    return float(seconds)
 
 
 def _bytes(given: Any) -> int:
@@ -142,6 +155,14 @@ class Settings:
     )
     cache_size: int = _setting(
         1 << 30, "Bytes that compiled programs may take on disk.", "bytes, such as 1000000, 512M or 2G", _bytes
+    )
+    tune: float | str = _setting(
+        "records",
+        "Schedules of kernels; records: those that the tuner has found; 0: the default ones, always; a number: as "
+        "records, and a compilation looks that many seconds for those that nobody has looked for.",
+        "records, or a number of seconds",
+        _tune,
+        decisive=True,
     )
     log_level: str = _setting(
         "off",

@@ -18,9 +18,14 @@ from tilec.schedule import Schedule
 from tilec.target import Target
 
 
-def default_schedule(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Schedule:
-    """Directives that make the kernel fast on `target`; applying them never fails. Deterministic."""
-    return tuple(_plan(kernel, target, limits).directives)
+def default_schedule(
+    kernel: Kernel, target: Target, limits: Limits = DEFAULT, constant: frozenset[str] = frozenset()
+) -> Schedule:
+    """Directives that make the kernel fast on `target`; applying them never fails. Deterministic.
+
+    `constant`: as for `scheduled`.
+    """
+    return tuple(_plan(kernel, target, limits, constant).directives)
 
 
 def scheduled(

@@ -3,6 +3,7 @@
 A program is known by all that decides its machine code: text, function, argument types, values that are compiled in,
 options, target, and the compiler itself. Numbers among the arguments are left out where their values do not shape the
 code; whether they do is known only after the first compilation, so there are two keys, with and without them.
+An entry says which records of the tuner its schedules rest on, and serves as long as these say the same.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from tilec.graph import TensorType
 from tilec.options import Options
 from tilec.runtime import argument
 from tilec.target import Target
+from tilec.tune.choice import out_of_date, wanted
 
 _log = logging.getLogger("tilec")
 
@@ -63,6 +65,7 @@ class Request:
             "signature": entries,
             "constants": {n: _digest(v) for n, v in self.constants.items()},
             "values": values,
+            "tuned": wanted(),
         }
         return json.dumps(content, sort_keys=True).encode()
 
@@ -111,6 +114,8 @@ def _kept(store: Store, keys: tuple[bytes, ...], request: Request, source: Sourc
             continue
         try:
             image = decode(payload, "a cache entry", source)
+            if out_of_date(image.choices, request.target):
+                continue  # and what is compiled now takes its place
             return _loaded(image, request)
         except (TileError, RuntimeError, KeyError, ValueError) as reason:  # sealed by us, yet of no use
             if isinstance(reason, TileError) and reason.code == "TILE0416":

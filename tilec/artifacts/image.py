@@ -35,6 +35,7 @@ class Image:
     types: of parameters, results and constants by name, in order. fixed: arguments whose values are compiled in.
     donated: results by the argument that they overwrite.
     versions: of what made the code. spans: of the Graph's Lets. constants: their values, where they are kept.
+    choices: kernels, by digest, and what records of the tuner said of their schedules.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Image:
     donated: Mapping[str, str] = field(default_factory=dict)
     spans: tuple[Span | None, ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
+    choices: tuple[tuple[str, str], ...] = ()
 
     def graph(self) -> Graph:
         """The optimised Graph, with the spans that it had; raises TileError TILE0601, TILE0602."""
@@ -88,6 +90,7 @@ def encode(image: Image) -> bytes:
         "fixed": dict(image.fixed),
         "donated": dict(image.donated),
         "warnings": [_diagnostic_out(w, sources) for w in image.warnings],
+        "choices": [list(c) for c in image.choices],
         "spans": [sources.span(s) for s in image.spans],
         "code": None if image.code is None else _code_out(image.code, sources),
     }
@@ -145,6 +148,7 @@ def _image(m: dict[str, Any], members: dict[str, bytes], known: Source | None) -
             n: container.array_from(members[f"constants/{i}"], types[n].dtype, _shape(types[n]))
             for i, n in enumerate(kept)
         },
+        choices=tuple((_text(kernel), _text(choice)) for kernel, choice in m["choices"]),
     )
 
 

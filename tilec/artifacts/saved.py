@@ -87,6 +87,7 @@ def image_of(executable: Executable, with_constants: bool) -> Image:
         donated=executable.donated,
         spans=tuple(let.span for let in graph.lets),
         constants=constants,
+        choices=getattr(executable.ir, "choices", ()),
     )
 
 

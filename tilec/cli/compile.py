@@ -16,6 +16,7 @@ import typer
 
 from tilec.cli.budget import LIMIT, REMAT, budget
 from tilec.cli.color import shown
+from tilec.errors import Report
 from tilec.options import Options
 
 if TYPE_CHECKING:
@@ -95,23 +96,35 @@ def compile_file(
     """One function of a file, compiled ahead of time; raises TileError."""
     from tilec import api
     from tilec.ahead import compile_ahead, target_named
-    from tilec.cli import sources
-    from tilec.cli.inputs import inputs_given_by, read_inputs
-    from tilec.cli.shapes import signature
-    from tilec.frontends.tile.elaborate import elaborate
+    from tilec.cli.inputs import read_inputs
 
     device = target_named(target)
     fixed = read_inputs(constants, [], 0)
+    graph, scalars, warnings = graph_of(file, function, shapes, fixed)
+    return compile_ahead(
+        api.mark_donated(graph, pairs(donated)), device, fixed, scalars, symbol, options, warnings
+    )
+
+
+def graph_of(
+    file: str, function: str | None, shapes: list[str], fixed: Mapping[str, Any]
+) -> tuple[Graph, dict[str, Any], Report]:
+    """The Graph of a function, with `fixed` inputs as constants; numbers that are compiled in, and warnings. Raises
+    TileError."""
+    from tilec import api
+    from tilec.cli import sources
+    from tilec.cli.inputs import inputs_given_by
+    from tilec.cli.shapes import signature
+    from tilec.frontends.tile.elaborate import elaborate
+
     if file.endswith(".graph"):
-        graph = api.mark_donated(api.mark_constants(_read_graph(file, function, shapes, fixed), fixed), pairs(donated))
-        return compile_ahead(graph, device, fixed, {}, symbol, options)
+        return api.mark_constants(_read_graph(file, function, shapes, fixed), fixed), {}, Report()
     given: Mapping[str, Any] = signature(shapes)
     given = {**given, **{n: api.signature_entry(n, v) for n, v in fixed.items()}}
     with inputs_given_by("--shape NAME=f32[64,64], --shape NAME=64,64 (float32) or --constant NAME=FILE.npy"):
         found = elaborate(api.parse(sources.source(file)), function, given)
     scalars = {n: given[n] for n in found.constants if n not in fixed}
-    graph = api.mark_donated(api.mark_constants(found.graph, fixed), pairs(donated))
-    return compile_ahead(graph, device, fixed, scalars, symbol, options, found.warnings)
+    return api.mark_constants(found.graph, fixed), scalars, found.warnings
 
 
 def _read_graph(file: str, function: str | None, shapes: list[str], fixed: Mapping[str, Any]) -> Graph:

@@ -29,6 +29,7 @@ from tilec.cli import (
     profile,
     run,
     test,
+    tune,
 )
 from tilec.cli.color import colored, shown
 from tilec.errors import TileError, error
@@ -106,6 +107,7 @@ app.command(name="doctor")(guarded(doctor.command))
 app.command(name="passes")(guarded(passes.command))
 app.command(name="profile")(guarded(profile.command))
 app.command(name="memory")(guarded(memory.command))
+app.command(name="tune")(guarded(tune.command))
 app.add_typer(cache.app, name="cache")
 cache.app.command(name="info")(guarded(cache.info))
 cache.app.command(name="clear")(guarded(cache.clear))

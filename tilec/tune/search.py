@@ -1,0 +1,234 @@
+"""Floor 5: the search for the fastest schedule of one kernel.
+
+Proposed schedules are tried in their order, then small changes of the best. Each is built, checked and timed beside the
+default schedule in a child process, which may be lost at any moment. The best three are compared once more, by turns;
+the winner replaces the default schedule only if it is clearly faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from tilec.kernel_key import kernel_digest, kernel_names
+from tilec.loops import Kernel
+from tilec.schedule import Schedule, parse_schedule, print_schedule
+from tilec.target import Target
+from tilec.text.loops_text import print_program
+from tilec.tune.alone import alone
+from tilec.tune.child import Child, Gone
+from tilec.tune.fits import fitting
+from tilec.tune.record import Record, traits
+from tilec.tune.space import mutation, proposed
+from tilec.version import VERSION
+
+CLEARLY = 0.98  # times the default schedule's time: what is slower than that does not replace it
+_FINALISTS = 3
+_FINAL_ROUNDS = 11
+_FRUITLESS = 64  # changes in a row that made nothing faster end the search
+_DRAWN = 50 * _FRUITLESS  # changes looked at, those that do not apply included
+_LOADING = 60.0  # seconds for a child to start, build the default schedule, and run it
+_TRYING = 10.0  # for a candidate, and what twenty runs take
+_LOSSES = 8  # children lost in a row end the search
+
+
+class Untunable(Exception):
+    """Why a kernel cannot be tuned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A kernel to tune."""
+
+    kernel: Kernel
+    constant: frozenset[str]
+    target: Target
+
+    @property
+    def digest(self) -> str:
+        return kernel_digest(self.kernel, self.constant)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the search has come: candidates tried, those lost, the best one's speedup."""
+
+    kernel: str
+    tried: int
+    lost: int
+    speedup: float
+    stage: str  # `proposals`, `changes`, `final` or `done`
+
+
+Tell = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Search:
+    """The state of a search; `best` is up to date at every moment, so that it can be interrupted at any."""
+
+    job: Job
+    child: Child
+    until: float  # time.monotonic() at which to come to an end
+    tell: Tell
+    keep: Callable[[Record], None]  # called when something better was found
+    earlier: Record | None = None  # what is known from another time
+    tried: dict[str, None] = field(default_factory=dict)  # by digest; not to be tried again
+    lost: int = 0
+    losses: int = 0  # in a row
+    loaded: bool = False
+    milliseconds: float = 0.0
+    default: Schedule = ()
+    verified: tuple[str, ...] = ()
+    good: list[tuple[float, str, Schedule]] = field(default_factory=list)  # ratio, name, schedule; the best first
+    resident: set[str] = field(default_factory=set)  # what the child has built and kept
+
+    def run(self) -> Record:
+        """The record of the kernel; raises Untunable, OSError where no process can be started."""
+        self._load()
+        self.tried = dict.fromkeys([_short(self.default), *self.tried])
+        if self.earlier is not None:
+            self._again(self.earlier)
+        ended = self._all(proposed(self.job.kernel, self.job.target, self.job.constant), "proposals")
+        ended = ended and self._changes()
+        self._final()
+        return self.record("complete" if ended else "partial")
+
+    def record(self, state: str) -> Record:
+        """What is known so far."""
+        ratio, _, schedule = self.good[0] if self.good else (1.0, "", self.default)
+        wins = ratio <= CLEARLY
+        return Record(
+            kernel=self.job.digest,
+            target=traits(self.job.target),
+            name=self.job.kernel.name,
+            names=kernel_names(self.job.kernel),
+            schedule=schedule if wins else self.default,
+            default=not wins,
+            default_milliseconds=_digits(self.milliseconds),
+            best_milliseconds=_digits(self.milliseconds * (ratio if wins else 1.0)),
+            verified=self.verified,
+            state=state,
+            tried=() if state == "complete" else tuple(self.tried),
+            tilec=VERSION,
+            date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        )
+
+    # steps
+
+    def _load(self) -> None:
+        """Gives the kernel to a new child; raises Untunable."""
+        text = print_program(alone(self.job.kernel, self.job.constant))
+        target = {**asdict(self.job.target), "features": list(self.job.target.features)}
+        seed = int(self.job.digest[:8], 16)
+        try:
+            found = self.child.ask({"job": "load", "program": text, "target": target, "seed": seed}, _LOADING)
+        except Gone as reason:
+            raise Untunable(f"its default schedule could not be run: {reason}") from None
+        if "lost" in found:
+            raise Untunable(f"its default schedule could not be run: {found['lost']}")
+        self.resident = set()
+        self.loaded = True
+        self.milliseconds = found["milliseconds"]
+        self.default = parse_schedule("\n".join(found["schedule"]))
+        self.verified = tuple(found["verified"])
+
+    def _again(self, earlier: Record) -> None:
+        """What an earlier search found is tried first: machines change."""
+        schedule = earlier.schedule_for(kernel_names(self.job.kernel))
+        if not earlier.default and schedule is not None:
+            self._attempt("earlier", schedule)
+
+    def _all(self, candidates: Iterator[tuple[str, Schedule]], stage: str) -> bool:
+        """Tries all candidates; False where time ran out."""
+        for name, schedule in candidates:
+            if time.monotonic() > self.until or self.losses >= _LOSSES:
+                return False
+            if _short(schedule) not in self.tried:
+                self._attempt(name, schedule)
+            self._tell(stage)
+        return True
+
+    def _changes(self) -> bool:
+        """Changes of the best schedule, and of what becomes of it; False where time ran out."""
+        random, fruitless = Random(self.job.digest), 0
+        for _ in range(_DRAWN):
+            if time.monotonic() > self.until or self.losses >= _LOSSES:
+                return False
+            best = self.good[0][2] if self.good and self.good[0][0] < 1 else self.default
+            schedule = mutation(best, random)
+            if schedule is None or fruitless == _FRUITLESS:
+                break
+            if _short(schedule) in self.tried or fitting(self.job.kernel, schedule) is None:
+                continue
+            self._attempt(f"m{len(self.tried)}", schedule)
+            self._tell("changes")
+            fruitless = fruitless + 1 if not self.good or self.good[0][2] in (best, self.default) else 0
+        return True
+
+    def _attempt(self, name: str, schedule: Schedule) -> None:
+        self.tried[_short(schedule)] = None
+        found = self._ask({"job": "try", "name": name, "schedule": _lines(schedule)}, _TRYING + self._seconds(20))
+        if found is None or "lost" in found:
+            self.lost += 1
+            return
+        self.resident.add(name)
+        before = self.good[0][0] if self.good else 1.0
+        self.good = sorted([*self.good, (found["ratio"], name, schedule)], key=lambda g: g[0])[: 2 * _FINALISTS]
+        kept = {n for _, n, _ in self.good}
+        if gone := sorted(self.resident - kept):
+            self.resident &= kept
+            self._ask({"job": "drop", "names": gone}, _TRYING)
+        if found["ratio"] < min(before, CLEARLY):
+            self.keep(self.record("partial"))
+
+    def _final(self) -> None:
+        """The best ones once more, by turns with the default schedule; what the child has lost is built again."""
+        self._tell("final")
+        for ratio, name, schedule in self.good[:_FINALISTS]:
+            if ratio <= 1 and name not in self.resident:
+                self.good = [g for g in self.good if g[1] != name]
+                self._attempt(name, schedule)
+        names = [n for r, n, _ in self.good[:_FINALISTS] if n in self.resident and r <= 1]
+        if not names:
+            return
+        limit = _TRYING + self._seconds(20 * _FINAL_ROUNDS * len(names))
+        found = self._ask({"job": "compare", "names": names, "rounds": _FINAL_ROUNDS}, limit)
+        ratios = {} if found is None else found.get("ratios", {})
+        self.good = sorted(((ratios[n], n, s) for _, n, s in self.good if n in ratios), key=lambda g: g[0])
+
+    def _ask(self, job: Mapping[str, Any], limit: float) -> dict[str, Any] | None:
+        """An answer; None where the child was lost, or cannot be loaded again."""
+        try:
+            if not self.loaded:
+                self._load()
+            found = self.child.ask(job, limit)
+            self.losses = 0
+            return found
+        except (Gone, Untunable):
+            self.loaded, self.resident, self.losses = False, set(), self.losses + 1
+            return None
+
+    def _seconds(self, runs: int) -> float:
+        return runs * self.milliseconds / 1e3
+
+    def _tell(self, stage: str) -> None:
+        speedup = max(1.0, 1 / self.good[0][0]) if self.good else 1.0
+        self.tell(Progress(self.job.kernel.name, len(self.tried), self.lost, speedup, stage))
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _short(schedule: Schedule) -> str:
+    return hashlib.sha256(print_schedule(schedule).encode()).hexdigest()[:12]
+
+
+def _lines(schedule: Schedule) -> list[str]:
+    return [str(d) for d in schedule]

@@ -1,0 +1,233 @@
+"""Floor 5: builds, checks and times schedules of one kernel after the other: `python -P -m tilec.tune.worker`.
+
+Jobs come as lines of JSON on standard input, and each gets a line of JSON as its answer. Whatever a schedule makes the
+compiler or the machine code do (crash, hang, take all memory), it does to this process. An alarm ends it when a job
+takes too long, the end of its input when whoever gives the jobs is gone.
+
+    {"job": "load", "program": text, "target": {...}, "seed": 1, "limit": seconds}     a program of `alone`
+        -> {"milliseconds": of a run under the default schedule, "schedule": [...], "verified": [...]}
+    {"job": "try", "name": word, "schedule": [...], "limit": seconds}
+        -> {"ratio": of its time to that of the default schedule}  or  {"lost": why}
+    {"job": "compare", "names": [...], "rounds": 9, "limit": seconds}
+        -> {"ratios": {name: ...}, "milliseconds": of the default}
+    {"job": "drop", "names": [...], "limit": seconds}  ->  {}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tilec.backend import Array, Built
+from tilec.configuration import config
+from tilec.devices import backend
+from tilec.errors import TileError
+from tilec.evaluate.loops import evaluate_kernel
+from tilec.loops import Buffer, Kernel, Program
+from tilec.passes.prepack import fixed_params
+from tilec.passes.schedule.default import default_schedule
+from tilec.schedule import Schedule, parse_schedule
+from tilec.target import Target
+from tilec.text.loops_text import parse_program
+from tilec.tune.alone import differing, finished, inputs, reorders, terms
+from tilec.tune.fits import applied, points
+
+_EVALUATED = 1 << 15  # points of a kernel that the evaluator runs in a moment
+_SPECIAL = 1 << 26  # points of a kernel that is run again on infinities and NaN
+_SHORT = 200e-6  # seconds: shorter runs are timed several at a time
+_ROUNDS = 3
+_HOPELESS = 1.5  # times the default's time: not looked at again
+_ROOM = 1 << 30  # bytes of address space for compiling, besides the arrays
+
+
+class Lost(Exception):
+    """Why a candidate is none."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """A kernel, its arrays, the results that are right, and what has been built of it."""
+
+    program: Program
+    target: Target
+    arrays: dict[str, Array]
+    special: dict[str, Array] | None = None
+    expected: dict[str, Array] = field(default_factory=dict)
+    expected_special: dict[str, Array] = field(default_factory=dict)
+    exact: bool = True  # the default schedule keeps the order of sums
+    built: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.program.kernels[0]
+
+    def results(self) -> list[Buffer]:
+        return [self.program.buffer(n) for n in self.program.results]
+
+    def make(self, schedule: Schedule) -> Built:
+        """Machine code of the kernel under a schedule; raises Lost."""
+        try:
+            ready = finished(self.program, applied(self.kernel, schedule))
+            constants = {n: self.arrays[n] for n, _ in self.program.constants}
+            return backend(self.target.backend).build(ready, self.target, constants)
+        except TileError as refused:
+            raise Lost(refused.diagnostics[0].message) from None
+
+    def run(self, built: Built, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The results of one run on fresh memory."""
+        fresh = {n: arrays[n].copy() for n in self.program.results}
+        built([fresh.get(n, arrays[n]) for n in self.program.params], list(fresh.values()))
+        return fresh
+
+    def load(self) -> dict[str, Any]:
+        """Builds the default schedule and takes its results for right; the evaluator is asked where it is quick."""
+        constant = fixed_params(self.program).get(self.kernel.name, frozenset())
+        schedule = default_schedule(self.kernel, self.target, constant=constant)
+        self.exact = not reorders(schedule)
+        built = self.make(schedule)
+        self.expected = self.run(built, self.arrays)
+        if self.special is not None:
+            self.expected_special = self.run(built, self.special)
+        verified = ["the default schedule"]
+        if points(self.kernel.body) <= _EVALUATED:
+            self._evaluate()
+            verified.append("the evaluator")
+        self.built["default"] = self._ready(built)
+        seconds = statistics.median(self.times(["default"], _ROUNDS)["default"])
+        return {"milliseconds": seconds * 1e3, "schedule": [str(d) for d in schedule], "verified": verified}
+
+    def _evaluate(self) -> None:
+        arrays = {n: a.copy() for n, a in self.arrays.items()}
+        evaluate_kernel(self.kernel, arrays)
+        if wrong := differing(self.expected, arrays, self.results(), False, max(64, terms(self.kernel))):
+            raise Lost(f"the default schedule computes another {wrong} than the evaluator")
+
+    def attempt(self, name: str, schedule: Schedule) -> dict[str, Any]:
+        """Builds, checks and times a candidate beside the default schedule; keeps it if there is hope. Raises Lost."""
+        built = self.make(schedule)
+        exact = self.exact and not reorders(schedule)
+        self._check(self.run(built, self.arrays), self.expected, exact)
+        if self.special is not None and exact:
+            self._check(self.run(built, self.special), self.expected_special, exact)
+        self.built[name] = self._ready(built)
+        ratio = self.ratios([name], _ROUNDS)[name]
+        if ratio > _HOPELESS:
+            del self.built[name]
+        return {"ratio": ratio}
+
+    def _check(self, found: Mapping[str, Array], expected: Mapping[str, Array], exact: bool) -> None:
+        if wrong := differing(found, expected, self.results(), exact, terms(self.kernel)):
+            raise Lost(f"it computes another {wrong} than the default schedule")
+
+    def _ready(self, built: Built) -> Callable[[], None]:
+        fresh = {n: self.arrays[n].copy() for n in self.program.results}
+        params, results = [fresh.get(n, self.arrays[n]) for n in self.program.params], list(fresh.values())
+        if hasattr(built, "bind"):
+            bound: Callable[[], None] = built.bind(params, results)
+            return bound
+        return lambda: built(params, results)
+
+    def times(self, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
+        """Seconds of single runs, taken by turns; the first run of each warms it up."""
+        together = {n: max(1, round(_SHORT / max(_timed(self.built[n], 1), 1e-7))) for n in names}
+        found: dict[str, list[float]] = {n: [] for n in names}
+        for _ in range(rounds):
+            for name in names:
+                found[name].append(_timed(self.built[name], together[name]))
+        return found
+
+    def ratios(self, names: Sequence[str], rounds: int) -> dict[str, float]:
+        """Medians of times over those of the default schedule in the same round."""
+        found = self.times(["default", *names], rounds)
+        return {n: statistics.median(t / d for t, d in zip(found[n], found["default"])) for n in names}
+
+
+def _timed(call: Callable[[], None], count: int) -> float:
+    started = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - started) / count
+
+
+# jobs --------------------------------------------------------------------------------------------------------------
+
+
+def load(job: Mapping[str, Any]) -> tuple[Bench, dict[str, Any]]:
+    """The bench of a kernel, and what is known of its default schedule; raises Lost."""
+    program = parse_program(job["program"])
+    target = Target(**{**job["target"], "features": tuple(job["target"]["features"])})
+    seed = int(job["seed"])
+    special = inputs(program, seed, special=True) if points(program.kernels[0].body) <= _SPECIAL else None
+    bench = Bench(program, target, inputs(program, seed), special)
+    found = bench.load()
+    _limit_memory(sum(a.nbytes for a in bench.arrays.values()), target.threads)
+    return bench, found
+
+
+def _limit_memory(data: int, threads: int) -> None:
+    """A candidate that asks for much more than the default schedule did gets none."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            present = int(file.read().split()[0]) * resource.getpagesize()
+        limit = present + 8 * data + _ROOM + threads * (256 << 20)  # a thread reserves a stack and a heap
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (limit if most < 0 else min(limit, most), most))
+    except (ImportError, OSError, ValueError):  # another system: time is limited all the same
+        pass
+
+
+def answer(job: Mapping[str, Any], bench: Bench | None) -> tuple[Bench | None, dict[str, Any]]:
+    """Does one job."""
+    try:
+        if job["job"] == "load":
+            return load(job)
+        assert bench is not None
+        match job["job"]:
+            case "try":
+                return bench, bench.attempt(job["name"], parse_schedule("\n".join(job["schedule"])))
+            case "compare":
+                ratios = bench.ratios(job["names"], job["rounds"])
+                return bench, {"ratios": ratios}
+            case _:
+                for name in job["names"]:
+                    bench.built.pop(name, None)
+                return bench, {}
+    except Lost as reason:
+        return bench, {"lost": str(reason)}
+    except TileError as reason:
+        return bench, {"lost": reason.diagnostics[0].message}
+    except MemoryError:
+        return bench, {"lost": "it takes too much memory"}
+
+
+def main() -> None:
+    """Answers jobs until there are no more. Standard output is for answers only, whatever a library prints."""
+    jobs, answers = sys.stdin, os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    bench: Bench | None = None
+    with config(cache=False, compile_workers=0, tune=0):
+        for line in jobs:
+            job = json.loads(line)
+            _alarm(job["limit"])
+            bench, found = answer(job, bench)
+            _alarm(0)
+            print(json.dumps(found), file=answers, flush=True)
+
+
+def _alarm(seconds: float) -> None:
+    """Ends the process after so many seconds, machine code or not, where the system can do that."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+if __name__ == "__main__":
+    main()
