@@ -52,6 +52,7 @@ from tilec.affine import Affine
 from tilec.buffers import root
 from tilec.expr import Expr, Read, transform
 from tilec.fresh import FreshNames
+from tilec.instructions import stored
 from tilec.loops import (
     Alloc,
     Block,
@@ -66,6 +67,7 @@ from tilec.loops import (
     Step,
     Stmt,
     Store,
+    Window,
     accesses,
     all_steps,
     map_exprs,
@@ -182,6 +184,7 @@ class _Work:
             for operand, target, body in extraction.packs
         ]
         used = {a.tensor for s in walk(without) for a in accesses(s)}
+        used |= {w.buffer for s in walk(without) if isinstance(s, Instr) for w in s.operands}
         used |= {s.buffer.base for s in walk(without) if isinstance(s, Alloc) and s.buffer.base}
         kept = tuple(p for p in kernel.params if p.buffer.name in used or p.buffer.name not in constant)
         added = tuple(KernelParam(replace(p.target, space="param"), "in") for p in packs)
@@ -271,7 +274,9 @@ def _copied(stmt: Stmt, buffer: Buffer) -> str | None:
 
 def _stores(block: Block, buffer: str) -> bool:
     return any(
-        isinstance(s, Instr) or (isinstance(s, Store) and s.buffer == buffer) or _allocates(s, buffer)
+        (isinstance(s, Instr) and buffer in stored(s))
+        or (isinstance(s, Store) and s.buffer == buffer)
+        or _allocates(s, buffer)
         for s in walk(block)
     )
 
@@ -300,9 +305,14 @@ def _redirected(block: Block, old: str, new: str, prefix: tuple[Affine, ...]) ->
             return replace(e, access=replace(e.access, tensor=new, indices=(*prefix, *e.access.indices)))
         return e
 
+    def window(w: Window) -> Window:
+        return Window(new, (*prefix, *w.starts), (*[None] * len(prefix), *w.extents)) if w.buffer == old else w
+
     def visit(stmt: Stmt) -> Block:
         if isinstance(stmt, Store) and stmt.buffer == old:
             return (replace(stmt, buffer=new, indices=(*prefix, *stmt.indices)),)
+        if isinstance(stmt, Instr):
+            return (replace(stmt, operands=tuple(map(window, stmt.operands))),)
         return (stmt,)
 
     return rewrite(map_exprs(block, lambda e: transform(e, leaf)), visit)

@@ -26,6 +26,7 @@ from tilec.backends.llvm.screen import Screen, screen
 from tilec.backends.llvm.types import NARROW, Value, float_text, ssa_type
 from tilec.dtypes import BOOL, DType
 from tilec.expr import walk as walk_expr
+from tilec.instructions import expanded
 from tilec.loops import Alloc, Block, For, Kernel, Let, Store, While, stride_sizes, walk
 from tilec.target import Target
 
@@ -100,7 +101,7 @@ def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = Fals
         emitter,
         Ops(emitter, target, lanes, no_nan),
         target,
-        plan(kernel.body, lanes),
+        plan(expanded(kernel.body), lanes),
         Scratch(),
         "%shared",
         outline=target.threads > 1,
@@ -123,10 +124,11 @@ def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = Fals
 
 def lanes_of(kernel: Kernel, target: Target) -> int:
     """Elements per vector: what one register holds of the widest type computed with; 0 where nothing is a vector."""
-    extents = [number(s.extent) for s in walk(kernel.body) if isinstance(s, For) and s.kind == "vector"]
+    body = expanded(kernel.body)
+    extents = [number(s.extent) for s in walk(body) if isinstance(s, For) and s.kind == "vector"]
     if not extents or max(extents) < 2:
         return 0
-    lanes = target.lanes(max((_width(t) for t in _types(kernel.body)), default=32))
+    lanes = target.lanes(max((_width(t) for t in _types(body)), default=32))
     lanes = min(lanes, 1 << (max(extents) - 1).bit_length())
     return lanes if lanes > 1 else 0
 

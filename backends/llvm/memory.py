@@ -51,6 +51,12 @@ def store(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: 
     return None
 
 
+def address(frame: Frame, name: str, indices: tuple[Affine, ...]) -> str:
+    """Pointer to an element of a buffer in memory, that of the first lane."""
+    storage = frame.storage[name]
+    return _address(frame, storage, _flat(frame, storage, indices))
+
+
 def is_uniform(frame: Frame, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> bool:
     """True where all lanes mean one element."""
     if any(v.lanes for v in dynamic.values()):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from tilec.affine import Affine
-from tilec.backends.llvm import exprs, memory
+from tilec.backends.llvm import exprs, instructions, memory
 from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
 from tilec.backends.llvm.frame import Frame, Mask, Storage
 from tilec.backends.llvm.registers import Cell, cell_of
@@ -16,6 +16,7 @@ from tilec.backends.llvm.types import Value
 from tilec.buffers import elements
 from tilec.dtypes import BOOL
 from tilec.errors import error
+from tilec.instructions import expand, stored
 from tilec.loops import (
     Alloc,
     Barrier,
@@ -65,7 +66,8 @@ def statement(frame: Frame, stmt: Stmt, outline: Outliner) -> None:
         case Barrier():
             pass  # work-items run one after another here, and loops that hold a barrier were refused
         case Instr():
-            raise error("TILE0602", f"instruction {stmt.name!r} is not known to the LLVM backend")
+            if not instructions.emit(frame, stmt):
+                block(frame, expand(stmt), outline)
         case _:
             assert_never(stmt)
 
@@ -204,7 +206,9 @@ def _scan_writes(frame: Frame, body: Block, inner: frozenset[str], found: dict[C
                 found[cell_of(register, position, frame.lanes)[0]] = None
             case If() | While():
                 _scan_writes(frame, stmt.body, inner, found)
-            case For() if any(isinstance(s, Store) and s.buffer in frame.registers for s in walk(stmt.body)):
+            case Instr() if stored(stmt) & frame.registers.keys():
+                _scan_writes(frame, expand(stmt), inner, found)
+            case For() if _stored_in(stmt.body) & frame.registers.keys():
                 for index in _instances(frame, stmt):
                     with frame.index(stmt.index, index):
                         _scan_writes(frame, stmt.body, inner, found)
@@ -220,12 +224,23 @@ def _instances(frame: Frame, loop: For) -> list[Index]:
     return [0] if extent == 1 else [Scalar("?", 0, extent)]
 
 
+def _stored_in(body: Block) -> set[str]:
+    """Buffers that a block stores to."""
+    names: set[str] = set()
+    for stmt in walk(body):
+        if isinstance(stmt, Store):
+            names.add(stmt.buffer)
+        elif isinstance(stmt, Instr):
+            names |= stored(stmt)
+    return names
+
+
 def _forget_stored(frame: Frame, body: Block) -> None:
     """Loads made before a loop are no longer good in its later iterations where the loop stores.
 
     A view declared in the loop is taken to be stored to.
     """
-    names = {s.buffer for s in walk(body) if isinstance(s, Store)}
+    names = _stored_in(body)
     names |= {s.buffer.base for s in walk(body) if isinstance(s, Alloc) and s.buffer.base is not None}
     for name in names & frame.storage.keys():
         frame.emitter.forget_loads(frame.storage[name].root)

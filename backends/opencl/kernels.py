@@ -25,6 +25,7 @@ from tilec.buffers import elements
 from tilec.dtypes import F64
 from tilec.errors import error
 from tilec.expr import Access, Expr
+from tilec.instructions import expand
 from tilec.loops import (
     Alloc,
     Barrier,
@@ -214,7 +215,7 @@ class _Writer:
                 case Barrier():
                     self.barrier(stmt)
                 case Instr():
-                    raise error("TILE0602", f"the OpenCL backend has no instruction '{stmt.name}'")
+                    self.block(expand(stmt), scope)
 
     def braced(self, head: str, body: Block, scope: _Scope) -> None:
         self.line(f"{head} {{")

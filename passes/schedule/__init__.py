@@ -1,7 +1,7 @@
 """Schedule primitives: pure, checked functions Kernel -> Kernel, and the table from directive names to them.
 
 A directive `name(arguments)` calls the primitive of that name with the kernel and its arguments. `rfactor`
-is the only primitive that may change the order of a float sum. Not there yet: `map_to` (machine instructions).
+is the only primitive that may change the order of a float sum.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tilec.passes.schedule.analysis import check_one_name, malformed
 from tilec.passes.schedule.compute_at import compute_at, inline
 from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
+from tilec.passes.schedule.map_to import map_to
 from tilec.passes.schedule.merge import merge
 from tilec.passes.schedule.reorder import reorder
 from tilec.passes.schedule.rfactor import rfactor
@@ -38,6 +39,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "compute_at": compute_at,
     "inline": inline,
     "rfactor": rfactor,
+    "map_to": map_to,
 }
 
 

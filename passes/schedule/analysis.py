@@ -16,6 +16,7 @@ from tilec.affine import Affine, Coef, Size
 from tilec.dtypes import BOOL
 from tilec.errors import TileError, error
 from tilec.expr import Const, Expr, Read, substitute_indices, transform
+from tilec.instructions import expand
 from tilec.loops import (
     Alloc,
     Block,
@@ -210,7 +211,10 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
 
 
 def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
-    """Redirects every access to `buffer`: `change` maps its indices to another buffer and indices."""
+    """Redirects every access to `buffer`: `change` maps its indices to another buffer and indices.
+
+    Raises TILE0604 where a machine instruction uses the buffer: its operands stay where they are.
+    """
 
     def leaf(e: Expr) -> Expr:
         if isinstance(e, Read) and e.access.tensor == buffer:
@@ -222,6 +226,8 @@ def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
         if isinstance(stmt, Store) and stmt.buffer == buffer:
             target, indices = change(stmt.indices)
             return (replace(stmt, buffer=target, indices=indices),)
+        if isinstance(stmt, Instr) and any(w.buffer == buffer for w in stmt.operands):
+            raise refuse(f"'{buffer}' is an operand of the instruction '{stmt.name}'", "map to instructions last")
         return (stmt,)
 
     return rewrite(map_exprs(block, lambda e: transform(e, leaf)), visit)
@@ -288,7 +294,7 @@ class Use:
     """A read (`store` None) or a store of a buffer, with the extents of the loops between the block and it."""
 
     buffer: str
-    indices: tuple[Index, ...] | None  # None: any cell (a view, a machine instruction)
+    indices: tuple[Index, ...] | None  # None: any cell (a view)
     store: Store | None
     ranges: Mapping[str, int] = field(default_factory=dict)
     certain: bool = True  # no `If`, `While` or loop without iterations between the block and it
@@ -320,15 +326,12 @@ def _collect_uses(block: Block, ranges: dict[str, int], certain: bool, found: li
                 if (base := stmt.buffer.base) is not None:
                     found.append(Use(base, None, Store(base, (), VIEW), ranges, certain))
             case Instr():
-                found += [
-                    Use(w.buffer, None, Store(w.buffer, (), _ANY), ranges, certain) for w in stmt.operands
-                ]
+                _collect_uses(expand(stmt), ranges, certain, found, own)
             case _:
                 pass
 
 
 VIEW = Const(0, BOOL)  # the unknown value that may be stored through a view; told from others by its identity
-_ANY = Const(0, BOOL)  # the unknown value that an instruction may store
 
 
 def order_free(monoid: Monoid | None) -> bool:

@@ -13,6 +13,7 @@ from math import prod
 
 from tilec.affine import Affine
 from tilec.passes.schedule.analysis import Use
+from tilec.passes.schedule.dot import dot
 from tilec.passes.schedule.plan import Limits, Nest, Plan, fresh, step, threads
 from tilec.schedule import Directive
 from tilec.target import Target
@@ -90,6 +91,8 @@ def _row_loop(nest: Nest, lane: str) -> str | None:
 def contraction(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     """Schedules a nest of one aggregation with `lane` in vector lanes; False, and nothing done, where it is refused."""
     row = _row_loop(nest, lane)
+    if dot(plan, nest, lane, row, target):
+        return True
     tiling = _tiling(plan, nest, lane, row, target)
     before = plan.kernel, list(plan.directives)
     if tiling.packed is not None and _blocked(plan, nest, lane, row, tiling, target):

@@ -104,12 +104,23 @@ def stage(
 
 
 def pack(
-    kernel: Kernel, buffer: str, loop: str, new: str, axis: int, size: int, space: Space = "heap", pad: int = 0
+    kernel: Kernel,
+    buffer: str,
+    loop: str,
+    new: str,
+    axis: int,
+    size: int,
+    space: Space = "heap",
+    pad: int = 0,
+    along: int = -1,
+    group: int = 1,
 ) -> Kernel:
     """Copies what the body of `loop` reads of `buffer` into panels of `size` along `axis`.
 
     The panels are the outermost axis of `new`, the place in a panel the innermost; the other axes keep their order
-    between. B[k, n] packed with axis 1 and size 64 is new[n/64, k, n%64]. Copy loops are `new.0`, `new.1` ....
+    between. B[k, n] packed with axis 1 and size 64 is new[n/64, k, n%64]. Copy loops are `new.0`, `new.1` .... With a
+    `group`, that many neighbours on the axis `along` lie together, inside the place in a panel, as instructions take
+    them that add up several products: B[k, n] in groups of 4 along axis 0 is new[n/64, k/4, n%64, k%4].
 
     Before:
         kernel f(in B: f32[3, 8], inout C: f32[8])
@@ -122,22 +133,40 @@ def pack(
           for p.0 in 2 { for p.1 in 3 { for p.2 in 2 { p[p.0, p.1, p.2] = B[p.1, 4*j + 2*p.0 + p.2] } } }
           for n.0 in 2 { for k in 3 { for n.1 in 2 { C[4*j + 2*n.0 + n.1] sum= p[n.0, k, n.1] } } }
         }
+    Before:
+        kernel f(in B: u8[4, 2], inout C: u8[2])
+        for j in 1 { for k.0 in 2 { for k.1 in 2 { for n in 2 { C[n] sum= B[2*k.0 + k.1, n] } } } }
+    After pack(B, j, p, 1, 2, heap, 0, 0, 2):
+        for j in 1 {
+          alloc p: u8[1, 2, 2, 2]
+          for p.0 in 1 { for p.1 in 2 { for p.2 in 2 { for p.3 in 2 {
+            p[p.0, p.1, p.2, p.3] = B[2*p.1 + p.3, 2*p.0 + p.2]
+          } } } }
+          for k.0 in 2 { for k.1 in 2 { for n in 2 { C[n] sum= p[0, k.0, n, k.1] } } }
+        }
     Raises TILE0604 where the buffer is also stored, or an index does not fall into panels: tile the loops first.
     """
     source = _check_source(kernel, buffer, "pack")
     rank = len(source.shape)
     if not 0 <= axis < rank or size < 1 or space not in SPACES or space in ("param", "register") or pad < 0:
         raise malformed(f"pack: bad axis {axis}, size {size}, space '{space}' or pad {pad}")
+    if group < 1 or (group > 1 and (along == axis or not 0 <= along < rank)):
+        raise malformed(f"pack: bad group of {group} along axis {along}")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
-    order = ((axis, 1), *((a, 0) for a in range(rank) if a != axis), (axis, 2))
-    layout = Layout({axis: size}, order, pad)
+    layout = _panels(rank, axis, size, along, group, pad)
 
     def change(found: For, scope: Scope) -> Block:
         body = _packed(found, scope, buffer, new, space, layout)
         return (For(found.index, found.extent, found.kind, body, found.depth),)
 
     return rewrite_loops(kernel, loop, change)
+
+
+def _panels(rank: int, axis: int, size: int, along: int, group: int, pad: int) -> Layout:
+    split = {axis: size, along: group} if group > 1 else {axis: size}
+    between = [(a, 1 if a in split else 0) for a in range(rank) if a != axis]
+    return Layout(split, ((axis, 1), *between, (axis, 2), *([(along, 2)] if group > 1 else [])), pad)
 
 
 def _check_source(kernel: Kernel, buffer: str, primitive: str) -> Buffer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,7 +30,7 @@ from tilec.text.loops_text import parse_kernel
 from tilec.verify.loops import verify_kernel
 
 TECHNIQUES: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("checklist.toml").read_text())["technique"]
-RARE = {"inline", "compute_at", "merge"}  # few random kernels have what these are for
+RARE = {"inline", "compute_at", "merge", "map_to"}  # few random kernels have what these are for
 
 
 def names(schedule: Schedule) -> set[str]:
@@ -44,7 +45,9 @@ def test_every_primitive_is_in_the_checklist() -> None:
 def test_technique(technique: dict[str, Any]) -> None:
     kernel = parse_kernel(f"kernel f{technique['nest']}")
     if technique.get("by_default", True):
-        schedule = default_schedule(kernel, named("avx512", 2), EAGER if technique.get("eager") else DEFAULT)
+        target = named("avx512", 2)
+        target = replace(target, features=(*target.features, *technique.get("features", ())))
+        schedule = default_schedule(kernel, target, EAGER if technique.get("eager") else DEFAULT)
     else:
         assert technique["why"]
         schedule = parse_schedule(technique["schedule"])

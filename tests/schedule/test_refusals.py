@@ -172,6 +172,7 @@ UNSAFE = [
     (TWO_SUMS, "rfactor(k, p)", "does not aggregate into one cell"),
     (RUNNING, "rfactor(k, p)", "used otherwise"),
     (BESIDE, "rfactor(l, p)", "stored outside of the loop"),
+    (MATMUL, "map_to(k, vdpbf16ps)", "is 2 loops, the nest of 'k' is 1"),
 ]
 
 

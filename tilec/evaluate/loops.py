@@ -22,6 +22,7 @@ from tilec.evaluate.expr import Mode, evaluate_expr, storage
 from tilec.evaluate.memory import arena_of, fault, numbers, spoil, uninitialised, view_of
 from tilec.evaluate.order import rounds
 from tilec.expr import Access, Expr, Read, walk
+from tilec.instructions import expand
 from tilec.loops import (
     Alloc,
     Assign,
@@ -234,7 +235,7 @@ def _execute(stmt: Stmt, lanes: _Lanes, state: _State) -> None:
         case Barrier():
             pass  # items run one after the other
         case Instr():
-            raise fault(f"the evaluator does not know the machine instruction '{stmt.name}'")
+            _run(expand(stmt), lanes, state)
         case Let():
             raise AssertionError("a Let is bound by its block")
 

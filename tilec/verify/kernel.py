@@ -4,7 +4,8 @@ Checked: names in scope, a loop index bound once on a path; extents, ranks, dtyp
 coefficients; modes of parameters; every affine access in bounds at every point where it runs, and the iterations of
 `parallel`, `group`, `item` and `vector` loops independent (`tilec.verify.access` says how far); static extents of
 vector and unrolled loops; with `scheduled`, constant indices of register buffers. Data-dependent indices are checked
-for type only, the meaning of an Instr and what a view shares with its base not at all. Error: TILE0602.
+for type only, what a view shares with its base not at all. An Instr is checked as the nest that it stands for, and for
+the layout of its operands. Error: TILE0602.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
 from tilec.expr import Access, Expr
+from tilec.instructions import check_windows, expand
 from tilec.loops import (
     LOOP_KINDS,
     Alloc,
@@ -142,6 +144,8 @@ def _stmt(stmt: Stmt, scope: Scope) -> Scope:
                     fail(f"an operand of '{name}' does not have the rank of '{window.buffer}'")
                 for start in window.starts:
                     _checker(scope).affine(start)
+            check_windows(stmt, scope.buffers)
+            _block(expand(stmt), scope)
         case Barrier():
             pass
     return scope
@@ -284,6 +288,8 @@ def _touches_of(stmt: Stmt, scope: Scope, inner: frozenset[str]) -> Iterator[tup
             yield from _touches(body, replace(scope, region=_narrowed(region, conditions)), inner)
         case While(_, body):
             yield from _touches(body, scope, inner)
+        case Instr():
+            yield from _touches(expand(stmt), scope, inner)
     found = [(a, False) for a in accesses(stmt)]
     if isinstance(stmt, Store):
         found.append((Access(stmt.buffer, stmt.indices), True))

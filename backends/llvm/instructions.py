@@ -1,0 +1,207 @@
+"""Machine instructions of `tilec.instructions` as LLVM intrinsics.
+
+`emit` leaves an instruction to its meaning where the target does not have it, or an operand is not where the
+instruction can take it from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tilec.affine import Affine
+from tilec.backends.llvm import memory
+from tilec.backends.llvm.address import Lanes, number
+from tilec.backends.llvm.frame import Frame
+from tilec.backends.llvm.types import Value
+from tilec.dtypes import F32, I32
+from tilec.instructions import expand, known, loop_name
+from tilec.loops import Instr, Store, Window, walk
+
+_BYTES = 0x80808080  # the sign bits of four bytes
+
+
+def emit(frame: Frame, stmt: Instr) -> bool:
+    """Emits an instruction; False, and nothing emitted, where the target does not have it."""
+    if not known(stmt).runs_on(frame.target.features):
+        return False
+    dot = _Dot.of(frame, stmt)
+    if dot is None:
+        return False
+    dot.emit(_DOTS[stmt.name])
+    return True
+
+
+@dataclass(slots=True)
+class _Dot:
+    """c[lane] += sum over j of a[j] * b[lane, j]: `terms` products of elements that fill 32 bits of a lane."""
+
+    frame: Frame
+    stmt: Instr
+    store: Store
+    lanes: int  # that are used
+    terms: int
+    full: int  # terms that 32 bits hold
+
+    @staticmethod
+    def of(frame: Frame, stmt: Instr) -> _Dot | None:
+        """None where the operands are not where they must be."""
+        c, a, b = stmt.operands
+        nest = expand(stmt)
+        store = next(s for s in walk(nest) if isinstance(s, Store))
+        (lanes,), (terms,) = ([number(e) for e in w.extents if e is not None] for w in (c, a))
+        if frame.in_vector or not lanes <= frame.lanes or frame.lanes not in (4, 8, 16) or frame.mask is not None:
+            return None
+        if not all(w.buffer in frame.storage and w.buffer not in frame.registers for w in (a, b)):
+            return None
+        if c.buffer in frame.registers and frame.registers[c.buffer].lane_axis is None:
+            return None
+        full = 32 // known(stmt).operands[1].dtype.bits
+        if terms < full and frame.storage[b.buffer].buffer.shape[-1] != full:
+            return None  # what lies behind the terms might not belong to the buffer
+        return _Dot(frame, stmt, store, lanes, terms, full)
+
+    def emit(self, formula: Formula) -> None:
+        frame = self.frame
+        on = None if self.lanes == frame.lanes else tuple(lane < self.lanes for lane in range(frame.lanes))
+        frame.in_vector = True
+        with frame.masked(on), frame.index(loop_name(self.stmt, "i"), Lanes(0)):
+            old = memory.load(frame, self.store.buffer, self._indices(), {})
+            new = formula(self, frame.ops.splat(old))
+            memory.store(frame, self.store.buffer, self._indices(), {}, new)
+        frame.in_vector = False
+
+    def _indices(self) -> tuple[Affine, ...]:
+        return tuple(i for i in self.store.indices if isinstance(i, Affine))
+
+    # operands ------------------------------------------------------------------------------------------------------
+
+    @property
+    def wide(self) -> str:
+        return f"<{self.frame.lanes} x i32>"
+
+    def a(self) -> str:
+        """The terms of a in every lane; those that there are none of are zero."""
+        value = Value(self._word(self.stmt.operands[1]), I32)
+        return self.frame.ops.splat(value).ref
+
+    def _word(self, window: Window) -> str:
+        frame, emitter = self.frame, self.frame.emitter
+        place = memory.address(frame, window.buffer, window.starts)
+        element = 32 // self.full
+        if self.terms == self.full:
+            return self._load("i32", place, window, element // 8)
+        word = ""
+        for j in range(self.terms):
+            at = emitter.pure(f"getelementptr i{element}, ptr {place}, i64 {j}") if j else place
+            part = emitter.pure(f"zext i{element} {self._load(f'i{element}', at, window, element // 8)} to i32")
+            part = emitter.pure(f"shl i32 {part}, {element * j}") if j else part
+            word = emitter.pure(f"or i32 {word}, {part}") if word else part
+        return word
+
+    def b(self) -> str:
+        """A lane's terms of b in each lane."""
+        window = self.stmt.operands[2]
+        place = memory.address(self.frame, window.buffer, window.starts)
+        return self._load(self.wide, place, window, 4 // self.full)
+
+    def _load(self, type_: str, place: str, window: Window, align: int) -> str:
+        """A load of memory as it is; under the mask where it is of lanes."""
+        emitter, storage = self.frame.emitter, self.frame.storage[window.buffer]
+        masked = type_ == self.wide and self.frame.mask is not None
+        mask = f"<{self.frame.lanes} x i1> {self.frame.mask_ref()}" if masked else ""
+        key = (storage.root, place, f"raw {type_} {mask}")
+        ref = emitter.loaded(key)
+        if ref is None:
+            if masked:
+                name = f"llvm.masked.load.v{self.frame.lanes}i32.p0"
+                ref = emitter.emit(
+                    emitter.call(name, type_, f"ptr {place}", f"i32 {align}", mask, f"{type_} zeroinitializer")
+                )
+            else:
+                ref = emitter.emit(f"load {type_}, ptr {place}, align {align}")
+            emitter.remember_load(key, ref)
+        return ref
+
+    # arithmetic ----------------------------------------------------------------------------------------------------
+
+    def pure(self, instruction: str, a: str, b: str) -> str:
+        return self.frame.emitter.pure(f"{instruction} {self.wide} {a}, {b}")
+
+    def splat(self, word: int) -> str:
+        return f"splat (i32 {word - (word >> 31 << 32)})"
+
+    def used(self, word: int) -> int:
+        """The bits of a constant that belong to terms that there are."""
+        return word & ((1 << (32 // self.full * self.terms)) - 1)
+
+    def vnni(self, name: str, c: str, first: str, second: str) -> str:
+        """c + the products in a lane: of unsigned bytes with signed ones, or of signed words."""
+        emitter, lanes = self.frame.emitter, self.frame.lanes
+        bits = lanes * 32
+        parts = f"<{lanes * 4} x i8>" if name == "vpdpbusd" else f"<{lanes * 2} x i16>"
+        x, y = (emitter.pure(f"bitcast {self.wide} {v} to {parts}") for v in (first, second))
+        text = emitter.call(
+            f"llvm.x86.avx512.{name}.{bits}", self.wide, f"{self.wide} {c}", f"{parts} {x}", f"{parts} {y}"
+        )
+        return emitter.pure(text)
+
+
+Formula = Callable[[_Dot, Value], Value]
+
+
+def _unsigned_signed(dot: _Dot, c: Value) -> Value:
+    return Value(dot.vnni("vpdpbusd", c.ref, dot.a(), dot.b()), I32, c.lanes)
+
+
+def _signed_unsigned(dot: _Dot, c: Value) -> Value:
+    return Value(dot.vnni("vpdpbusd", c.ref, dot.b(), dot.a()), I32, c.lanes)
+
+
+def _signed(dot: _Dot, c: Value) -> Value:
+    """a * b = (a + 128) * b - 128 * b, modulo 2^32, where a + 128 is unsigned; 128 * b is the same for all rows."""
+    bits = dot.splat(dot.used(_BYTES))
+    moved = dot.vnni("vpdpbusd", c.ref, dot.pure("xor", dot.a(), bits), dot.b())
+    return Value(dot.pure("sub", moved, dot.vnni("vpdpbusd", "zeroinitializer", bits, dot.b())), I32, c.lanes)
+
+
+def _unsigned(dot: _Dot, c: Value) -> Value:
+    """a * b = b * (a - 128) + b * 128, modulo 2^32; a - 128 is signed."""
+    bits = dot.splat(dot.used(_BYTES))
+    moved = dot.vnni("vpdpbusd", c.ref, dot.b(), dot.pure("xor", dot.a(), bits))
+    return Value(dot.pure("sub", moved, dot.vnni("vpdpbusd", "zeroinitializer", dot.b(), bits)), I32, c.lanes)
+
+
+def _words(dot: _Dot, c: Value) -> Value:
+    return Value(dot.vnni("vpdpwssd", c.ref, dot.a(), dot.b()), I32, c.lanes)
+
+
+def _bfloat(dot: _Dot, c: Value) -> Value:
+    """The machine adds the second product first, so both operands change places within a lane.
+
+    A term that there is none of is -0 * 0, which changes no sum.
+    """
+    emitter, lanes = dot.frame.emitter, c.lanes
+    a, b = dot.a(), dot.b()
+    if dot.terms == 1:
+        a, b = dot.pure("or", a, dot.splat(0x80000000)), dot.pure("and", b, dot.splat(0xFFFF))
+    swapped = []
+    for x in (a, b):
+        name = f"llvm.fshl.v{lanes}i32"
+        operand = f"{dot.wide} {x}"
+        turned = emitter.pure(emitter.call(name, dot.wide, operand, operand, f"{dot.wide} {dot.splat(16)}"))
+        swapped.append(emitter.pure(f"bitcast {dot.wide} {turned} to <{lanes * 2} x bfloat>"))
+    parts = [f"<{lanes * 2} x bfloat> {x}" for x in swapped]
+    text = emitter.call(f"llvm.x86.avx512bf16.dpbf16ps.{lanes * 32}", c.type, str(c), *parts)
+    return Value(emitter.pure(text), F32, lanes)
+
+
+_DOTS: Mapping[str, Formula] = {
+    "vpdpbusd.u8.i8": _unsigned_signed,
+    "vpdpbusd.i8.u8": _signed_unsigned,
+    "vpdpbusd.i8.i8": _signed,
+    "vpdpbusd.u8.u8": _unsigned,
+    "vpdpwssd": _words,
+    "vdpbf16ps": _bfloat,
+}
+

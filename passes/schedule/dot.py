@@ -1,0 +1,160 @@
+"""The default schedule of sums of products that a machine instruction adds up several at once.
+
+Which they are follows from the types of the two factors and of the sum, and from the features of the target. The factor
+that lies along the lanes is packed so that the terms of one lane are neighbours; of the other, they are read where they
+are, so they must be neighbours in memory already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilec.affine import Affine
+from tilec.expr import Call, Read
+from tilec.instructions import NAMES, Instruction, instruction
+from tilec.passes.schedule.analysis import Use
+from tilec.passes.schedule.plan import Nest, Plan, fresh, step, threads
+from tilec.target import Target
+
+_LEAST_REUSE = 16  # of a packed element: copying it costs about as much as that many products
+_BLOCK_BYTES = 1 << 18  # of a packed block, and of the rows that it meets: both fit into the second cache
+
+
+@dataclass(frozen=True, slots=True)
+class _Dot:
+    """How a nest is the meaning of an instruction."""
+
+    name: str
+    group: int  # terms that it adds up in a lane
+    term: str  # the loop over them
+    near: Use  # the factor that is the same in all lanes
+    packed: Use
+    axis: int  # of the packed factor, that the lanes move
+    along: int  # of the packed factor, that the terms move
+
+
+def dot(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) -> bool:
+    """Schedules a nest for an instruction; False, and nothing done, where there is none for it or it is refused."""
+    found = _dot(plan, nest, lane, target) if row is not None else None
+    if found is None or row is None:
+        return False
+    before = plan.kernel, list(plan.directives)
+    if _scheduled(plan, nest, found, lane, row, target):
+        return True
+    plan.kernel, plan.directives = before[0], list(before[1])
+    return False
+
+
+def _dot(plan: Plan, nest: Nest, lane: str, target: Target) -> _Dot | None:
+    factors = _factors(nest)
+    if factors is None or lane in nest.guarded:
+        return None
+    near, packed = factors[::-1] if nest.stride(factors[0], lane) else factors
+    if nest.stride(near, lane) != 0 or not nest.stride(packed, lane) or near.buffer == packed.buffer:
+        return None
+    found = _instruction(nest, near, packed, target)
+    if found is None or (nest.reuse(packed) < _LEAST_REUSE and packed.buffer not in plan.constant):
+        return None
+    for term in reversed(nest.reductions):
+        axis, along = _axis(packed, lane), _axis(packed, term)
+        if nest.stride(near, term) == 1 and None not in (axis, along) and term not in nest.guarded:
+            return _Dot(found.name, found.most["J"], term, near, packed, axis or 0, along or 0)
+        if found.operands[0].dtype.is_float:
+            return None  # the order of a float sum stays, so its terms are those of the innermost loop
+    return None
+
+
+def _factors(nest: Nest) -> tuple[Use, Use] | None:
+    """The reads of a sum of products of two."""
+    stores, reads = nest.stores(), nest.reads()
+    if len(stores) != 1 or len(reads) != 2 or stores[0].store is None or stores[0].store.monoid is None:
+        return None
+    value = stores[0].store.value
+    if stores[0].store.monoid.name != "sum" or not isinstance(value, Call) or value.op != "mul":
+        return None
+    plain = all(isinstance(a, Call) and a.op == "cast" and isinstance(a.args[0], Read) for a in value.args)
+    return (reads[0], reads[1]) if plain else None
+
+
+def _instruction(nest: Nest, near: Use, packed: Use, target: Target) -> Instruction | None:
+    """That of the target with these types."""
+    types = [nest.buffers[u.buffer].dtype for u in (nest.stores()[0], near, packed)]
+    for name in NAMES:
+        found = instruction(name)
+        if found is not None and [o.dtype for o in found.operands] == types and found.runs_on(target.features):
+            return found
+    return None
+
+
+def _axis(use: Use, loop: str) -> int | None:
+    """The one axis that the loop moves, alone and step by step."""
+    moved = [i for i, f in enumerate(use.indices or ()) if isinstance(f, Affine) and loop in f.variables()]
+    if len(moved) != 1:
+        return None
+    form = (use.indices or ())[moved[0]]
+    return moved[0] if isinstance(form, Affine) and form.as_variable() == loop else None
+
+
+def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> bool:
+    """Blocks of packed columns, blocks of rows, panels, tiles of both in registers, and all terms of a sum there."""
+    lanes = min(target.lanes(32), 1 << (nest.extents[lane] - 1).bit_length())
+    vectors = min(2, -(-nest.extents[lane] // lanes))
+    spare = 2 * vectors + 2  # packed vectors, what is the same for all rows, the other factor, a constant
+    rows = min(max(1, (target.registers - spare) // vectors), 13, nest.extents[row])
+    column = lanes * vectors
+    others = [n for n in nest.reductions if n != found.term]
+    free = [n for n in nest.extents if n in nest.free and n not in (lane, row)]
+    batch = [n for n in free if nest.stride(found.packed, n) != 0]
+    shared = [n for n in free if n not in batch]
+    depth = nest.buffers[found.packed.buffer].dtype.bytes
+    for n in nest.reductions:
+        depth *= nest.extents[n]
+    width = max(column, _BLOCK_BYTES // depth // column * column)
+    height = max(rows, _BLOCK_BYTES // depth // rows * rows)
+    term, tile = found.term, [f"{row}.1", f"{lane}.1"]
+    done = plan.attempt(
+        step("reorder", *batch, lane, *shared, row, *others, term),
+        step("tile", lane, width, f"{lane}.b", f"{lane}.p"),
+        step("reorder", *shared, row, f"{lane}.p", *others, term),
+        *([step("interior", row)] if row in nest.guarded else []),
+        step("tile", row, _even(nest.extents[row], height, rows, target.threads), f"{row}.b", f"{row}.p"),
+        step("reorder", f"{lane}.p", f"{row}.p", *others, term),
+        step("tile", f"{lane}.p", column, f"{lane}.0", f"{lane}.1"),
+        step("reorder", f"{row}.p", f"{lane}.1", *others, term),
+        step("tile", f"{row}.p", rows, f"{row}.0", f"{row}.1", "cut", "balanced"),
+        step("reorder", *others, term, *tile),
+        step("tile", term, found.group, f"{term}.0", f"{term}.1"),
+        step("reorder", *tile, f"{term}.1"),
+        step("tile", f"{lane}.1", lanes, f"{lane}.v", f"{lane}.l"),
+        step("reorder", f"{term}.1", f"{lane}.l"),
+        step("vectorize", f"{lane}.l"),
+        step("unroll", f"{lane}.v"),
+        step("unroll", f"{row}.1"),
+    )
+    done = done and _in_registers(plan, nest.stores()[0].buffer, f"{row}.0")
+    if not done:
+        return False
+    new = fresh(plan.kernel, f"{found.packed.buffer}.p")
+    at = f"{lane}.b"
+    wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
+    space = "thread" if wide else "heap"
+    packing = step("pack", found.packed.buffer, at, new, found.axis, column, space, 0, found.along, found.group)
+    if not plan.attempt(packing, step("map_to", f"{term}.1", found.name)):
+        return False
+    threads(plan, nest, wide or [*shared, f"{row}.b", f"{row}.p"], target)
+    return True
+
+
+def _even(extent: int, most: int, rows: int, threads: int) -> int:
+    """Rows of a block: at most that many, the blocks alike and as many as keep all threads busy."""
+    count = -(-extent // most)
+    if extent >= rows * threads:
+        count = -(-count // threads) * threads
+    return -(-extent // count)
+
+
+def _in_registers(plan: Plan, store: str, loop: str) -> bool:
+    """Keeps the tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
+    new = fresh(plan.kernel, f"{store}.r")
+    ways = ("init", 0, "finish"), ("init",), ("copy",)
+    return any(plan.attempt(step("stage", store, loop, new, "register", *how)) for how in ways)
