@@ -38,6 +38,7 @@ class Values(TypedDict, total=False):
     cache_dir: str | os.PathLike[str]
     cache_size: int | str
     tune: float | str
+    result_memory: int | str
     log_level: str
     color: str
 

@@ -126,7 +126,7 @@ class Slots:
 
     def makers(self) -> tuple[tuple[TensorType, Callable[[], Array]], ...]:
         """Per result its type, and what makes a fresh array for it."""
-        return tuple((t, slot.maker()) for t, slot in zip(self.result_types, self.results))
+        return tuple((t, slot.maker) for t, slot in zip(self.result_types, self.results))
 
 
 class OpenSlots:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +19,7 @@ from tilec.backend import Array
 from tilec.dtypes import from_numpy
 from tilec.errors import TileError, error
 from tilec.graph import TensorType
+from tilec.result_memory import maker
 
 
 def describe(type: TensorType) -> str:
@@ -111,11 +111,12 @@ def argument(name: str, value: Any, expected: TensorType) -> Array:
 class Slot:
     """A parameter or result with all that a call needs to know of it, looked up once: calls should cost little."""
 
-    __slots__ = ("_dtype", "_name", "_real", "_shape", "_type")
+    __slots__ = ("_dtype", "_maker", "_name", "_real", "_shape", "_type")
 
     def __init__(self, name: str, type: TensorType) -> None:
         self._name, self._type = name, type
         self._dtype, self._shape = type.dtype.numpy, tuple(type.shape)
+        self._maker: Callable[[], Array] | None = None
         self._real = type.weak and type.dtype.is_float and type.dtype.bits >= 32
 
     def taken(self, value: Any) -> Array:
@@ -141,14 +142,17 @@ class Slot:
             and not any(np.may_share_memory(out, x) for x in inputs)
         )
 
+    @property
     def maker(self) -> Callable[[], Array]:
-        """What makes a fresh array; it may raise MemoryError."""
-        return partial(np.empty, self._shape, self._dtype)
+        """See `tilec.result_memory.maker`."""
+        if self._maker is None:
+            self._maker = maker(self._shape, self._dtype)  # type: ignore[arg-type]  # sizes are ints here
+        return self._maker
 
     def fresh(self) -> Array:
         """`empty`, with a short way."""
         try:
-            return np.empty(self._shape, self._dtype)
+            return self.maker()
         except (MemoryError, ValueError):
             return empty(self._name, self._type)
 
@@ -188,7 +192,7 @@ def _is_dense(array: Array) -> bool:
 def empty(name: str, type: TensorType) -> Array:
     """A fresh result array; raises TileError TILE0416 where memory does not suffice."""
     try:
-        return np.empty([int(s) for s in type.shape], type.dtype.numpy)  # type: ignore[arg-type]  # sizes are ints here
+        return maker(tuple(int(s) for s in type.shape), type.dtype.numpy)()  # type: ignore[arg-type]  # ints here
     except (MemoryError, ValueError) as reason:
         raise error("TILE0416", f"result {name!r} of type {describe(type)} does not fit in memory") from reason
 

@@ -164,6 +164,12 @@ class Settings:
         _tune,
         decisive=True,
     )
+    result_memory: int = _setting(
+        512 << 20,
+        "Bytes of large results that nothing refers to any more which are kept for the next ones.",
+        "bytes, such as 0, 512M or 2G",
+        _bytes,
+    )
     log_level: str = _setting(
         "off",
         "Show log records of at least this level on standard error; off: leave logging to the application.",

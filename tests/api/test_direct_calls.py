@@ -234,10 +234,10 @@ def test_references() -> None:
         for _ in range(3):
             call()
         before = [sys.getrefcount(o) for o in everything]
-        for _ in range(100):
+        for _ in range(1000):
             call()
         changes = [sys.getrefcount(o) - n for o, n in zip(everything, before)]
-        assert all(abs(change) < 20 for change in changes), changes
+        assert all(abs(change) < 500 for change in changes), changes  # others refer to None, too
 
 
 def test_arguments_do_not_outlive_an_error() -> None:
