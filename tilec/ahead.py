@@ -19,6 +19,7 @@ from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.memory_limit import within_limit
 from tilec.options import Options
+from tilec.pins import pins_of
 from tilec.runtime import argument
 from tilec.target import Target
 
@@ -104,8 +105,9 @@ def compile_ahead(
     those that would need more.
     """
     report = report if report is not None else Report()
+    pins = pins_of(graph, options.schedules)
     graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report)
-    program = pipeline.lower_graph(graph, target, options)
+    program = pipeline.lower_graph(graph, target, options, guide=pipeline.Guide(pins, report))
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     arguments = _arguments(graph, program, fixed)
     names = _c_names((*(a.buffer for a in arguments), *program.sizes))

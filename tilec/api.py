@@ -24,6 +24,9 @@ from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
 from tilec.options import Options, Watcher, ignore
 from tilec.runtime import argument, as_array, dense, describe, type_of
+from tilec.schedule import Pinned
+from tilec.schedule import parse_file as parse_schedules
+from tilec.settings import MAX_TUNE
 from tilec.target import Target
 
 _SIZE = re.compile(r"[0-9]{1,19}\Z")
@@ -87,6 +90,8 @@ def compile(
     function: str | None = None,
     options: Options = Options(),
     watch: Watcher = ignore,
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
     **shapes_or_examples: Any,
 ) -> Executable:
     """Compiles one function for given argument types.
@@ -94,8 +99,11 @@ def compile(
     program: Tile text, a path, a parsed program or a Graph. function: which one, where there are several.
     shapes_or_examples: per input an array (its type is taken), a shape (float32), a type such as "f32[64, 64]", a
     TensorType, or a number. constants: inputs whose values are compiled in. donate: from inputs to results of the same
-    type: a call overwrites the array passed as the input with the result, and returns it. Raises TileError.
+    type: a call overwrites the array passed as the input with the result, and returns it. tune: seconds to look for
+    faster schedules; 0 for the default ones; without it, as the setting says. schedules: those of kernels, by a tensor
+    that they compute, or a file of them. Raises TileError.
     """
+    options = with_schedules(options, tune, schedules)
     return compile_for(program, target, function, shapes_or_examples, constants, options, watch, donate)
 
 
@@ -319,8 +327,31 @@ def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
     return replace(graph, aliases=tuple(merged.items())) if donate else graph
 
 
+def with_schedules(
+    options: Options, tune: float | None, schedules: Mapping[str, str] | str | Path | None
+) -> Options:
+    """The options with what the arguments `tune` and `schedules` say; raises TILE0511, TILE0603, TILE0701."""
+    if not isinstance(options, Options):
+        return options  # which is told elsewhere
+    if tune is not None:
+        options = replace(options, tune=tune)
+    if schedules is None:
+        return options
+    if isinstance(schedules, str | os.PathLike):
+        found = parse_schedules(read_text(schedules), path_name(schedules))
+    elif isinstance(schedules, Mapping) and all(isinstance(t, str) for p in schedules.items() for t in p):
+        found = tuple(Pinned(n, f"schedules[{n!r}]", text, 0, len(text)) for n, text in schedules.items())
+    else:
+        help = "schedules={'C': 'tile(m, 8, m.0, m.1)'}, or schedules='FILE'"
+        raise error("TILE0511", "schedules are a mapping from names to text, or a file", help=help)
+    return replace(options, schedules=(*options.schedules, *found))
+
+
 def check_options(options: Options) -> None:
-    """Raises TILE0511 for a memory budget that is none."""
+    """Raises TILE0511 for a memory budget that is none, a time that is none."""
+    tune = options.tune
+    if tune is not None and (isinstance(tune, bool) or not isinstance(tune, int | float) or not 0 <= tune <= MAX_TUNE):
+        raise error("TILE0511", f"tune is a number of seconds, not {tune!r}")
     if options.remat not in ("none", "auto"):
         raise error("TILE0511", f"remat is 'none' or 'auto', not {options.remat!r}")
     limit = options.memory_limit

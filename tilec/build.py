@@ -13,6 +13,7 @@ from tilec.executable import Compiled, Executable, interface_of, no_memory
 from tilec.graph import Graph
 from tilec.memory_limit import within_limit
 from tilec.options import Options, Watcher, ignore
+from tilec.pins import pins_of
 from tilec.runtime import argument
 from tilec.target import Target
 from tilec.tune.chooser import chooser
@@ -34,17 +35,20 @@ def compile_graph(
     """
     report = report if report is not None else Report()
     watch("graph", graph)
+    pins = pins_of(graph, options.schedules)
     graph = pipeline.optimise(graph, watch, report, options)
     if options.memory_limit is not None and device.backend != "reference":
         graph = within_limit(graph, device, options, report)
         watch("remat", graph)
-    interface = interface_of(graph, tuple(report.warnings()), scalars)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     if device.backend == "reference":
+        interface = interface_of(graph, tuple(report.warnings()), scalars)
         built: Built = _Reference(graph, arrays)
         return Executable(interface, device, built, Compiled(graph, None), arrays, options)
-    choose = chooser(device)
-    program = pipeline.lower_graph(graph, device, options, watch, choose or pipeline.by_rule, preparation(choose))
+    choose = chooser(device, options.tune)
+    guide = pipeline.Guide(pins, report, choose or pipeline.by_rule, preparation(choose, options.tune))
+    program = pipeline.lower_graph(graph, device, options, watch, guide)
+    interface = interface_of(graph, tuple(report.warnings()), scalars)
     try:
         built = pipeline.backend(device.backend).build(program, device, arrays)
     except MemoryError as reason:

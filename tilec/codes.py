@@ -124,6 +124,7 @@ CODES: dict[str, str] = {
     "TILE0604": "schedule directive is not safe here",
     "TILE0605": "unknown pass",
     "TILE0606": "Graph cannot be written in Tile",
+    "TILE0607": "schedule for no kernel, or for one that has another",
     # 07xx files, devices and the command line
     "TILE0701": "file cannot be read",
     "TILE0702": "file cannot be written",

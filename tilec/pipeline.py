@@ -10,7 +10,7 @@ A `Watcher` is called with (stage, IR) after every stage: dumping, timing, verif
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from tilec.devices import BACKENDS, backend, resolve_target
@@ -37,19 +37,33 @@ from tilec.passes import (
     slices,
 )
 from tilec.passes.schedule.default import scheduled
+from tilec.pins import Pin, pinned, resolved
 from tilec.target import Target
 
 # A kernel and which of its parameters are constant -> the scheduled kernel; None: by default.
 Choose: TypeAlias = Callable[[Kernel, frozenset[str]], Kernel | None]
-Prepare: TypeAlias = Callable[[Program], None]
+# The program before its kernels are scheduled, and the names of those that are already.
+Prepare: TypeAlias = Callable[[Program, frozenset[str]], None]
 
 
 def by_rule(kernel: Kernel, constant: frozenset[str]) -> None:
     """Leaves every kernel to the default schedule."""
 
 
-def as_it_is(program: Program) -> None:
+def as_it_is(program: Program, done: frozenset[str]) -> None:
     """Prepares nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What is known of schedules besides the rules: those that someone wrote (`pins`; what is odd about them goes to
+    `report`), and what `choose` knows; `prepare` sees the program before any other kernel is scheduled.
+    """
+
+    pins: tuple[Pin, ...] = ()
+    report: Report | None = None
+    choose: Choose = by_rule
+    prepare: Prepare = as_it_is
 
 
 # The reason beside each constraint on the order:
@@ -90,27 +104,25 @@ def lower_graph(
     target: Target,
     options: Options = Options(),
     watch: Watcher = ignore,
-    choose: Choose = by_rule,
-    prepare: Prepare = as_it_is,
+    guide: Guide = Guide(),
 ) -> Program:
-    """An optimised Graph as a scheduled, placed Program for `target`.
-
-    `choose` may know better schedules than the default one; `prepare` sees the program before any kernel is scheduled.
-    """
+    """An optimised Graph as a scheduled, placed Program for `target`; `guide` may know better than the rules."""
     partition = fuse.run(graph) if options.fuse else fuse.trivial(graph)
     watch("fuse", partition)
     program = lower.run(graph, partition, lower.Options(sequential=target.backend == "llvm"))
     watch("lower", program)
+    pins = resolved(program, guide.pins, guide.report or Report()) if options.schedule else {}  # names are still there
     program = in_place.run(program)  # first: each kernel has one launch, and its loops are as the lowering made them
     watch("in_place", program)
     if graph.sizes:
         program = slices.run(program)  # after in_place; below it every kernel has fixed extents
         watch("slices", program)
+    program = pinned(program, pins)
     program = share.run(program)  # before scheduling: equal kernels are scheduled and compiled once
     watch("share", program)
     if options.schedule:
-        prepare(program)
-        program = schedule(program, target, choose)
+        guide.prepare(program, frozenset(pins))
+        program = schedule(program, target, guide.choose, frozenset(pins))
         watch("schedule", program)
         program = prepack.run(program)  # after scheduling, which says what is packed
         watch("prepack", program)
@@ -119,10 +131,16 @@ def lower_graph(
     return program
 
 
-def schedule(program: Program, target: Target, choose: Choose = by_rule) -> Program:
-    """Schedules every kernel, by default where `choose` does not; constant operands are packed wherever that helps."""
+def schedule(
+    program: Program, target: Target, choose: Choose = by_rule, done: frozenset[str] = frozenset()
+) -> Program:
+    """Schedules every kernel that is not `done`, by default where `choose` does not; constant operands are packed
+    wherever that helps.
+    """
 
     def one(kernel: Kernel, constant: frozenset[str]) -> Kernel:
+        if kernel.name in done:
+            return kernel
         return choose(kernel, constant) or scheduled(kernel, target, constant=constant)
 
     return replace(program, kernels=tuple(one(k, constant) for k, constant in with_constants(program)))

@@ -57,7 +57,7 @@ def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
     """Applies one directive; the arguments' number and types are checked against the primitive's signature."""
     primitive = PRIMITIVES.get(directive.name)
     if primitive is None:
-        raise malformed(f"there is no schedule primitive '{directive.name}'")
+        raise malformed(f"there is no schedule primitive '{directive.name}'", f"primitives: {', '.join(PRIMITIVES)}")
     signature = _signature(primitive)
     try:
         bound = signature.bind(kernel, *directive.args)

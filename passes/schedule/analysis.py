@@ -47,9 +47,9 @@ def refuse(message: str, *notes: str) -> TileError:
     return error("TILE0604", message, notes=notes)
 
 
-def malformed(message: str) -> TileError:
+def malformed(message: str, *notes: str) -> TileError:
     """TILE0603: a name or an argument is wrong."""
-    return error("TILE0603", message)
+    return error("TILE0603", message, notes=notes)
 
 
 def static(size: Size | Coef) -> int:
@@ -176,7 +176,9 @@ def rewrite_loops(kernel: Kernel, names: str | Sequence[str], change: Callable[[
 
     body = block(kernel.body, ())
     if not found:
-        raise malformed(f"there is no loop '{', '.join(wanted)}' in kernel '{kernel.name}'")
+        loops = dict.fromkeys(s.index for s in walk(kernel.body) if isinstance(s, For))
+        text = f"there is no loop '{', '.join(wanted)}' in kernel '{kernel.name}'"
+        raise malformed(text, f"loops: {', '.join(loops) or 'none'}")
     return kernel if body is kernel.body else replace(kernel, body=body)
 
 

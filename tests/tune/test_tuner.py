@@ -14,6 +14,7 @@ from tilec.artifacts.image import Image
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.kernel_key import kernel_digest, kernel_names
 from tilec.loops import Kernel, Program
+from tilec.pipeline import Guide
 from tilec.schedule import parse_schedule
 from tilec.text.loops_text import print_kernel
 from tilec.tune.choice import open_records
@@ -37,7 +38,8 @@ def records(tmp_path: Path) -> Iterator[Records]:
 def unscheduled(text: str, **types: str) -> Program:
     met: list[Program] = []
     graph = to_graph(api.parse(text), None, {n: api.parse_type(n, t) for n, t in types.items()})
-    pipeline.lower_graph(pipeline.optimise(graph), pipeline.resolve_target("llvm"), prepare=met.append)
+    guide = Guide(prepare=lambda program, _: met.append(program))
+    pipeline.lower_graph(pipeline.optimise(graph), pipeline.resolve_target("llvm"), guide=guide)
     return met[0]
 
 

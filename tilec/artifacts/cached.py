@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,12 +60,12 @@ class Request:
             "schema": SCHEMA,
             "compiler": [dict(versions()), fingerprint(), sys.version, np.__version__],  # the latter two fold constants
             "target": repr(self.target),
-            "options": repr(self.options),
+            "options": repr(replace(self.options, tune=None)),
             "program": [self.form, self.text, self.function, *self.remarks],
             "signature": entries,
             "constants": {n: _digest(v) for n, v in self.constants.items()},
             "values": values,
-            "tuned": wanted(),
+            "tuned": wanted(self.options.tune),
         }
         return json.dumps(content, sort_keys=True).encode()
 
@@ -114,7 +114,7 @@ def _kept(store: Store, keys: tuple[bytes, ...], request: Request, source: Sourc
             continue
         try:
             image = decode(payload, "a cache entry", source)
-            if out_of_date(image.choices, request.target):
+            if out_of_date(image.choices, request.target, request.options.tune):
                 continue  # and what is compiled now takes its place
             return _loaded(image, request)
         except (TileError, RuntimeError, KeyError, ValueError) as reason:  # sealed by us, yet of no use

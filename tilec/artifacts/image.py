@@ -20,6 +20,7 @@ from tilec.errors import Diagnostic, Source, Span
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.options import Options
+from tilec.schedule import Pinned
 from tilec.target import Target
 from tilec.text.affine_text import AffineParser, print_coef
 
@@ -85,7 +86,7 @@ def encode(image: Image) -> bytes:
         "constants": _types_out(image.constant_types),
         "kept": list(image.constants),
         "target": asdict(image.target),
-        "options": asdict(image.options),
+        "options": asdict(replace(image.options, tune=None)),
         "versions": dict(image.versions),
         "fixed": dict(image.fixed),
         "donated": dict(image.donated),
@@ -163,7 +164,11 @@ def _text(value: Any) -> str:
 
 def _options_in(value: Any) -> Options:
     limit = None if value["memory_limit"] is None else _integer(value["memory_limit"])
-    return Options(_bool(value["fuse"]), _bool(value["schedule"]), _text(value["remat"]), limit)
+    schedules = tuple(
+        Pinned(_text(s["name"]), _text(s["file"]), _text(s["text"]), _integer(s["start"]), _integer(s["end"]))
+        for s in value["schedules"]
+    )
+    return Options(_bool(value["fuse"]), _bool(value["schedule"]), _text(value["remat"]), limit, schedules=schedules)
 
 
 def _integer(value: Any) -> int:

@@ -50,14 +50,17 @@ def command(
     output: str | None = typer.Option(None, "-o", "--output", help="File to write; '-' for standard output."),
     target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
+    schedule: str | None = typer.Option(None, "--schedule", metavar="FILE", help="A file of schedules of kernels."),
     limit: int | None = LIMIT,
     remat: str = REMAT,
 ) -> int:
     """Compile a function for given shapes and write IR, assembly, an object, its C header or a library."""
+    from tilec.api import with_schedules
     from tilec.files import write_file
 
     chosen = _kinds(emit)
-    made = compile_file(file, function, shapes, constants, target, symbol, donated, budget(limit, remat))
+    options = with_schedules(budget(limit, remat), None, schedule)
+    made = compile_file(file, function, shapes, constants, target, symbol, donated, options)
     for warning in made.warnings:
         print(shown(warning, sys.stderr), file=sys.stderr)
     written = {kind: make(made, kind) for kind in chosen}

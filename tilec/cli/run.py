@@ -14,6 +14,7 @@ import typer
 
 from tilec.cli.color import shown
 from tilec.cli.interrupt import interruptible
+from tilec.options import Options
 
 
 def command(
@@ -24,6 +25,7 @@ def command(
     outputs: list[str] = typer.Option([], "-o", "--output", metavar="NAME=FILE", help="Write a result to a .npy file."),
     seed: int = typer.Option(0, "--seed", min=0, metavar="NUMBER", help="Seed of --random."),
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N] or reference."),
+    schedule: str | None = typer.Option(None, "--schedule", metavar="FILE", help="A file of schedules of kernels."),
     timing: bool = typer.Option(False, "--time", metavar="", help="Also show compile and run times."),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
@@ -39,7 +41,8 @@ def command(
     paths = output_paths(outputs)
     started = time.perf_counter()
     with inputs_given_by("-i NAME=FILE.npy, -i NAME=NUMBER or --random NAME:f32[64,64]"):
-        executable = api.compile_for(sources.source(file), target, function, values)
+        options = api.with_schedules(Options(), None, schedule)
+        executable = api.compile_for(sources.source(file), target, function, values, options=options)
     compiled = time.perf_counter() - started
     arguments = {n: v for n, v in values.items() if n in executable.params}
     arrays = dict(zip(executable.results, interruptible(lambda: executable.run((), arguments))))

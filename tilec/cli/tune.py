@@ -29,6 +29,9 @@ def command(
         [], "--constant", metavar="NAME=VALUE", help="An input to compile in: a .npy, .npz:KEY or number."
     ),
     seconds: float = typer.Option(60.0, "--seconds", min=0.0, max=1e6, metavar="SECONDS", help="How long to look."),
+    limit: float = typer.Option(
+        10.0, "--limit", min=0.1, max=1e4, metavar="SECONDS", help="How long a schedule may take to be compiled."
+    ),
     resume: bool = typer.Option(False, "--resume", metavar="", help="Go on where an earlier search was ended."),
     printed: bool = typer.Option(False, "--print", metavar="", help="Show the schedules, to be kept in a file."),
     listed: bool = typer.Option(
@@ -62,17 +65,22 @@ def command(
         return show_outcomes(known(program, target, records), as_json, printed)
     check_writable(records)
     with bar(quiet=as_json or not sys.stderr.isatty()) as tell:
-        found, interrupted = searched(program, target, records, seconds, resume, tell)
+        found, interrupted = searched(program, target, records, seconds, resume, tell, limit)
     show_outcomes(found, as_json, printed)
     return 130 if interrupted else 0
 
 
 def lowered(file: str, function: str | None, shapes: list[str], constants: list[str]) -> tuple[Program, Target]:
-    """The program of a function before its kernels are scheduled; raises TileError."""
+    """The program of a function before its kernels are scheduled, without those whose schedule the file says; raises
+    TileError.
+    """
+    from dataclasses import replace
+
     from tilec import pipeline
     from tilec.cli.compile import graph_of
     from tilec.cli.inputs import read_inputs
     from tilec.errors import error
+    from tilec.pins import pins_of
 
     fixed = read_inputs(constants, [], 0)
     target = pipeline.resolve_target("auto")
@@ -80,19 +88,24 @@ def lowered(file: str, function: str | None, shapes: list[str], constants: list[
         raise error("TILE0508", f"only the target llvm is tuned, not {target}")
     met: list[Program] = []
     graph, _, _ = graph_of(file, function, shapes, fixed)
-    pipeline.lower_graph(pipeline.optimise(graph), target, prepare=met.append)
+
+    def prepare(program: Program, done: frozenset[str]) -> None:
+        met.append(replace(program, kernels=tuple(k for k in program.kernels if k.name not in done)))
+
+    guide = pipeline.Guide(pins_of(graph, ()), prepare=prepare)
+    pipeline.lower_graph(pipeline.optimise(graph), target, guide=guide)
     return met[0], target
 
 
 def searched(
-    program: Program, target: Target, records: Records, seconds: float, resume: bool, tell: Tell
+    program: Program, target: Target, records: Records, seconds: float, resume: bool, tell: Tell, limit: float
 ) -> tuple[list[Outcome], bool]:
     """What became of every kernel, and whether Ctrl-C ended the search; what was found until then is kept."""
     from tilec.tune.tuner import tune
 
     found: list[Outcome] = []
     try:
-        found.extend(tune(program, target, records, seconds, resume=resume, tell=tell))
+        found.extend(tune(program, target, records, seconds, resume=resume, tell=tell, patience=limit))
     except KeyboardInterrupt:
         print("interrupted: what was found is kept; --resume goes on", file=sys.stderr)
         met = {o.kernel.name for o in found}
@@ -150,7 +163,9 @@ def show_outcomes(found: Sequence[Outcome], as_json: bool, printed: bool) -> int
     if as_json:
         print(json.dumps({"kernels": [outcome_value(o) for o in found]}))
     elif printed:
-        print("\n".join(schedule_text(o.kernel.name, o.record) for o in found if o.record is not None), end="")
+        from tilec.schedule import print_file
+
+        print(print_file({o.kernel.name: o.schedule for o in found if o.record is not None}), end="")
     else:
         for outcome in found:
             print(outcome_line(outcome))
@@ -193,12 +208,6 @@ def facts(record: Record) -> str:
     gain = "the default schedule is the fastest" if record.default else f"{record.speedup:.2f} times as fast"
     state = "" if record.state == "complete" else ", search not finished"
     return f"{best}, {gain}{state}"
-
-
-def schedule_text(name: str, record: Record) -> str:
-    """A schedule as files of schedules have it."""
-    lines = "".join(f"  {d}\n" for d in record.schedule)
-    return f"schedule {name} {{\n{lines}}}\n"
 
 
 def show_entries(entries: Sequence[Entry], as_json: bool) -> int:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
+from tilec.api import with_schedules
 from tilec.configuration import config
 from tilec.errors import error
 from tilec.executable import Executable
@@ -44,6 +46,8 @@ class Jitted(Generic[P, R]):
         open_sizes: Mapping[str, Any] | None = None,
         target: str | Target = "auto",
         options: Options = Options(),
+        tune: float | None = None,
+        schedules: Mapping[str, str] | str | Path | None = None,
     ) -> None:
         choices = Choices(
             frozenset(_names(static_argnames)),
@@ -51,7 +55,7 @@ class Jitted(Generic[P, R]):
             frozenset(_names(constants)),
             names_by_argument(open_sizes),
             target,
-            options,
+            with_schedules(options, tune, schedules),
         )
         self._function = function
         functools.update_wrapper(self, function)
@@ -131,6 +135,8 @@ def jit(
     open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Jitted[P, R]: ...
 
 
@@ -144,6 +150,8 @@ def jit(
     open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 
 
@@ -159,7 +167,7 @@ def jit(function: Any = None, /, **choices: Any) -> Any:
     arguments whose contents are compiled in. open_sizes: names for axes whose sizes each call gives anew, by argument:
     {"x": ("N", None), "y": "N"} are one program for every N; a name alone is that of the first axis, a tuple holds None
     for an axis that is fixed; it holds for all arrays of an argument, a dict or a list in its place for parts of it.
-    target, options: as for `tilec.compile`. Raises TileError, when called too.
+    target, options, tune, schedules: as for `tilec.compile`. Raises TileError, when called too.
 
     >>> import numpy as np, tilec
     >>> double = tilec.jit(lambda x: x + x)

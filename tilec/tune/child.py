@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+WORKER = ("-P", "-m", "tilec.tune.worker")  # -P: the present directory's random.py is not ours
 _POLL = 0.1  # on Windows, waiting without a limit cannot be interrupted
 _GRACE = 2.0  # seconds that a child has to end by its own alarm
 _LONGEST = 1 << 20  # characters of an answer
@@ -30,7 +31,8 @@ class Gone(Exception):
 class Child:
     """A child that does one job after the other. Use as a context manager: at the end it is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = WORKER) -> None:
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._answers: SimpleQueue[str] = SimpleQueue()
 
@@ -76,7 +78,7 @@ class Child:
         path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
         self._answers = SimpleQueue()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tilec.tune.worker"],  # -P: the present directory's random.py is not ours
+            [sys.executable, *self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -18,20 +18,20 @@ def open_records() -> Records | None:
     return None if directory is None or not directory.is_absolute() else Records(directory / "tuned")
 
 
-def wanted() -> bool:
-    """Whether records are looked at: the setting `tune` is not 0."""
-    return config.loaded().settings.tune != 0
+def wanted(tune: float | None = None) -> bool:
+    """Whether records are looked at: the option `tune`, or where it is None the setting, is not 0."""
+    return (config.loaded().settings.tune if tune is None else tune) != 0
 
 
-def seconds() -> float:
+def seconds(tune: float | None = None) -> float:
     """How long a compilation may look for schedules."""
-    tune = config.loaded().settings.tune
-    return tune if isinstance(tune, float) else 0.0
+    found = config.loaded().settings.tune if tune is None else tune
+    return 0.0 if isinstance(found, str) else float(found)
 
 
-def out_of_date(choices: Iterable[tuple[str, str]], target: Target) -> bool:
+def out_of_date(choices: Iterable[tuple[str, str]], target: Target, tune: float | None = None) -> bool:
     """Whether other schedules would be chosen now, or some would have to be looked for."""
-    records, search = open_records(), seconds() > 0
+    records, search = open_records(), seconds(tune) > 0
     for digest, choice in choices:
         record = None if records is None else records.get(digest, target)
         if (record is None and search) or choice != ("" if record is None else record.choice):

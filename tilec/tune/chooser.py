@@ -40,7 +40,7 @@ def _applied(kernel: Kernel, record: Record) -> Kernel | None:
     return None if schedule is None else fitting(kernel, schedule)
 
 
-def chooser(target: Target) -> Chooser | None:
+def chooser(target: Target, tune: float | None = None) -> Chooser | None:
     """What chooses from the records; None where these are not wanted, or cannot be of use."""
-    records = open_records() if wanted() and (target.backend, target.device) == ("llvm", "host") else None
+    records = open_records() if wanted(tune) and (target.backend, target.device) == ("llvm", "host") else None
     return None if records is None else Chooser(records, target)

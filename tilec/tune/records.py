@@ -92,12 +92,14 @@ def _read(path: Path) -> Entry:
         if os.name == "posix" and (reason := distrust(status)):
             return Entry(path, None, reason)
         return Entry(path, decode(data))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Entry(path, None)
     except Foreign:
         return Entry(path, None, "it is of another version of tilec")
-    except (OSError, ValueError) as reason:
-        return Entry(path, None, f"{_DAMAGED}: {getattr(reason, 'strerror', None) or reason}")
+    except OSError as reason:
+        return Entry(path, None, f"{_DAMAGED if reason.errno is None else 'it cannot be read'}: {reason.strerror}")
+    except ValueError as reason:
+        return Entry(path, None, f"{_DAMAGED}: {reason}")
 
 
 def _tell(entry: Entry) -> None:

@@ -33,7 +33,7 @@ _FINAL_ROUNDS = 11
 _FRUITLESS = 64  # changes in a row that made nothing faster end the search
 _DRAWN = 50 * _FRUITLESS  # changes looked at, those that do not apply included
 _LOADING = 60.0  # seconds for a child to start, build the default schedule, and run it
-_TRYING = 10.0  # for a candidate, and what twenty runs take
+PATIENCE = 10.0  # for a candidate, and what twenty runs take
 _LOSSES = 8  # children lost in a row end the search
 
 
@@ -78,6 +78,7 @@ class Search:
     tell: Tell
     keep: Callable[[Record], None]  # called when something better was found
     earlier: Record | None = None  # what is known from another time
+    patience: float = PATIENCE
     tried: dict[str, None] = field(default_factory=dict)  # by digest; not to be tried again
     lost: int = 0
     losses: int = 0  # in a row
@@ -173,7 +174,7 @@ class Search:
 
     def _attempt(self, name: str, schedule: Schedule) -> None:
         self.tried[_short(schedule)] = None
-        found = self._ask({"job": "try", "name": name, "schedule": _lines(schedule)}, _TRYING + self._seconds(20))
+        found = self._ask({"job": "try", "name": name, "schedule": _lines(schedule)}, self.patience + self._seconds(20))
         if found is None or "lost" in found:
             self.lost += 1
             return
@@ -183,7 +184,7 @@ class Search:
         kept = {n for _, n, _ in self.good}
         if gone := sorted(self.resident - kept):
             self.resident &= kept
-            self._ask({"job": "drop", "names": gone}, _TRYING)
+            self._ask({"job": "drop", "names": gone}, self.patience)
         if found["ratio"] < min(before, CLEARLY):
             self.keep(self.record("partial"))
 
@@ -197,7 +198,7 @@ class Search:
         names = [n for r, n, _ in self.good[:_FINALISTS] if n in self.resident and r <= 1]
         if not names:
             return
-        limit = _TRYING + self._seconds(20 * _FINAL_ROUNDS * len(names))
+        limit = self.patience + self._seconds(20 * _FINAL_ROUNDS * len(names))
         found = self._ask({"job": "compare", "names": names, "rounds": _FINAL_ROUNDS}, limit)
         ratios = {} if found is None else found.get("ratios", {})
         self.good = sorted(((ratios[n], n, s) for _, n, s in self.good if n in ratios), key=lambda g: g[0])

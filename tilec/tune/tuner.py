@@ -12,15 +12,16 @@ from tilec.affine import Size
 from tilec.errors import TileError
 from tilec.kernel_key import kernel_digest, kernel_names
 from tilec.loops import For, Kernel, Launch, Program, all_steps, walk
-from tilec.pipeline import with_constants
+from tilec.pipeline import Prepare, with_constants
+from tilec.schedule import Schedule
 from tilec.target import Target
+from tilec.tune import choice
 from tilec.tune.child import Child
-from tilec.tune.choice import seconds
 from tilec.tune.chooser import Chooser
 from tilec.tune.fits import applied, points, tunable
 from tilec.tune.record import Record
 from tilec.tune.records import Records, TuningWarning
-from tilec.tune.search import Job, Progress, Search, Tell, Untunable
+from tilec.tune.search import PATIENCE, Job, Progress, Search, Tell, Untunable
 
 _log = logging.getLogger("tilec")
 
@@ -34,13 +35,19 @@ class Outcome:
     problem: str | None = None
     kept: bool = False
 
+    @property
+    def schedule(self) -> Schedule:
+        """The fastest schedule that is known, in the names of this kernel."""
+        record = self.record
+        return () if record is None else record.schedule_for(kernel_names(self.kernel)) or record.schedule
 
-def preparation(choose: Chooser | None) -> Callable[[Program], None]:
+
+def preparation(choose: Chooser | None, seconds: float | None = None) -> Prepare:
     """What a compilation does before it schedules kernels: it tunes those without a record, where that is wanted."""
 
-    def prepare(program: Program) -> None:
-        if choose is not None and seconds() > 0:
-            for outcome in tune(program, choose.target, choose.records, seconds()):
+    def prepare(program: Program, done: frozenset[str]) -> None:
+        if choose is not None and (limit := choice.seconds(seconds)) > 0:
+            for outcome in tune(program, choose.target, choose.records, limit, done=done):
                 if outcome.problem is not None:
                     _log.info("kernel %s is not tuned: %s", outcome.kernel.name, outcome.problem)
 
@@ -59,18 +66,22 @@ def tune(
     *,
     resume: bool = True,
     tell: Tell = ignore,
+    done: frozenset[str] = frozenset(),
+    patience: float = PATIENCE,
+    start: Callable[[], Child] = Child,
 ) -> Iterator[Outcome]:
     """Tunes the kernels of an unscheduled program for about `limit` seconds, and says what became of each.
 
     Those with most work come first; each gets its share of the time that is left. With `resume`, those with a complete
     record keep it, and a search that was ended early goes on. An interruption leaves the best schedules so far in the
-    records. Records that cannot be written are told once.
+    records. Records that cannot be written are told once. `done` kernels have their schedules already. A candidate may
+    take `patience` seconds to be compiled.
     """
-    session = _Session(target, records, resume, tell)
-    jobs = [Job(k, constant, target) for k, constant in launched(program)]
+    session = _Session(target, records, resume, tell, patience)
+    jobs = [Job(k, constant, target) for k, constant in launched(program) if k.name not in done]
     jobs.sort(key=lambda job: -points(job.kernel.body))
     until = time.monotonic() + limit
-    with Child() as child:
+    with start() as child:
         for position, job in enumerate(jobs):
             left = until - time.monotonic()
             yield session.one(job, child, left / (len(jobs) - position))
@@ -111,6 +122,7 @@ class _Session:
     records: Records
     resume: bool
     tell: Tell
+    patience: float
     silent: bool = field(default=False)
 
     def one(self, job: Job, child: Child, limit: float) -> Outcome:
@@ -122,7 +134,7 @@ class _Session:
             return Outcome(job.kernel, earlier, kept=True)
         if limit <= 0:
             return Outcome(job.kernel, earlier, "no time was left")
-        search = Search(job, child, time.monotonic() + limit, self.tell, self.keep, earlier)
+        search = Search(job, child, time.monotonic() + limit, self.tell, self.keep, earlier, self.patience)
         if self.resume and earlier is not None:
             search.tried = dict.fromkeys(earlier.tried)
         try:
