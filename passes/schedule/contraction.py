@@ -14,7 +14,7 @@ from math import prod
 from tilec.affine import Affine
 from tilec.passes.schedule.analysis import Use
 from tilec.passes.schedule.dot import dot
-from tilec.passes.schedule.plan import Limits, Nest, Plan, fresh, step, threads
+from tilec.passes.schedule.plan import Limits, Nest, Plan, fresh, in_registers, step, threads
 from tilec.schedule import Directive
 from tilec.target import Target
 
@@ -153,16 +153,7 @@ def _micro_kernel(
     if not plan.attempt(*steps):
         return False
     store = nest.stores()[0].buffer
-    return _in_registers(plan, store, at)
-
-
-def _in_registers(plan: Plan, store: str, loop: str) -> bool:
-    """Keeps the tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
-    new = fresh(plan.kernel, f"{store}.r")
-    return any(
-        plan.attempt(step("stage", store, loop, new, "register", *how))
-        for how in (("init", 0, "finish"), ("init",), ("copy",))
-    )
+    return in_registers(plan, store, at)
 
 
 def _blocked(plan: Plan, nest: Nest, lane: str, row: str | None, tiling: _Tiling, target: Target) -> bool:
@@ -202,7 +193,7 @@ def _blocked(plan: Plan, nest: Nest, lane: str, row: str | None, tiling: _Tiling
         step("unroll", f"{row}.1"),
     )
     store = nest.stores()[0].buffer
-    done = done and _in_registers(plan, store, f"{row}.0")
+    done = done and in_registers(plan, store, f"{row}.0")
     # threads take the batch where that feeds them all, each with a pack of its own; else they share one pack
     wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
     done = done and plan.attempt(step("pack", use.buffer, at, new, axis, column, "thread" if wide else "heap"))

@@ -3,7 +3,8 @@
 Each top-level nest is scheduled by itself. A directive is kept only when it applies, so the result always does; where a
 step is refused, the nest keeps the loops it has.
 Elementwise nests: contiguous loops are merged, the innermost runs in vector lanes, the outermost in threads where there
-is much to do. Contractions: see `reduction.py` where they run along contiguous memory, and `contraction.py`.
+is much to do. Contractions: see `reduction.py` where they run along contiguous memory, `window.py` where windows
+overlap that nothing else is shared by, and `contraction.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from tilec.passes.schedule.analysis import buffers
 from tilec.passes.schedule.contraction import contraction
 from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step, threads
 from tilec.passes.schedule.reduction import reduction
+from tilec.passes.schedule.window import window
 from tilec.schedule import Schedule
 from tilec.target import Target
 
@@ -87,13 +89,15 @@ def _schedule_nest(plan: Plan, nest: Nest, target: Target) -> None:
     lane = _vector_loop(nest, target)
     if lane is None:
         threads(plan, nest, [n for n in nest.extents if n in nest.free], target)
-    elif not (nest.reductions and _is_contraction(nest) and contraction(plan, nest, lane, target)):
+    elif not (_is_contraction(nest) and (window(plan, nest, lane, target) or contraction(plan, nest, lane, target))):
         _elementwise(plan, nest, lane, target)
 
 
 def _is_contraction(nest: Nest) -> bool:
     stores = nest.stores()
-    return len(stores) == 1 and stores[0].store is not None and stores[0].store.monoid is not None
+    if not nest.reductions or len(stores) != 1:
+        return False
+    return stores[0].store is not None and stores[0].store.monoid is not None
 
 
 def _vector_loop(nest: Nest, target: Target) -> str | None:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 from tilec.affine import Affine
 from tilec.loops import Block, For, If, Kernel, Stmt, children, walk, with_children
-from tilec.passes.schedule.analysis import Scope, holds, interval, part, refuse, rewrite_loops, static, substitute
+from tilec.passes.schedule.analysis import (
+    Scope,
+    holds,
+    interval,
+    malformed,
+    part,
+    refuse,
+    rewrite_loops,
+    static,
+    substitute,
+)
+
+Edges = Literal["together", "apart"]
+_MOST_APART = 8
 
 
-def interior(kernel: Kernel, loop: str) -> Kernel:
+def interior(kernel: Kernel, loop: str, edges: Edges = "together") -> Kernel:
     """Splits a serial loop into the part where all guards on its index hold, and what is before and after it.
 
-    Guards that hold throughout a part are dropped there. Nothing changes where no such part exists.
+    Guards that hold throughout a part are dropped there. Nothing changes where no such part exists. With `apart`, every
+    iteration before and after is a loop of its own, at most 8 of them: its index is a constant then, and guards are
+    decided where what is inside is unrolled.
 
     Before:
         kernel f(in A: f32[8], inout C: f32[8])
@@ -22,22 +38,41 @@ def interior(kernel: Kernel, loop: str) -> Kernel:
         for x in 1 { for k in 3 { if k - 1 >= 0 { C[0] sum= A[k - 1] } } }
         for x in 6 { for k in 3 { C[x + 1] sum= A[k + x] } }
         for x in 1 { for k in 3 { if -k + 1 >= 0 { C[7] sum= A[k + 6] } } }
+
+    Before:
+        kernel f(in A: f32[8], inout C: f32[8])
+        for x in 8 { for k in 3 { if k + x - 2 >= 0 { C[x] sum= A[k + x - 2] } } }
+    After interior(x, apart):
+        for x in 1 { for k in 3 { if k - 2 >= 0 { C[0] sum= A[k - 2] } } }
+        for x in 1 { for k in 3 { if k - 1 >= 0 { C[1] sum= A[k - 1] } } }
+        for x in 6 { for k in 3 { C[x + 2] sum= A[k + x] } }
     """
+
+    if edges not in ("together", "apart"):
+        raise malformed(f"interior: bad edges '{edges}'")
 
     def split(found: For, scope: Scope) -> Block:
         if found.kind != "serial":
             raise refuse(f"interior: loop '{loop}' is {found.kind}")
-        extent, around = static(found.extent), scope.ranges()
-        low, high = _safe_range(found, around)
-        if low > high or (low, high) == (0, extent - 1):
-            return simplified((found,), around)
+        around = scope.ranges()
         parts: list[Stmt] = []
-        for start, end in ((0, low), (low, high + 1), (high + 1, extent)):
-            if end > start:
-                parts += simplified((_shifted(found, start, end - start),), around)
+        for start, end in _parts(static(found.extent), *_safe_range(found, around), edges):
+            whole = end - start == static(found.extent)
+            parts += simplified((found if whole else _shifted(found, start, end - start),), around)
         return tuple(parts)
 
     return rewrite_loops(kernel, loop, split)
+
+
+def _parts(extent: int, low: int, high: int, edges: Edges) -> list[tuple[int, int]]:
+    """Begin and end of what the loop becomes; low .. high are the iterations that need no guard."""
+    if edges == "apart" and extent - max(0, high - low + 1) <= _MOST_APART:
+        before, after = range(low if low <= high else extent), range(high + 1 if low <= high else extent, extent)
+        middle = [(low, high + 1)] if low <= high else []
+        return [*((i, i + 1) for i in before), *middle, *((i, i + 1) for i in after)]
+    if low > high:
+        return [(0, extent)]
+    return [(a, b) for a, b in ((0, low), (low, high + 1), (high + 1, extent)) if b > a]
 
 
 def _shifted(loop: For, start: int, count: int) -> For:

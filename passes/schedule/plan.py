@@ -134,6 +134,15 @@ def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> Non
             return
 
 
+def in_registers(plan: Plan, store: str, loop: str) -> bool:
+    """Keeps a tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
+    new = fresh(plan.kernel, f"{store}.r")
+    return any(
+        plan.attempt(step("stage", store, loop, new, "register", *how))
+        for how in (("init", 0, "finish"), ("init",), ("copy",))
+    )
+
+
 def fresh(kernel: Kernel, name: str) -> str:
     taken = names(kernel)
     found, n = name, 1

@@ -1,0 +1,207 @@
+"""The default schedule of windows: depthwise convolutions, pooling, stencils, filters.
+
+An aggregation of few terms whose operands move with the lanes and with every other output axis has nothing to share
+along a tile, as a product of matrices has; but the windows of neighbouring outputs overlap. So a small tile of outputs
+stays in registers while the loops over the window are unrolled: what two outputs read of one place is loaded once.
+Tiles at the edges are nests of their own, in which the guards are constants. Tiles that follow one another are not
+neighbours in memory: a load waits for earlier stores to addresses that are equal in the last 12 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+
+from tilec.affine import Affine
+from tilec.passes.schedule.analysis import static
+from tilec.passes.schedule.plan import Nest, Plan, in_registers, step
+from tilec.schedule import Directive
+from tilec.target import Target
+
+MOST_TERMS = 128  # of one output
+MOST_OUTPUTS = 8  # vectors of outputs of a tile: enough to hide how long an addition takes
+MOST_STEPS = 4096  # aggregations that are written out, in all versions of the tile
+HOP = 4  # tiles between one and the next along the lanes
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """Outputs per free loop, along the lanes in vectors, and the reductions that are unrolled."""
+
+    lane: str
+    lanes: int
+    sizes: Mapping[str, int]
+    unrolled: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        return prod(self.sizes.values())
+
+    @property
+    def rows(self) -> list[str]:
+        return [n for n in self.sizes if n != self.lane]
+
+
+def window(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
+    """Schedules a nest of one aggregation over windows; False, and nothing done, where it is none."""
+    moved = _moved(nest)
+    if not moved or not _suits(nest, lane):
+        return False
+    tile = _tile(nest, lane, [n for n in moved if n != lane][-2:], target)
+    before = plan.kernel, list(plan.directives)
+    if _applied(plan, nest, tile, target):
+        return True
+    plan.kernel, plan.directives = before
+    return False
+
+
+def _moved(nest: Nest) -> list[str]:
+    """Free loops that move a window: those in one index together with a reduction."""
+    found = set[str]()
+    for use in nest.reads():
+        for form in use.indices or ():
+            names = form.variables() if isinstance(form, Affine) else frozenset()
+            if not names <= nest.free:
+                found |= names & nest.free
+    return [n for n in nest.extents if n in found]
+
+
+def _suits(nest: Nest, lane: str) -> bool:
+    """Few terms, vectors contiguous, and no loop to tile along which all that the lanes move is shared."""
+    if prod(nest.extents[n] for n in nest.reductions) > MOST_TERMS:
+        return False
+    if any(nest.stride(u, lane) not in (0, 1) for u in nest.reads()):
+        return False
+    along = [u for u in nest.reads() if nest.stride(u, lane) == 1]
+    others = [n for n in nest.extents if n in nest.free and n != lane and nest.extents[n] > 1]
+    return all(any(nest.stride(u, n) != 0 for u in along) for n in others)
+
+
+# the tile ----------------------------------------------------------------------------------------------------------
+
+
+def _tile(nest: Nest, lane: str, rows: list[str], target: Target) -> _Tile:
+    """Doubles the size along which loads are saved most, as long as all fits into registers."""
+    lanes = target.lanes(nest.bits)
+    if nest.extents[lane] < lanes:
+        lanes = 1 << (nest.extents[lane] - 1).bit_length()
+    best = _Tile(lane, lanes, dict.fromkeys([*rows, lane], 1), tuple(nest.reductions))
+    while len(best.unrolled) > 1 and _steps(nest, best) * MOST_OUTPUTS > MOST_STEPS:
+        best = replace(best, unrolled=best.unrolled[1:])
+    while best.outputs < MOST_OUTPUTS:
+        larger = [t for n in best.sizes if (t := _doubled(nest, best, n)) and _pressure(nest, t) < target.registers]
+        chosen = min(larger, key=lambda t: _loads(nest, t) / t.outputs, default=None)
+        if chosen is None:
+            break
+        best = chosen
+    return best
+
+
+def _doubled(nest: Nest, tile: _Tile, loop: str) -> _Tile | None:
+    size = 2 * tile.sizes[loop]
+    if size * (tile.lanes if loop == tile.lane else 1) > nest.extents[loop]:
+        return None
+    return replace(tile, sizes={**tile.sizes, loop: size})
+
+
+def _steps(nest: Nest, tile: _Tile) -> int:
+    """Aggregations written out: those of a tile, in each of its versions (edges, and what is left over)."""
+    versions = prod(3 if n in nest.guarded else 2 for n in tile.sizes)
+    return prod(nest.extents[n] for n in tile.unrolled) * tile.outputs * versions
+
+
+def _vectors(nest: Nest, tile: _Tile) -> Iterator[list[tuple[int, ...]]]:
+    """The vectors that each aggregation of a tile reads, in their order."""
+    forms = [[f for f in u.indices or () if isinstance(f, Affine)] for u in nest.reads()]
+    names = [*tile.unrolled, *tile.sizes]
+    counts = [nest.extents[n] for n in tile.unrolled] + list(tile.sizes.values())
+    for point in product(*map(range, counts)):
+        at = dict(zip(names, point))
+        at[tile.lane] *= tile.lanes
+        yield [
+            (i, *(sum(static(c) * at.get(n, 0) for n, c in form.terms) for form in axes))
+            for i, axes in enumerate(forms)
+        ]
+
+
+def _loads(nest: Nest, tile: _Tile) -> int:
+    return len({v for read in _vectors(nest, tile) for v in read})
+
+
+def _pressure(nest: Nest, tile: _Tile) -> int:
+    """Registers in use at most: the outputs, and what has been loaded and is needed again."""
+    last = {v: time for time, read in enumerate(_vectors(nest, tile)) for v in read}
+    most, live = 0, set[tuple[int, ...]]()
+    for time, read in enumerate(_vectors(nest, tile)):
+        live |= set(read)
+        most = max(most, len(live))
+        live -= {v for v in read if last[v] == time}
+    return tile.outputs + most
+
+
+# the schedule ------------------------------------------------------------------------------------------------------
+
+
+def _applied(plan: Plan, nest: Nest, tile: _Tile, target: Target) -> bool:
+    """Around the tile: what threads share, free loops that are not tiled, tiles of rows, tiles along the lanes."""
+    lane, rows = tile.lane, tile.rows
+    outer = [n for n in nest.extents if n in nest.free and n not in tile.sizes]
+    shared = _shared(plan, nest, tile, outer, target)
+    chunked = shared == f"{lane}.p"
+    column, front = (f"{lane}.c", [f"{lane}.p"]) if chunked else (lane, [])
+    width = tile.lanes * tile.sizes[lane]
+    count = nest.extents[lane] // width // (target.threads if chunked else 1)
+    hop = HOP if rows and lane not in nest.guarded and count >= 2 * HOP else 1
+    steps = [step("tile", lane, nest.extents[lane] // target.threads, *front, column)] if chunked else []
+    steps += [step("reorder", *front, *outer, *rows, column, *nest.reductions)]
+    steps += _apart(nest, outer)
+    steps += _tiles(nest, tile, column)
+    steps += [step("tile", f"{lane}.0", hop, f"{lane}.h", f"{lane}.i"), step("reorder", f"{lane}.i", f"{lane}.h")]
+    steps += [step("unroll", n) for n in (*tile.unrolled, *(f"{row}.1" for row in rows), f"{lane}.v")]
+    steps.append(step("vectorize", f"{lane}.l"))
+    if not plan.attempt(*steps) or not in_registers(plan, nest.stores()[0].buffer, f"{lane}.h"):
+        return False
+    if shared is not None:
+        plan.attempt(step("parallel", shared))
+    return True
+
+
+def _tiles(nest: Nest, tile: _Tile, column: str) -> list[Directive]:
+    """Cuts rows and lanes into tiles; innermost are the reductions, then the tile."""
+    lane, rows, inner, steps = tile.lane, tile.rows, nest.reductions, list[Directive]()
+    done: list[str] = []
+    for at, row in enumerate(rows):
+        steps.append(step("tile", row, tile.sizes[row], f"{row}.0", f"{row}.1", "cut", "balanced"))
+        done.append(f"{row}.1")
+        steps.append(step("reorder", *rows[at + 1 :], column, *done, *inner))
+    steps.append(step("tile", column, tile.lanes * tile.sizes[lane], f"{lane}.0", f"{lane}.1"))
+    steps.append(step("reorder", *inner, *done, f"{lane}.1"))
+    steps.append(step("tile", f"{lane}.1", tile.lanes, f"{lane}.v", f"{lane}.l", "guard"))
+    return steps + _apart(nest, [n for n in tile.sizes], ".0")
+
+
+def _apart(nest: Nest, loops: list[str], part: str = "") -> list[Directive]:
+    """Iterations at the edges as nests of their own: what is unrolled in them has constant guards."""
+    return [step("interior", f"{n}{part}", "apart") for n in loops if n in nest.guarded]
+
+
+def _shared(plan: Plan, nest: Nest, tile: _Tile, outer: list[str], target: Target) -> str | None:
+    """The loop whose iterations threads share: the first that feeds all of them equally, or best.
+
+    Threads pay sooner than in products, whose terms take half the time.
+    """
+    if target.threads < 2 or nest.points < plan.limits.many_terms // 4:
+        return None
+    vectors, rest = divmod(nest.extents[tile.lane], tile.lanes * tile.sizes[tile.lane])
+    counts = {n: nest.extents[n] for n in outer}
+    if rest == 0 and vectors % target.threads == 0 and tile.lane not in nest.guarded:
+        counts[f"{tile.lane}.p"] = target.threads
+    counts.update((f"{n}.0", -(-nest.extents[n] // tile.sizes[n])) for n in tile.rows)
+    return max((n for n, c in counts.items() if c > 1), key=lambda n: _busy(counts[n], target.threads), default=None)
+
+
+def _busy(count: int, threads: int) -> float:
+    """The share of the threads' time in which they have something to do."""
+    return count / (-(-count // threads) * threads)
