@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mpmath import mp, mpf
@@ -30,6 +30,7 @@ class Fit:
     low: mpf
     high: mpf
     degrees: dict[str, int]  # by format
+    careful: bool = False  # round the lowest coefficient before the others are fitted, which makes up for its error
 
 
 def odd_tail(f: Function) -> Function:
@@ -64,11 +65,16 @@ def atanh_tail2(z: mpf) -> mpf:
     return (atanh_tail(z) - mpf(2) / 3) / z
 
 
+def erf_tail(z: mpf) -> mpf:
+    """erf(x) / x - 1 at z = x^2."""
+    return mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1
+
+
 HALF_LN2 = mp.log(2) / 2 * mpf("1.0001")
 QUARTER_PI2 = (mp.pi / 4) ** 2 * mpf("1.0001")
 FITS = (
     Fit(
-        "exp", lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / mp.exp(r), -HALF_LN2, HALF_LN2, {"f32": 5, "f64": 9}
+        "exp", lambda r: (mp.expm1(r) - r) / r**2, lambda r: r**2 / mp.exp(r), -HALF_LN2, HALF_LN2, {"f32": 4, "f64": 9}
     ),
     Fit(
         "log",
@@ -83,6 +89,15 @@ FITS = (
     Fit("tanh", odd_tail(mp.tanh), odd_weight(mp.tanh), mpf(0), mpf(1), {"f32": 7, "f64": 15}),
     Fit("sin", odd_tail(mp.sin), odd_weight(mp.sin), mpf(0), QUARTER_PI2, {"f32": 2, "f64": 5}),
     Fit(
+        "sin_half_turn",
+        odd_tail(mp.sin),
+        odd_weight(mp.sin),
+        mpf(0),
+        4 * QUARTER_PI2,
+        {"f32": 4, "f64": 7},
+        careful=True,
+    ),
+    Fit(
         "cos",
         lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2,
         lambda z: z**2,
@@ -92,13 +107,14 @@ FITS = (
     ),
     Fit("asin", odd_tail(mp.asin), odd_weight(mp.asin), mpf(0), mpf("0.25"), {"f32": 5, "f64": 12}),
     Fit("atan", odd_tail(mp.atan), odd_weight(mp.atan), mpf(0), mpf("0.1717"), {"f32": 4, "f64": 10}),
-    Fit("erf", lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mpf(1), mpf(0), mpf(1), {"f32": 6, "f64": 11}),
+    Fit("erf", erf_tail, lambda z: mpf(1), mpf(0), mpf("0.7121"), {"f32": 5}),
+    Fit("erf", erf_tail, lambda z: mpf(1), mpf(0), mpf(1), {"f64": 11}),
     # About 0.9765625, where log(erfc) is all but a float: the rounding of the constant term hardly matters.
     Fit(
         "log_erfc",
         lambda u: mp.log(mp.erfc(u + mpf("0.9765625"))),
         lambda u: mp.erfc(u + mpf("0.9765625")),
-        mpf("-0.071"),
+        mpf("-0.1335"),
         mpf("3.03"),
         {"f32": 7},
     ),
@@ -111,6 +127,16 @@ FITS = (
         {"f64": 14},
     ),
 )
+
+
+def fitted(fit: Fit, degree: int, form: str) -> tuple[list[mpf], mpf]:
+    """Coefficients, lowest first, and the largest weighted error."""
+    if not fit.careful:
+        return remez(fit, degree)
+    first = mpf(rounded(remez(fit, degree)[0][0], form))
+    rest = replace(fit, function=lambda x: (fit.function(x) - first) / x, weight=lambda x: fit.weight(x) * x)
+    others, error = remez(rest, degree - 1)
+    return [first, *others], error
 
 
 def remez(fit: Fit, degree: int) -> tuple[list[mpf], mpf]:
@@ -204,7 +230,7 @@ def generate() -> str:
     ]
     for fit in FITS:
         for form, degree in fit.degrees.items():
-            coefficients, error = remez(fit, degree)
+            coefficients, error = fitted(fit, degree, form)
             lines.append(f'    ("{fit.name}", "{form}"): (  # 2^{float(mp.log(error, 2)):.1f}')
             lines += [f"        {rounded(c, form)!r}," for c in coefficients]
             lines.append("    ),")

@@ -34,6 +34,7 @@ from tilec.dtypes import DType
 from tilec.expr import Expr
 from tilec.mathlib import EXPANSIONS
 from tilec.mathlib import threefry as random
+from tilec.mathlib.value import expand_scale
 
 Rule = Literal[
     "arithmetic", "order", "compare", "bits", "shift", "float", "rounding", "select", "cast", "bitcast", "raw"
@@ -208,12 +209,12 @@ _FLOAT = (
     _float("expm1", np.expm1, 2),
     _float("log1p", np.log1p, 2),
     _float("pow", meaning.power, 2, arity=2),
-    _float("sigmoid", meaning.sigmoid, 3),
+    _float("sigmoid", meaning.sigmoid, 2.5),
     _float("erf", meaning.erf, 2),
-    _float("sin", np.sin, 1.5),
-    _float("cos", np.cos, 1.5),
-    _float("tan", np.tan, 2.5),
-    _float("sinh", np.sinh, 2.5),
+    _float("sin", np.sin, 2.5),
+    _float("cos", np.cos, 2.5),
+    _float("tan", np.tan, 3),
+    _float("sinh", np.sinh, 3),
     _float("cosh", np.cosh, 2),
     _float("tanh", np.tanh, 1.5),
     _float("asin", np.arcsin, 3),
@@ -237,6 +238,8 @@ _RAW = (  # made by expansions only; undefined for operands that the expansions 
     ),
     Builtin("shl_raw", 2, "raw", meaning.shift_left, None, _integers("shl"), _integers("({0} << {1})")),
     Builtin("shr_raw", 2, "raw", meaning.shift_right, None, _integers("ashr", "lshr"), _integers("({0} >> {1})")),
+    Builtin("scale2", 2, "raw", meaning.scaled, expand_scale),
+    Builtin("rarely", 3, "raw", meaning.select, None, {"bool": "select"}, {"bool": "({0} ? {1} : {2})"}),
     Builtin("fma", 3, "raw", meaning.fused, None, {"float": "@llvm.fma"}, {"float": "fma({0}, {1}, {2})"}),
 )
 

@@ -201,6 +201,15 @@ def power(a: Array, b: Array) -> Any:
 
 
 @quiet
+def scaled(x: Array, shifted: Array) -> Any:
+    """x * 2^n, rounded once; n is an integer to which 1.5 * 2^23 (float64: 1.5 * 2^52) was added."""
+    wide = x.dtype == np.float64
+    magic, kind = (1.5 * 2.0**52, np.int64) if wide else (1.5 * 2.0**23, np.int32)
+    exponent = shifted.view(kind) - np.asarray(magic, x.dtype).view(kind)
+    return np.ldexp(x, np.clip(exponent, -4096, 4096).astype(np.int32))
+
+
+@quiet
 def fused(a: Array, b: Array, c: Array) -> Any:
     """a * b + c, rounded once."""
     if a.dtype == np.float64:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tilec.affine import Affine
 from tilec.backends.llvm import memory
 from tilec.backends.llvm.address import Form, scalar_value, split
@@ -18,12 +20,13 @@ from tilec.monoid import Monoid
 _INT32 = range(-(2**31), 2**31)
 
 
-def emit(frame: Frame, expr: Expr) -> Value:
+def emit(frame: Frame, expr: Expr, known: Mapping[int, Value] | None = None) -> Value:
     """The value of an expression of any depth; raises TileError TILE0602 for a builtin without any spelling.
 
-    Values are kept by identity of the term, so that one shared within an expansion is computed once.
+    Values are kept by identity of the term, so that one shared within an expansion is computed once; `known` are those
+    that terms around this one have.
     """
-    values: dict[int, Value] = {}
+    values = dict(known or {})
     waiting = [expr]
     while waiting:
         term = waiting[-1]
@@ -40,6 +43,8 @@ def emit(frame: Frame, expr: Expr) -> Value:
 def _parts(expr: Expr) -> tuple[Expr, ...]:
     """Terms that must be computed before this one."""
     match expr:
+        case Call(op="rarely"):
+            return expr.args[0], expr.args[2]
         case Call():
             return expr.args
         case Read():
@@ -63,6 +68,8 @@ def _compute(frame: Frame, expr: Expr, values: dict[int, Value]) -> Value:
                 if not isinstance(i, Affine)
             }
             return memory.load(frame, access.tensor, access.indices, places)
+        case Call(op="rarely"):
+            return _rarely(frame, expr, values)
         case Call():
             return _call(frame, expr, tuple(values[id(a)] for a in expr.args))
 
@@ -94,6 +101,23 @@ def _call(frame: Frame, expr: Call, args: tuple[Value, ...]) -> Value:
     result = emit(frame, simpler)
     frame.lets = outer
     return result
+
+
+def _rarely(frame: Frame, expr: Call, values: Mapping[int, Value]) -> Value:
+    """A choice per lane, behind a branch that is taken where any lane needs the seldom used way."""
+    emitter, ops = frame.emitter, frame.ops
+    condition, usual = values[id(expr.args[0])], values[id(expr.args[2])]
+    test = memory.any_of(frame, condition)
+    before, then, join = emitter.block, emitter.fresh("rare"), emitter.fresh("join")
+    emitter.branch(test, then, join)
+    emitter.label(then)
+    with emitter.scope():
+        chosen = ops.select(condition, emit(frame, expr.args[1], values), usual)
+    after = emitter.block
+    emitter.jump(join)
+    emitter.label(join)
+    ref = emitter.emit(f"phi {chosen.type} [ {usual.ref}, %{before} ], [ {chosen.ref}, %{after} ]")
+    return Value(ref, expr.dtype, chosen.lanes)
 
 
 def _subject(op: str, args: tuple[Value, ...]) -> DType:

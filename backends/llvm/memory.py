@@ -102,21 +102,13 @@ def _store_cell(frame: Frame, register: Register, forms: dict[int, Form], value:
     old = frame.cells.get(cell)
     if across:
         value = frame.ops.splat(value)
-        if old is not None and not _only_dead(frame, register, cell):
+        if frame.mask is not None and old is not None:
             value = frame.ops.select(Value(frame.mask_ref(), BOOL, frame.lanes), value, old)
     else:
         value = _last_lane(frame, value)
         if register.lane_axis is not None:
             value = frame.ops.insert(old or undefined(register, frame.lanes), lane, value)
     frame.cells[cell] = value
-
-
-def _only_dead(frame: Frame, register: Register, cell: Cell) -> bool:
-    """Whether the lanes that are off, if any, are never read from this cell."""
-    if register.lane_axis is None or isinstance(frame.mask, str):
-        return False
-    first = cell[1][register.lane_axis] * frame.lanes
-    return all(on or first + lane >= register.live for lane, on in enumerate(frame.mask or ()))
 
 
 def _last_lane(frame: Frame, value: Value) -> Value:
@@ -242,8 +234,15 @@ def _gather(frame: Frame, storage: Storage, places: str) -> Value:
 
 def any_lane(frame: Frame) -> str:
     """Whether any lane is on, as an i1."""
-    mask = f"<{frame.lanes} x i1> {frame.mask_ref()}"
-    return frame.emitter.pure(frame.emitter.call(f"llvm.vector.reduce.or.v{frame.lanes}i1", "i1", mask))
+    return any_of(frame, Value(frame.mask_ref(), BOOL, frame.lanes))
+
+
+def any_of(frame: Frame, condition: Value) -> str:
+    """Whether a bool holds in any lane, as an i1."""
+    if not condition.lanes:
+        return condition.ref
+    call = frame.emitter.call(f"llvm.vector.reduce.or.v{condition.lanes}i1", "i1", str(condition))
+    return frame.emitter.pure(call)
 
 
 def _is_inside(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> bool:

@@ -124,8 +124,6 @@ class ExprWriter:
             return types.cast(args[0], sources[0], call.dtype)
         if call.op == "bitcast":
             return types.bitcast(args[0], sources[0], call.dtype)
-        if call.op == "scale2":
-            return types.rounded(call.dtype, f"ldexp({args[0]}, convert_int_sat({args[1]}))")
         kind = _value_dtype(call.op, sources).kind
         spelling = BUILTINS[call.op].opencl.get(kind)
         if spelling is None:

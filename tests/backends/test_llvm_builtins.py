@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tests.backends.llvm_support import KINDS, Array, compute, older, operands, ulp_distance
+from tests.graph.function_accuracy import CASES, exact, published, ulp_error
+from tests.graph.worst_arguments import WORST
 from tilec import dtypes, rules
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, DType
@@ -17,7 +19,15 @@ from tilec.expr import Call, Expr
 from tilec.graph import TensorType
 from tilec.numpy_semantics import fused
 
-_RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw", "fma")  # undefined on some operands, or tested below
+_RAW = (
+    "div_raw",
+    "rem_raw",
+    "shl_raw",
+    "shr_raw",
+    "scale2",
+    "rarely",
+    "fma",
+)  # undefined on some operands, or tested below
 _FLOATS = (
     *(0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, 7.0, -7.0, 0.1, 1e-3, 100.0, -1234.5, 65519.0, 65520.0),
     *(float("inf"), float("-inf"), float("nan"), 1e-8, 6e-8, -3e-5, 1e-40, 1e30, -1e30, 2.0**31, 2.0**63, -(2.0**63)),
@@ -157,6 +167,21 @@ def test_fused_multiply_add_rounds_once(dtype: DType, machine: str) -> None:
     found = compute({"out": Call("fma", operands([dtype] * 3), dtype)}, columns, [dtype] * 3, target)
     for kind in KINDS:
         compare(found[f"out.{kind}"], expected, dtype, 0)
+
+
+@pytest.mark.parametrize("machine", ["host", "avx2", "sse2"])
+def test_errors_at_the_worst_arguments_are_those_of_the_documentation(machine: str) -> None:
+    target = None if machine == "host" else older(machine)
+    for case in CASES:
+        if case.name in WORST:
+            column = np.array([float.fromhex(a) for a in WORST[case.name]] * 17, np.float32)
+            value = Call(case.name, operands([dtypes.F32]), dtypes.F32)
+            found = compute({"out": value}, [column], [dtypes.F32], target)
+            for kind in KINDS:
+                for x, y in zip(column.tolist(), found[f"out.{kind}"].tolist()):
+                    want = exact(case, (x,))
+                    assert want is not None
+                    assert ulp_error(y, want, dtypes.F32) <= published()[case.name, "f32"], (case.name, x)
 
 
 @pytest.mark.parametrize("dtype", [dtypes.F32, dtypes.F64], ids=str)

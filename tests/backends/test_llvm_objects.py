@@ -23,7 +23,7 @@ from tilec.passes.schedule.default import default_schedule
 from tilec.schedule import parse_schedule
 
 TARGETS = ["sse2", "avx2", "avx512", "neon"]
-_RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw")
+_RAW = ("div_raw", "rem_raw", "shl_raw", "shr_raw", "scale2", "rarely")
 
 
 def everything(dtype: DType) -> Kernel:

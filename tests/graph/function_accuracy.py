@@ -15,6 +15,7 @@ import mpmath
 import numpy as np
 
 from tests.graph.expression_values import Array, evaluate
+from tests.graph.worst_arguments import WORST
 from tilec.dtypes import F32, F64, DType
 from tilec.expr import Var
 from tilec.mathlib import EXPANSIONS
@@ -58,14 +59,18 @@ CASES = (
 
 
 def samples(case: Case, dtype: DType, count: int, seed: int = 0) -> tuple[Array, ...]:
-    """Arguments: uniform in the interval and in [-2, 2], near 1, and random bit patterns (all magnitudes, specials)."""
+    """Arguments: uniform in the interval and in [-2, 2], near 1, and random bit patterns (all magnitudes, specials).
+
+    In float32 also the worst of all numbers.
+    """
     rng = np.random.default_rng(seed)
     low, high = case.f32 if dtype == F32 else case.f64
     patterns = rng.integers(0, 256, count * dtype.bytes, dtype=np.uint8).view(dtype.numpy)
     uniform = [rng.uniform(low, high, count), rng.uniform(-2, 2, count), rng.uniform(0.99, 1.01, count)]
     x = np.concatenate([patterns, *(u.astype(dtype.numpy) for u in uniform)])
     if case.name != "pow":
-        return (x,)
+        worst = [float.fromhex(a) for a in WORST[case.name]] if dtype == F32 else []
+        return (np.concatenate([x, np.array(worst, dtype.numpy)]),)
     top = 120.0 if dtype == F32 else 900.0  # the largest |log2| of a result
     with np.errstate(invalid="ignore"):
         log2 = np.log2(np.clip(np.abs(x.astype(np.float64)), 1e-40, 1e40))

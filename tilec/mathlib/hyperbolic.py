@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from tilec.dtypes import F32
 from tilec.mathlib.coefficients import COEFFICIENTS
-from tilec.mathlib.exponential import clamp_exp, exp, expm1, log1p, reduce_exp
-from tilec.mathlib.value import NAN, Value, call, constant, flip_sign, fma, horner, scale, select, sign_of
-
-_LN2 = 0.6931471805599453
+from tilec.mathlib.exponential import LN2, clamp_exp, expm1, log1p, reduce_exp, reduce_exp_coarsely
+from tilec.mathlib.value import NAN, Value, call, constant, flip_sign, fma, horner, power_of_two, scale, select, sign_of
 
 
 def _half_exp(a: Value) -> Value:
     """exp(a) / 2, which is finite a little longer than exp(a)."""
-    tail, exponent = reduce_exp(clamp_exp(a))
-    return scale(tail + 1, exponent - 1)
+    reduced = reduce_exp(clamp_exp(a))
+    return scale(reduced.mantissa(), reduced.shifted - 1)
 
 
 def sinh(x: Value) -> Value:
@@ -32,7 +30,10 @@ def tanh(x: Value) -> Value:
     a = abs(x)
     z = a * a
     small = fma(a * z, horner(z, COEFFICIENTS["tanh", x.dtype.name]), a)
-    large = 1 - 2 / (exp(a * 2) + 1)
+    doubled = a * 2
+    limit = 20.0 if x.dtype == F32 else 40.0  # tanh is 1 from there on
+    reduced = reduce_exp_coarsely(select(doubled > limit, limit, doubled))
+    large = 1 - 2 / fma(reduced.mantissa(), power_of_two(reduced.shifted), 1.0)
     return flip_sign(select(a < 1, small, large), sign_of(x))
 
 
@@ -43,7 +44,7 @@ def _is_huge(a: Value) -> Value:
 
 def _log1p_or_double(huge: Value, a: Value, argument: Value) -> Value:
     """log(1 + argument), or log(2 a) for huge a."""
-    return log1p(select(huge, a, argument)) + select(huge, constant(_LN2, a.dtype), 0.0)
+    return log1p(select(huge, a, argument)) + select(huge, constant(LN2, a.dtype), 0.0)
 
 
 def asinh(x: Value) -> Value:

@@ -1,18 +1,17 @@
-"""Floor 1: reduction of angles modulo pi/2, exact for every finite argument.
+"""Floor 1: reduction of angles modulo pi/2 or pi, exact for every finite argument.
 
 Moderate angles: n = round(a 2/pi), a - n pi/2 with pi/2 in three words (Cody and Waite, 1980). Large ones: only those
 bits of 2/pi matter that meet the mantissa between weight 2 and the wanted accuracy (M. Payne, R. Hanek, 1983); a
 barrel shifter of selects picks that window by the exponent, and 32-bit limbs multiply it.
 
-The large path is some hundred integer operations. It is behind one `cond`, so that a backend may branch around it when
-no lane is large.
+Large angles take some hundred integer operations: functions put them behind `rarely`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from tilec.dtypes import F32, F64, I32, I64, U32, U64, DType
+from tilec.dtypes import F32, F64, I64, U32, U64, DType
 from tilec.mathlib.coefficients import PARTS, TWO_OVER_PI
 from tilec.mathlib.value import (
     INFINITY,
@@ -25,10 +24,12 @@ from tilec.mathlib.value import (
     format_of,
     select,
     split_integer,
+    whole,
 )
 
 _TWO_OVER_PI_BITS = 1280
 _LARGE_EXPONENT = {"f32": 15, "f64": 20}  # angles from 2^this on take the large path
+_ONE_OVER_PI = 0.3183098861837907
 _WINDOW_WORDS = {"f32": 3, "f64": 6}  # bits of 2/pi used: 24 + 72, 53 + 139
 
 
@@ -40,16 +41,32 @@ class Reduced(NamedTuple):
     low: Value
 
 
-def reduce_angle(a: Value) -> Reduced:
-    """Of a >= 0; NaN for infinity and NaN."""
-    moderate, large = _reduce_moderate(a), _reduce_large(a)
-    is_large = a >= 2.0 ** _LARGE_EXPONENT[a.dtype.name]
-    high = select(is_large, large.high, moderate.high)
-    return Reduced(
-        select(is_large, large.quadrant, moderate.quadrant),
-        select(a < INFINITY, high, a - a),
-        select(is_large, large.low, moderate.low),
-    )
+class HalfTurn(NamedTuple):
+    """a = n pi + high + low, |high| <= pi/2 and a trifle; n in the low bits of the unsigned `turns`."""
+
+    turns: Value
+    high: Value
+    low: Value
+
+
+def is_large_angle(a: Value) -> Value:
+    """Whether a >= 0 needs `reduce_large`."""
+    return a >= 2.0 ** _LARGE_EXPONENT[a.dtype.name]
+
+
+def reduce_half_turn(a: Value, shift: float) -> HalfTurn:
+    """Of 0 <= a, not large, by n = m + shift, m an integer and in `turns`; shift is 0 or 1/2."""
+    form = format_of(a)
+    first, second, third = (2 * p for p in PARTS["pi/2", a.dtype.name])
+    if shift:
+        shifted = fma(a, _ONE_OVER_PI, -shift) + form.magic
+        n = whole(shifted) + shift
+    else:
+        n, shifted = split_integer(a, _ONE_OVER_PI)
+    rest = fma(n, -first, a)  # exact, but for a below 1 with a shift
+    high = rest - n * second
+    low = fma(n, -third, fma(n, -second, rest - high))
+    return HalfTurn(bitcast(shifted, form.unsigned), high, low)
 
 
 def _normalised(quadrant: Value, high: Value, low: Value) -> Reduced:
@@ -57,19 +74,19 @@ def _normalised(quadrant: Value, high: Value, low: Value) -> Reduced:
     return Reduced(quadrant, total, low - (total - high))
 
 
-def _reduce_moderate(a: Value) -> Reduced:
-    n, quadrant = split_integer(a, 0.6366197723675814)
+def reduce_moderate(a: Value) -> Reduced:
+    n, shifted = split_integer(a, 2 * _ONE_OVER_PI)
     first, second, third = PARTS["pi/2", a.dtype.name]
     rest = fma(n, -first, a)  # exact: the product is a multiple of ulp(pi/2) and the difference below 1
     product = n * second
     product_low = fma(n, second, -product)
     high = rest - product
     low = fma(n, -third, ((rest - high) - product) - product_low)
-    return _normalised(bitcast(quadrant, format_of(a).unsigned), high, low)
+    return _normalised(bitcast(shifted, format_of(a).unsigned), high, low)
 
 
-def _reduce_large(a: Value) -> Reduced:
-    """a = m 2^e, m an integer: the fraction of m (2^e 2/pi mod 4) in fixed point, times pi/2."""
+def reduce_large(a: Value) -> Reduced:
+    """a = m 2^e, m an integer: the fraction of m (2^e 2/pi mod 4) in fixed point, times pi/2. NaN for infinity."""
     form, name = format_of(a), a.dtype.name
     pattern = bitcast(a, form.unsigned)
     lowest = _LARGE_EXPONENT[name] - form.mantissa
@@ -82,6 +99,7 @@ def _reduce_large(a: Value) -> Reduced:
     whole = bitcast(top - (quadrant << 62), I64)
     high, low = _fraction_to_pair(whole, product[2:4] if a.dtype == F64 else [], a.dtype)
     first, second, _ = PARTS["pi/2", name]
+    high = select(a < INFINITY, high, a - a)
     angle = high * (first * 2.0**-62)
     angle_low = fma(high, first * 2.0**-62, -angle) + fma(high, second * 2.0**-62, low * (first * 2.0**-62))
     return _normalised(cast(quadrant, form.unsigned), angle, angle_low)
@@ -126,18 +144,19 @@ def _multiply_modulo(limbs: list[Value], words: list[Value]) -> list[Value]:
 def _fraction_to_pair(whole: Value, rest: list[Value], dtype: DType) -> tuple[Value, Value]:
     """An i64, and words of fraction below it, as an unevaluated sum of two floats.
 
-    Cut in pieces that convert exactly from 32-bit integers: conversions of 64-bit ones are slow or missing.
+    Of the absolute value, so that nothing cancels (but for one unit of the last word); cut in pieces that convert
+    exactly from 32-bit integers: conversions of 64-bit ones are slow or missing.
     """
+    ones = whole >> 63  # in all bits the sign
+    size, word = whole ^ ones, bitcast(ones, U64) & 0xFFFFFFFF
     if dtype == F32:
-        pieces = [whole >> 40, (whole >> 16) & 0xFFFFFF, whole & 0xFFFF]
-        floats = [cast(cast(p, I32), dtype) for p in pieces]
+        pieces = [size >> 40, (size >> 16) & 0xFFFFFF, size & 0xFFFF]
         weights = [2.0**40, 2.0**16, 1.0]
     else:
-        pieces = [bitcast(whole, U64) & 0xFFFFFFFF, *rest]
-        floats = [cast(cast(whole >> 32, I32), dtype), *(cast(cast(p, U32), dtype) for p in pieces)]
+        pieces = [size >> 32, size & 0xFFFFFFFF, *(w ^ word for w in rest)]
         weights = [2.0**32, 1.0, 2.0**-32, 2.0**-64]
-    high, low = floats[0] * weights[0], floats[-1] * weights[-1]
-    for piece, weight in zip(floats[-2:0:-1], weights[-2:0:-1], strict=True):
-        low = fma(piece, weight, low)
-    total = high + low
-    return total, low - (total - high)
+    sign = select(whole < 0, constant(-1, dtype), 1.0)
+    floats = [cast(cast(p, U32), dtype) * sign * w for p, w in zip(pieces, weights, strict=True)]
+    low = floats[2] if dtype == F32 else floats[2] + floats[3]
+    total = floats[0] + floats[1]
+    return total, (floats[1] - (total - floats[0])) + low

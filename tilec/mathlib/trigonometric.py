@@ -1,28 +1,36 @@
 """Floor 1: sin, cos, tan and their inverses on f32 and f64 Values.
 
-|x| = q pi/2 + r with |r| <= pi/4, then polynomials in r^2. The inverses reduce to t <= 1/2 (asin), |t| <= tan(pi/8)
+sin and cos: |x| = n pi + r with |r| <= pi/2, then a polynomial in r^2; tan and large angles: |x| = q pi/2 + r with
+|r| <= pi/4, then two. The inverses reduce to t <= 1/2 (asin), |t| <= tan(pi/8)
 (atan). Odd functions work on |x| and copy the sign, which keeps -0.
 """
 
 from __future__ import annotations
 
 from tilec.mathlib.coefficients import COEFFICIENTS, PARTS
-from tilec.mathlib.reduction import reduce_angle
-from tilec.mathlib.value import Value, call, constant, flip_sign, fma, format_of, horner, select, sign_of
+from tilec.mathlib.reduction import (
+    HalfTurn,
+    Reduced,
+    is_large_angle,
+    reduce_half_turn,
+    reduce_large,
+    reduce_moderate,
+)
+from tilec.mathlib.value import Value, call, constant, flip_sign, fma, format_of, horner, rarely, select, sign_of
 
 _TAN_PI_8 = 0.41421356237309503
 _COT_PI_8 = 2.414213562373095
 
 
 def _sin_kernel(r: Value, low: Value) -> Value:
-    """sin(r + low)."""
+    """sin(r + low), |r| <= pi/4."""
     z = r * r
     correction = fma(z, low * -0.5, low)  # low cos(r)
     return r + fma(r * z, horner(z, COEFFICIENTS["sin", r.dtype.name]), correction)
 
 
 def _cos_kernel(r: Value, low: Value) -> Value:
-    """cos(r + low); the rounding error of 1 - z/2 is put back."""
+    """cos(r + low), |r| <= pi/4; the rounding error of 1 - z/2 is put back."""
     z = r * r
     half = z * 0.5
     head = 1 - half
@@ -31,35 +39,56 @@ def _cos_kernel(r: Value, low: Value) -> Value:
 
 
 class _Circle:
-    """sin and cos of |x|, up to the quadrant."""
+    """sin, cos and tan of an angle that is reduced to a quadrant."""
 
-    def __init__(self, x: Value) -> None:
-        angle = reduce_angle(abs(x))
+    def __init__(self, angle: Reduced) -> None:
         self.quadrant = angle.quadrant
         self.odd = (angle.quadrant & 1).equals(1)
-        self.sin = _sin_kernel(angle.high, angle.low)
-        self.cos = _cos_kernel(angle.high, angle.low)
+        self.first = _sin_kernel(angle.high, angle.low)
+        self.second = _cos_kernel(angle.high, angle.low)
+
+    def sin(self) -> Value:
+        return _negate(select(self.odd, self.second, self.first), self.quadrant, bit=1)
+
+    def cos(self) -> Value:
+        return _negate(select(self.odd, self.first, self.second), self.quadrant + 1, bit=1)
+
+    def tan(self) -> Value:
+        return select(self.odd, -self.second, self.first) / select(self.odd, self.first, self.second)
 
 
-def _negate_by_bit1(value: Value, quadrant: Value) -> Value:
-    """-value where bit 1 of the quadrant is set."""
-    return flip_sign(value, (quadrant & 2) << (format_of(value).dtype.bits - 2))
+def _negate(value: Value, number: Value, bit: int) -> Value:
+    """-value where that bit of the number is set."""
+    sign = format_of(value).dtype.bits - 1
+    return flip_sign(value, number << sign if bit == 0 else (number & (1 << bit)) << (sign - bit))
+
+
+def _sin_half_turn(angle: HalfTurn) -> Value:
+    """sin(high + low), negated where n is odd: one polynomial for all, where quadrants need two."""
+    r = angle.high
+    z = r * r
+    correction = fma(z, angle.low * -0.5, angle.low)
+    tail = fma(z, r * horner(z, COEFFICIENTS["sin_half_turn", r.dtype.name]), correction)
+    return _negate(r + tail, angle.turns, bit=0)
 
 
 def sin(x: Value) -> Value:
-    c = _Circle(x)
-    return flip_sign(_negate_by_bit1(select(c.odd, c.cos, c.sin), c.quadrant), sign_of(x))
+    a = abs(x)
+    usual = _sin_half_turn(reduce_half_turn(a, 0.0))
+    return flip_sign(rarely(is_large_angle(a), _Circle(reduce_large(a)).sin(), usual), sign_of(x))
 
 
 def cos(x: Value) -> Value:
-    c = _Circle(x)
-    return _negate_by_bit1(select(c.odd, c.sin, c.cos), c.quadrant + 1)
+    """sin(a + pi/2), that is -sin(a - (m + 1/2) pi) for an even m."""
+    a = abs(x)
+    usual = -_sin_half_turn(reduce_half_turn(a, 0.5))
+    return rarely(is_large_angle(a), _Circle(reduce_large(a)).cos(), usual)
 
 
 def tan(x: Value) -> Value:
-    c = _Circle(x)
-    quotient = select(c.odd, -c.cos, c.sin) / select(c.odd, c.sin, c.cos)
-    return flip_sign(quotient, sign_of(x))
+    a = abs(x)
+    usual = _Circle(reduce_moderate(a)).tan()
+    return flip_sign(rarely(is_large_angle(a), _Circle(reduce_large(a)).tan(), usual), sign_of(x))
 
 
 def _asin_kernel(t: Value) -> Value:

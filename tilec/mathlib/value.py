@@ -200,29 +200,60 @@ def flip_sign(value: Value, sign: Value) -> Value:
 
 
 def to_float(integer: Value, form: Format) -> Value:
-    """A small integer (|i| < 2^(mantissa - 1)) as a float, without a conversion instruction."""
+    """A small integer (|i| < 2^(mantissa - 1)) as a float; many processors convert no 64-bit integers."""
+    if form.dtype == F32:
+        return cast(integer, F32)
     return bitcast(integer + form.magic_bits, form.dtype) - form.magic
 
 
 def split_integer(value: Value, factor: float) -> tuple[Value, Value]:
-    """round(value * factor) as (float, integer); |value * factor| < 2^(mantissa - 2); any integer for NaN."""
-    form = format_of(value)
-    shifted = fma(value, factor, form.magic)
-    return shifted - form.magic, bits(shifted) - form.magic_bits
+    """round(value * factor) twice: as a float, and shifted, the integer in the low bits of a float.
 
-
-def scale(value: Value, exponent: Value) -> Value:
-    """value * 2^exponent for |value| about 1, rounded once: right for subnormal results and overflow.
-
-    |exponent| < 2 * bias. Two exact powers, because 2^exponent itself may be out of range.
+    |value * factor| < 2^(mantissa - 2); any integer for NaN.
     """
-    form = format_of(value)
+    shifted = fma(value, factor, format_of(value).magic)
+    return whole(shifted), shifted
+
+
+def whole(shifted: Value) -> Value:
+    """A shifted integer as a float."""
+    return shifted - format_of(shifted).magic
+
+
+def integer(shifted: Value) -> Value:
+    """A shifted integer as a signed one."""
+    return bits(shifted) - format_of(shifted).magic_bits
+
+
+def scale(value: Value, shifted: Value) -> Value:
+    """value * 2^n of a shifted integer n, rounded once: right for subnormal results and overflow.
+
+    About 1 for |value|, |n| < 2 * bias. A builtin, because some processors have an instruction for it.
+    """
+    return call("scale2", value, shifted)
+
+
+def expand_scale(args: tuple[Expr, ...], dtype: DType) -> Expr | None:
+    """Two exact powers, because 2^n itself may be out of range."""
+    value, shifted = map(Value, args)
+    form, exponent = format_of(value), integer(shifted)
     first = exponent >> 1
-    return value * _power_of_two(first, form) * _power_of_two(exponent - first, form)
+    return (value * _power_of_two(first, form) * _power_of_two(exponent - first, form)).expr
 
 
 def _power_of_two(exponent: Value, form: Format) -> Value:
-    return bitcast((exponent + form.bias) << form.mantissa, form.dtype)
+    return bitcast((exponent << form.mantissa) + (form.bias << form.mantissa), form.dtype)
+
+
+def power_of_two(shifted: Value) -> Value:
+    """2^n of a shifted integer n, where that is a normal number."""
+    form = format_of(shifted)
+    return _power_of_two(bits(shifted), form)  # the shift drops what the magic number adds
+
+
+def rarely(condition: Value, then: Value, orelse: Value) -> Value:
+    """Per lane like `select`, but a backend may leave out `then` where no lane needs it: for long, seldom used ways."""
+    return Value(Call("rarely", (condition.expr, then.expr, orelse.expr), then.dtype))
 
 
 NAN = float("nan")
