@@ -173,35 +173,48 @@ class Search:
         return True
 
     def _attempt(self, name: str, schedule: Schedule) -> None:
+        """Tries a schedule; one that seems to be the best so far is timed again, for chance favours some of many."""
         self.tried[_short(schedule)] = None
-        found = self._ask({"job": "try", "name": name, "schedule": _lines(schedule)}, self.patience + self._seconds(20))
-        if found is None or "lost" in found:
+        ratio = self._built(name, schedule)
+        better = ratio is not None and ratio < min(self.good[0][0] if self.good else 1.0, CLEARLY)
+        if better:
+            ratio = self._compared([name]).get(name)
+        if ratio is None:
             self.lost += 1
             return
-        self.resident.add(name)
-        before = self.good[0][0] if self.good else 1.0
-        self.good = sorted([*self.good, (found["ratio"], name, schedule)], key=lambda g: g[0])[: 2 * _FINALISTS]
-        kept = {n for _, n, _ in self.good}
-        if gone := sorted(self.resident - kept):
-            self.resident &= kept
+        self.good = sorted([*self.good, (ratio, name, schedule)], key=lambda g: g[0])[: 2 * _FINALISTS]
+        if gone := sorted(self.resident - {n for _, n, _ in self.good}):
+            self.resident -= set(gone)
             self._ask({"job": "drop", "names": gone}, self.patience)
-        if found["ratio"] < min(before, CLEARLY):
+        if better and self.good[0][1] == name and ratio <= CLEARLY:
             self.keep(self.record("partial"))
 
-    def _final(self) -> None:
-        """The best ones once more, by turns with the default schedule; what the child has lost is built again."""
-        self._tell("final")
-        for ratio, name, schedule in self.good[:_FINALISTS]:
-            if ratio <= 1 and name not in self.resident:
-                self.good = [g for g in self.good if g[1] != name]
-                self._attempt(name, schedule)
-        names = [n for r, n, _ in self.good[:_FINALISTS] if n in self.resident and r <= 1]
-        if not names:
-            return
-        limit = self.patience + self._seconds(20 * _FINAL_ROUNDS * len(names))
+    def _built(self, name: str, schedule: Schedule) -> float | None:
+        """Has the child build and check a schedule; its time over that of the default one, None where it is lost."""
+        limit = self.patience + self._seconds(20)
+        found = self._ask({"job": "try", "name": name, "schedule": _lines(schedule)}, limit)
+        if found is None or "lost" in found:
+            return None
+        self.resident.add(name)
+        ratio: float = found["ratio"]
+        return ratio
+
+    def _compared(self, names: list[str]) -> dict[str, float]:
+        """Ratios of the times of what the child has built to that of the default schedule; none where it is lost."""
+        limit = self.patience + self._seconds(20 * _FINAL_ROUNDS * (len(names) + 1))
         found = self._ask({"job": "compare", "names": names, "rounds": _FINAL_ROUNDS}, limit)
-        ratios = {} if found is None else found.get("ratios", {})
-        self.good = sorted(((ratios[n], n, s) for _, n, s in self.good if n in ratios), key=lambda g: g[0])
+        return {} if found is None else found.get("ratios", {})
+
+    def _final(self) -> None:
+        """The best ones once more, by turns with the default schedule; what the child has lost is built again, once."""
+        self._tell("final")
+        best = [g for g in self.good if g[0] <= 1][:_FINALISTS]
+        ratios: dict[str, float] = {}
+        for _ in range(2 if best else 0):
+            names = [n for _, n, s in best if n in self.resident or self._built(n, s) is not None]
+            if ratios := self._compared(names):
+                break
+        self.good = sorted(((ratios[n], n, s) for _, n, s in best if n in ratios), key=lambda g: g[0])
 
     def _ask(self, job: Mapping[str, Any], limit: float) -> dict[str, Any] | None:
         """An answer; None where the child was lost, or cannot be loaded again."""
