@@ -20,7 +20,7 @@ from tilec.passes.schedule.analysis import (
     substitute,
 )
 
-Edges = Literal["together", "apart"]
+Edges = Literal["together", "apart", "inside"]
 _MOST_APART = 8
 
 
@@ -29,7 +29,8 @@ def interior(kernel: Kernel, loop: str, edges: Edges = "together") -> Kernel:
 
     Guards that hold throughout a part are dropped there. Nothing changes where no such part exists. With `apart`, every
     iteration before and after is a loop of its own, at most 8 of them: its index is a constant then, and guards are
-    decided where what is inside is unrolled.
+    decided where what is inside is unrolled. With `inside` the loop, which may be parallel, stays one, and its body
+    chooses between the same parts.
 
     Before:
         kernel f(in A: f32[8], inout C: f32[8])
@@ -46,33 +47,52 @@ def interior(kernel: Kernel, loop: str, edges: Edges = "together") -> Kernel:
         for x in 1 { for k in 3 { if k - 2 >= 0 { C[0] sum= A[k - 2] } } }
         for x in 1 { for k in 3 { if k - 1 >= 0 { C[1] sum= A[k - 1] } } }
         for x in 6 { for k in 3 { C[x + 2] sum= A[k + x] } }
+    After interior(x, inside):
+        for x in 8 {
+          if -x >= 0 { for k in 3 { if k - 2 >= 0 { C[0] sum= A[k - 2] } } }
+          if x - 1 >= 0, -x + 1 >= 0 { for k in 3 { if k - 1 >= 0 { C[1] sum= A[k - 1] } } }
+          if x - 2 >= 0 { for k in 3 { C[x] sum= A[k + x - 2] } }
+        }
     """
 
-    if edges not in ("together", "apart"):
+    if edges not in ("together", "apart", "inside"):
         raise malformed(f"interior: bad edges '{edges}'")
 
     def split(found: For, scope: Scope) -> Block:
-        if found.kind != "serial":
+        if found.kind != "serial" and (edges != "inside" or found.kind != "parallel"):
             raise refuse(f"interior: loop '{loop}' is {found.kind}")
-        around = scope.ranges()
-        parts: list[Stmt] = []
-        for start, end in _parts(static(found.extent), *_safe_range(found, around), edges):
-            whole = end - start == static(found.extent)
-            parts += simplified((found if whole else _shifted(found, start, end - start),), around)
-        return tuple(parts)
+        around, extent = scope.ranges(), static(found.extent)
+        spans = _parts(extent, *_safe_range(found, around), edges)
+        if spans == [(0, extent)]:
+            return simplified((found,), around)
+        parts = [simplified((_shifted(found, start, end - start),), around) for start, end in spans]
+        if edges == "inside":
+            chosen = (_chosen(part, start, end, extent) for part, (start, end) in zip(parts, spans))
+            return (replace(found, body=tuple(s for c in chosen for s in c)),)
+        return tuple(s for part in parts for s in part)
 
     return rewrite_loops(kernel, loop, split)
 
 
 def _parts(extent: int, low: int, high: int, edges: Edges) -> list[tuple[int, int]]:
     """Begin and end of what the loop becomes; low .. high are the iterations that need no guard."""
-    if edges == "apart" and extent - max(0, high - low + 1) <= _MOST_APART:
+    if edges != "together" and extent - max(0, high - low + 1) <= _MOST_APART:
         before, after = range(low if low <= high else extent), range(high + 1 if low <= high else extent, extent)
         middle = [(low, high + 1)] if low <= high else []
         return [*((i, i + 1) for i in before), *middle, *((i, i + 1) for i in after)]
     if low > high:
         return [(0, extent)]
     return [(a, b) for a, b in ((0, low), (low, high + 1), (high + 1, extent)) if b > a]
+
+
+def _chosen(part: Block, start: int, end: int, extent: int) -> Block:
+    """The body of one part of a loop, guarded so that it runs in its iterations of the whole loop."""
+    (loop,) = part
+    assert isinstance(loop, For)
+    index = Affine.var(loop.index)
+    bounds = [index - start] if start else []
+    bounds += [-index + (end - 1)] if end < extent else []
+    return (If(tuple(bounds), substitute(loop.body, {loop.index: index - start})),)
 
 
 def _shifted(loop: For, start: int, count: int) -> For:

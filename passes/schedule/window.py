@@ -145,61 +145,53 @@ def _pressure(nest: Nest, tile: _Tile) -> int:
 
 
 def _applied(plan: Plan, nest: Nest, tile: _Tile, target: Target) -> bool:
-    """Around the tile: what threads share, free loops that are not tiled, tiles of rows, tiles along the lanes."""
+    """Around the tile: free loops that are not tiled, tiles of rows, tiles along the lanes."""
     lane, rows = tile.lane, tile.rows
     outer = [n for n in nest.extents if n in nest.free and n not in tile.sizes]
-    shared = _shared(plan, nest, tile, outer, target)
-    chunked = shared == f"{lane}.p"
-    column, front = (f"{lane}.c", [f"{lane}.p"]) if chunked else (lane, [])
-    width = tile.lanes * tile.sizes[lane]
-    count = nest.extents[lane] // width // (target.threads if chunked else 1)
+    count = nest.extents[lane] // (tile.lanes * tile.sizes[lane])
     hop = HOP if rows and lane not in nest.guarded and count >= 2 * HOP else 1
-    steps = [step("tile", lane, nest.extents[lane] // target.threads, *front, column)] if chunked else []
-    steps += [step("reorder", *front, *outer, *rows, column, *nest.reductions)]
-    steps += _apart(nest, outer)
-    steps += _tiles(nest, tile, column)
+    steps = [step("reorder", *outer, *rows, lane, *nest.reductions)]
+    steps += _tiles(nest, tile)
     steps += [step("tile", f"{lane}.0", hop, f"{lane}.h", f"{lane}.i"), step("reorder", f"{lane}.i", f"{lane}.h")]
     steps += [step("unroll", n) for n in (*tile.unrolled, *(f"{row}.1" for row in rows), f"{lane}.v")]
     steps.append(step("vectorize", f"{lane}.l"))
     if not plan.attempt(*steps) or not in_registers(plan, nest.stores()[0].buffer, f"{lane}.h"):
         return False
-    if shared is not None:
-        plan.attempt(step("parallel", shared))
+    loops = {**{n: nest.extents[n] for n in outer}, **{f"{n}.0": -(-nest.extents[n] // tile.sizes[n]) for n in rows}}
+    shared = _shared(plan, nest, loops or {f"{lane}.h": count}, target)
+    shared = shared if shared is not None and plan.attempt(step("parallel", shared)) else None
+    for loop in (*loops, f"{lane}.h"):
+        guarded = plan.kernel
+        if plan.attempt(step("interior", loop, "inside" if loop == shared else "apart")) and plan.kernel is guarded:
+            plan.directives.pop()
     return True
 
 
-def _tiles(nest: Nest, tile: _Tile, column: str) -> list[Directive]:
+def _tiles(nest: Nest, tile: _Tile) -> list[Directive]:
     """Cuts rows and lanes into tiles; innermost are the reductions, then the tile."""
     lane, rows, inner, steps = tile.lane, tile.rows, nest.reductions, list[Directive]()
     done: list[str] = []
     for at, row in enumerate(rows):
-        steps.append(step("tile", row, tile.sizes[row], f"{row}.0", f"{row}.1", "cut", "balanced"))
+        steps.append(step("tile", row, tile.sizes[row], f"{row}.0", f"{row}.1", "guard", "balanced"))
         done.append(f"{row}.1")
-        steps.append(step("reorder", *rows[at + 1 :], column, *done, *inner))
-    steps.append(step("tile", column, tile.lanes * tile.sizes[lane], f"{lane}.0", f"{lane}.1"))
+        steps.append(step("reorder", *rows[at + 1 :], lane, *done, *inner))
+    steps.append(step("tile", lane, tile.lanes * tile.sizes[lane], f"{lane}.0", f"{lane}.1"))
     steps.append(step("reorder", *inner, *done, f"{lane}.1"))
     steps.append(step("tile", f"{lane}.1", tile.lanes, f"{lane}.v", f"{lane}.l", "guard"))
-    return steps + _apart(nest, [n for n in tile.sizes], ".0")
+    return steps
 
 
-def _apart(nest: Nest, loops: list[str], part: str = "") -> list[Directive]:
-    """Iterations at the edges as nests of their own: what is unrolled in them has constant guards."""
-    return [step("interior", f"{n}{part}", "apart") for n in loops if n in nest.guarded]
+def _shared(plan: Plan, nest: Nest, loops: Mapping[str, int], target: Target) -> str | None:
+    """The loop whose iterations threads share: the first that feeds all of them well, or the best.
 
-
-def _shared(plan: Plan, nest: Nest, tile: _Tile, outer: list[str], target: Target) -> str | None:
-    """The loop whose iterations threads share: the first that feeds all of them equally, or best.
-
-    Threads pay sooner than in products, whose terms take half the time.
+    Threads pay sooner than in products, whose terms take half the time. They never share the lanes of a row: cache
+    lines at the borders would go to and fro.
     """
     if target.threads < 2 or nest.points < plan.limits.many_terms // 4:
         return None
-    vectors, rest = divmod(nest.extents[tile.lane], tile.lanes * tile.sizes[tile.lane])
-    counts = {n: nest.extents[n] for n in outer}
-    if rest == 0 and vectors % target.threads == 0 and tile.lane not in nest.guarded:
-        counts[f"{tile.lane}.p"] = target.threads
-    counts.update((f"{n}.0", -(-nest.extents[n] // tile.sizes[n])) for n in tile.rows)
-    return max((n for n, c in counts.items() if c > 1), key=lambda n: _busy(counts[n], target.threads), default=None)
+    fit = [n for n, c in loops.items() if c > 1]
+    good = (n for n in fit if _busy(loops[n], target.threads) > 0.8)
+    return next(good, max(fit, key=lambda n: _busy(loops[n], target.threads), default=None))
 
 
 def _busy(count: int, threads: int) -> float:
