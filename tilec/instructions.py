@@ -12,6 +12,9 @@ that do not have the instruction take that nest instead, so a kernel with instru
 primitive `map_to` goes the other way.
 
 Integer sums wrap, and are the same in any order. The instructions for floats do what `note` says.
+
+The instructions of matrices (AMX) need nothing to be set up here: how tiles are configured and released around them is
+the backend's work, and that a process may use them at all is asked of the system when a target is made.
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ from tilec.text.loops_text import parse_kernel
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """meaning: what it computes. most: the greatest extents of open sizes. features: of a CPU that has it, any of these
-    sets. note: where the machine's numbers differ from those of the meaning."""
+    """meaning: what it computes. most: the greatest extents of open sizes. group: how many neighbours of `b` lie
+    together. features: of a CPU that has it, any of these sets. note: where the machine's numbers differ from those of
+    the meaning."""
 
     name: str
     meaning: Kernel
     most: Mapping[str, int]
+    group: int
     features: tuple[frozenset[str], ...]
     note: str = ""
 
@@ -54,12 +59,33 @@ kernel {name}(inout c: {c}[N], in a: {a}[J], in b: {b}[N, J] strides [{group}, 1
 }}
 """
 
+_TILES = """
+kernel {name}(inout c: {c}[M, N] strides [P, 1], in a: {a}[M, {group}*K] strides [P, 1],
+              in b: {b}[K, N, {group}] strides [P, {group}, 1]) {{
+  for k in K {{ for l in {group} {{ for i in M {{ for j in N vector {{
+    c[i, j] sum= mul(cast.{c}(a[i, {group}*k + l]), cast.{c}(b[k, j, l]))
+  }} }} }} }}
+}}
+"""
+
 _VNNI = (frozenset({"+avx512vnni", "+avx512vl"}), frozenset({"+avxvnni"}))
 _BF16 = (frozenset({"+avx512bf16", "+avx512vl"}),)
 _BF16_NOTE = (
     "every operand, product and sum below 2^-126 in size counts as a zero; else the same numbers, in the same order"
 )
+_AMX_NOTE = (
+    "every operand, product and sum below 2^-126 in size counts as a zero; the terms of one instruction, up to 32, are "
+    "added up in two sums, of those with even and those with odd numbers, before they are added to c"
+)
+_AMX_BF16, _AMX_INT8 = ((frozenset({"+amx-tile", f"+amx-{kind}"}),) for kind in ("bf16", "int8"))
 # name: element types of c, a and b, terms in a lane, features, note
+_MATRICES = {
+    "tdpbf16ps": ("f32", "bf16", "bf16", 2, _AMX_BF16, _AMX_NOTE),
+    **{
+        f"tdpb{signs}d": ("i32", a, b, 4, _AMX_INT8, "")
+        for signs, a, b in (("ss", "i8", "i8"), ("su", "i8", "u8"), ("us", "u8", "i8"), ("uu", "u8", "u8"))
+    },
+}
 _DOTS = {
     **{
         f"vpdpbusd.{a}.{b}": ("i32", a, b, 4, _VNNI, "")  # u8 * i8 itself; the others move an operand by 128
@@ -69,17 +95,18 @@ _DOTS = {
     "vpdpwssd": ("i32", "i16", "i16", 2, _VNNI, ""),
     "vdpbf16ps": ("f32", "bf16", "bf16", 2, _BF16, _BF16_NOTE),
 }
-NAMES: tuple[str, ...] = tuple(_DOTS)
+NAMES: tuple[str, ...] = (*_MATRICES, *_DOTS)  # the faster ones first
 
 
 @cache
 def instruction(name: str) -> Instruction | None:
     """The instruction of that name; None where there is none."""
-    if name not in _DOTS:
+    if name not in NAMES:
         return None
-    c, a, b, group, features, note = _DOTS[name]
-    meaning = parse_kernel(_DOT.format(name=name, c=c, a=a, b=b, group=group))
-    return Instruction(name, meaning, {"N": 16, "J": group}, features, note)
+    c, a, b, group, features, note = (_DOTS | _MATRICES)[name]
+    text = (_DOT if name in _DOTS else _TILES).format(name=name, c=c, a=a, b=b, group=group)
+    most = {"N": 16, "J": group} if name in _DOTS else {"M": 16, "N": 16, "K": 16}
+    return Instruction(name, parse_kernel(text), most, group, features, note)
 
 
 def known(stmt: Instr) -> Instruction:
@@ -167,12 +194,16 @@ def bind(found: Instruction, sizes: dict[str, int], size: Size | Coef, extent: S
     """Takes an extent for a size of the meaning. Raises TILE0602 where it is another one already, or too large."""
     if not isinstance(extent, int):
         raise _unfit(found, operand, f"has an extent {extent} that is not known")
-    names = sorted(size.names()) if isinstance(size, Poly) else []
-    wanted = sizes.setdefault(names[0], extent) if names else size
-    if wanted != extent:
-        raise _unfit(found, operand, f"has an extent of {extent} for {wanted}")
-    if names and not 1 <= extent <= found.most[names[0]]:
-        raise _unfit(found, operand, f"has an extent of {extent}, at most {found.most[names[0]]} is possible")
+    if not isinstance(size, Poly):
+        if size != extent:
+            raise _unfit(found, operand, f"has an extent of {extent} for {size}")
+        return
+    (((name,), factor),) = size.terms  # a multiple of one open size
+    count, rest = divmod(extent, int(factor))
+    if rest or sizes.setdefault(name, count) != count:
+        raise _unfit(found, operand, f"has an extent of {extent} for {resolve(size, sizes)}")
+    if not 1 <= count <= found.most[name]:
+        raise _unfit(found, operand, f"has an extent of {extent}, '{name}' is at most {found.most[name]}")
 
 
 def _unfit(found: Instruction, operand: Buffer, why: str) -> Exception:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tilec.affine import Affine
-from tilec.backends.llvm import memory
+from tilec.backends.llvm import memory, tiles
 from tilec.backends.llvm.address import Lanes, number
 from tilec.backends.llvm.frame import Frame
 from tilec.backends.llvm.types import Value
@@ -25,6 +25,8 @@ def emit(frame: Frame, stmt: Instr) -> bool:
     """Emits an instruction; False, and nothing emitted, where the target does not have it."""
     if not known(stmt).runs_on(frame.target.features):
         return False
+    if tiles.is_matrix(stmt):
+        return tiles.emit(frame, stmt)
     dot = _Dot.of(frame, stmt)
     if dot is None:
         return False

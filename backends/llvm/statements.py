@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from tilec.affine import Affine
-from tilec.backends.llvm import exprs, instructions, memory
+from tilec.backends.llvm import exprs, instructions, memory, tiles
 from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
 from tilec.backends.llvm.frame import Frame, Mask, Storage
 from tilec.backends.llvm.registers import Cell, cell_of
@@ -91,6 +91,8 @@ def _loop(frame: Frame, loop: For, outline: Outliner) -> None:
             _vector(frame, loop, extent, outline)
         case "parallel" if frame.outline and not frame.in_vector:
             outline(frame, loop)
+        case "serial" if tiles.region(frame, loop):
+            pass
         case _:
             serial(frame, loop, "0", str(extent), outline)
 

@@ -6,6 +6,7 @@ The CPU name, which only selects a scheduling model, is chosen from the feature 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from collections.abc import Mapping
@@ -48,8 +49,19 @@ def named(name: str, threads: int = 1) -> Target:
 
 def host() -> Target:
     """The machine that this process runs on; `threads` is what the scheduler grants the process."""
-    features = tuple(sorted(f"+{n}" for n, has in llvm.get_host_cpu_features().items() if has))
+    present = {n for n, has in llvm.get_host_cpu_features().items() if has}
+    if "amx-tile" in present and not tiles_permitted():
+        present = {n for n in present if not n.startswith("amx")}
+    features = tuple(sorted(f"+{n}" for n in present))
     return Target("llvm", "host", *_registers(features), threads(), *_caches(), _cpu(features), features)
+
+
+def tiles_permitted() -> bool:
+    """Asks the system to let this process, all its threads, use matrix registers (AMX). Known for Linux only."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return False
+    arch_prctl, request_permission, tile_data = 158, 0x1023, 18
+    return int(ctypes.CDLL(None).syscall(arch_prctl, request_permission, tile_data)) == 0
 
 
 def threads() -> int:

@@ -7,13 +7,16 @@ are, so they must be neighbours in memory already.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from tilec.affine import Affine
 from tilec.expr import Call, Read
 from tilec.instructions import NAMES, Instruction, instruction
 from tilec.passes.schedule.analysis import Use
 from tilec.passes.schedule.plan import Nest, Plan, fresh, step, threads
+from tilec.schedule import Directive
 from tilec.target import Target
 
 _LEAST_REUSE = 16  # of a packed element: copying it costs about as much as that many products
@@ -26,6 +29,7 @@ class _Dot:
 
     name: str
     group: int  # terms that it adds up in a lane
+    matrices: bool  # of several rows
     term: str  # the loop over them
     near: Use  # the factor that is the same in all lanes
     packed: Use
@@ -35,33 +39,44 @@ class _Dot:
 
 def dot(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) -> bool:
     """Schedules a nest for an instruction; False, and nothing done, where there is none for it or it is refused."""
-    found = _dot(plan, nest, lane, target) if row is not None else None
-    if found is None or row is None:
-        return False
     before = plan.kernel, list(plan.directives)
-    if _scheduled(plan, nest, found, lane, row, target):
-        return True
-    plan.kernel, plan.directives = before[0], list(before[1])
+    for found in _dots(plan, nest, lane, row, target) if row is not None else ():
+        if row is not None and _scheduled(plan, nest, found, lane, row, target):
+            return True
+        plan.kernel, plan.directives = before[0], list(before[1])
     return False
 
 
-def _dot(plan: Plan, nest: Nest, lane: str, target: Target) -> _Dot | None:
+def _dots(plan: Plan, nest: Nest, lane: str, row: str, target: Target) -> Iterator[_Dot]:
+    """Ways to read the nest as an instruction of the target, the better ones first."""
     factors = _factors(nest)
     if factors is None or lane in nest.guarded:
-        return None
+        return
     near, packed = factors[::-1] if nest.stride(factors[0], lane) else factors
     if nest.stride(near, lane) != 0 or not nest.stride(packed, lane) or near.buffer == packed.buffer:
-        return None
-    found = _instruction(nest, near, packed, target)
-    if found is None or (nest.reuse(packed) < _LEAST_REUSE and packed.buffer not in plan.constant):
-        return None
+        return
+    if nest.reuse(packed) < _LEAST_REUSE and packed.buffer not in plan.constant:
+        return
+    for found in _instructions(nest, near, packed, target):
+        for way in _terms(nest, found, near, packed, lane):
+            if not way.matrices or _fills(nest, way, lane, row):
+                yield way
+
+
+def _fills(nest: Nest, found: _Dot, lane: str, row: str) -> bool:
+    """Whether matrix registers are filled everywhere."""
+    rest = nest.extents[lane] % 16, nest.extents[row] % 16, nest.extents[found.term] % (16 * found.group)
+    return rest == (0, 0, 0) and row not in nest.guarded
+
+
+def _terms(nest: Nest, found: Instruction, near: Use, packed: Use, lane: str) -> Iterator[_Dot]:
+    """With which loop over the terms an instruction can be used."""
     for term in reversed(nest.reductions):
         axis, along = _axis(packed, lane), _axis(packed, term)
         if nest.stride(near, term) == 1 and None not in (axis, along) and term not in nest.guarded:
-            return _Dot(found.name, found.most["J"], term, near, packed, axis or 0, along or 0)
+            yield _Dot(found.name, found.group, "M" in found.most, term, near, packed, axis or 0, along or 0)
         if found.operands[0].dtype.is_float:
-            return None  # the order of a float sum stays, so its terms are those of the innermost loop
-    return None
+            return  # the order of a float sum stays, so its terms are those of the innermost loop
 
 
 def _factors(nest: Nest) -> tuple[Use, Use] | None:
@@ -76,14 +91,13 @@ def _factors(nest: Nest) -> tuple[Use, Use] | None:
     return (reads[0], reads[1]) if plain else None
 
 
-def _instruction(nest: Nest, near: Use, packed: Use, target: Target) -> Instruction | None:
-    """That of the target with these types."""
+def _instructions(nest: Nest, near: Use, packed: Use, target: Target) -> Iterator[Instruction]:
+    """Those of the target with these types."""
     types = [nest.buffers[u.buffer].dtype for u in (nest.stores()[0], near, packed)]
     for name in NAMES:
         found = instruction(name)
         if found is not None and [o.dtype for o in found.operands] == types and found.runs_on(target.features):
-            return found
-    return None
+            yield found
 
 
 def _axis(use: Use, loop: str) -> int | None:
@@ -95,66 +109,111 @@ def _axis(use: Use, loop: str) -> int | None:
     return moved[0] if isinstance(form, Affine) and form.as_variable() == loop else None
 
 
-def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> bool:
-    """Blocks of packed columns, blocks of rows, panels, tiles of both in registers, and all terms of a sum there."""
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """Rows and columns of a tile of sums, and of the instructions in it."""
+
+    rows: int
+    columns: int
+    vectors: int  # columns of one instruction
+
+
+def _tile(nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> _Tile:
+    """For matrix registers two by two of them; else as many rows as there are vector registers for."""
+    if found.matrices:
+        return _Tile(32, 32, 16)
     lanes = min(target.lanes(32), 1 << (nest.extents[lane] - 1).bit_length())
     vectors = min(2, -(-nest.extents[lane] // lanes))
     spare = 2 * vectors + 2  # packed vectors, what is the same for all rows, the other factor, a constant
     rows = min(max(1, (target.registers - spare) // vectors), 13, nest.extents[row])
-    column = lanes * vectors
+    return _Tile(rows, lanes * vectors, lanes)
+
+
+def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> bool:
+    """Blocks of packed columns, blocks of rows, panels, tiles of sums, and all terms of these before the next tile."""
+    tile = _tile(nest, found, lane, row, target)
     others = [n for n in nest.reductions if n != found.term]
     free = [n for n in nest.extents if n in nest.free and n not in (lane, row)]
     batch = [n for n in free if nest.stride(found.packed, n) != 0]
     shared = [n for n in free if n not in batch]
-    depth = nest.buffers[found.packed.buffer].dtype.bytes
-    for n in nest.reductions:
-        depth *= nest.extents[n]
-    width = max(column, _BLOCK_BYTES // depth // column * column)
-    height = max(rows, _BLOCK_BYTES // depth // rows * rows)
-    term, tile = found.term, [f"{row}.1", f"{lane}.1"]
+    depth = nest.buffers[found.packed.buffer].dtype.bytes * prod(nest.extents[n] for n in nest.reductions)
+    width = max(tile.columns, _BLOCK_BYTES // depth // tile.columns * tile.columns)
+    height = max(tile.rows, _BLOCK_BYTES // depth // tile.rows * tile.rows)
+    term, unit = found.term, 16 if found.matrices else 1
     done = plan.attempt(
         step("reorder", *batch, lane, *shared, row, *others, term),
         step("tile", lane, width, f"{lane}.b", f"{lane}.p"),
         step("reorder", *shared, row, f"{lane}.p", *others, term),
         *([step("interior", row)] if row in nest.guarded else []),
-        step("tile", row, _even(nest.extents[row], height, rows, target.threads), f"{row}.b", f"{row}.p"),
+        step("tile", row, _even(nest.extents[row], height, tile.rows, unit, target.threads), f"{row}.b", f"{row}.p"),
         step("reorder", f"{lane}.p", f"{row}.p", *others, term),
-        step("tile", f"{lane}.p", column, f"{lane}.0", f"{lane}.1"),
+        step("tile", f"{lane}.p", tile.columns, f"{lane}.0", f"{lane}.1"),
         step("reorder", f"{row}.p", f"{lane}.1", *others, term),
-        step("tile", f"{row}.p", rows, f"{row}.0", f"{row}.1", "cut", "balanced"),
-        step("reorder", *others, term, *tile),
-        step("tile", term, found.group, f"{term}.0", f"{term}.1"),
-        step("reorder", *tile, f"{term}.1"),
-        step("tile", f"{lane}.1", lanes, f"{lane}.v", f"{lane}.l"),
-        step("reorder", f"{term}.1", f"{lane}.l"),
-        step("vectorize", f"{lane}.l"),
-        step("unroll", f"{lane}.v"),
-        step("unroll", f"{row}.1"),
+        step("tile", f"{row}.p", tile.rows, f"{row}.0", f"{row}.1", "cut", *([] if found.matrices else ["balanced"])),
+        step("reorder", *others, term, f"{row}.1", f"{lane}.1"),
+        *(_matrices if found.matrices else _vectors)(found, lane, row, tile),
     )
-    done = done and _in_registers(plan, nest.stores()[0].buffer, f"{row}.0")
-    if not done:
+    space = "thread" if found.matrices else "register"
+    if not done or not _staged(plan, nest.stores()[0].buffer, f"{row}.0", space):
         return False
     new = fresh(plan.kernel, f"{found.packed.buffer}.p")
-    at = f"{lane}.b"
     wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
-    space = "thread" if wide else "heap"
-    packing = step("pack", found.packed.buffer, at, new, found.axis, column, space, 0, found.along, found.group)
+    where = f"{lane}.b", new, found.axis, tile.columns, "thread" if wide else "heap", 0
+    packing = step("pack", found.packed.buffer, *where, found.along, found.group)
     if not plan.attempt(packing, step("map_to", f"{term}.1", found.name)):
         return False
     threads(plan, nest, wide or [*shared, f"{row}.b", f"{row}.p"], target)
     return True
 
 
-def _even(extent: int, most: int, rows: int, threads: int) -> int:
-    """Rows of a block: at most that many, the blocks alike and as many as keep all threads busy."""
+def _vectors(found: _Dot, lane: str, row: str, tile: _Tile) -> list[Directive]:
+    """The terms of one instruction inside of the tile, around its lanes."""
+    term = found.term
+    return [
+        step("tile", term, found.group, f"{term}.0", f"{term}.1"),
+        step("reorder", f"{row}.1", f"{lane}.1", f"{term}.1"),
+        step("tile", f"{lane}.1", tile.vectors, f"{lane}.v", f"{lane}.l"),
+        step("reorder", f"{term}.1", f"{lane}.l"),
+        step("vectorize", f"{lane}.l"),
+        step("unroll", f"{lane}.v"),
+        step("unroll", f"{row}.1"),
+    ]
+
+
+def _matrices(found: _Dot, lane: str, row: str, tile: _Tile) -> list[Directive]:
+    """The terms of one instruction inside of the tile, around its rows and columns."""
+    term = found.term
+    inner = f"{term}.1", f"{term}.2"
+    return [
+        step("tile", term, 16 * found.group, f"{term}.0", f"{term}.t"),
+        step("tile", f"{term}.t", found.group, *inner),
+        step("reorder", f"{row}.1", f"{lane}.1", *inner),
+        step("tile", f"{row}.1", 16, f"{row}.v", f"{row}.l"),
+        step("reorder", f"{lane}.1", *inner, f"{row}.l"),
+        step("tile", f"{lane}.1", tile.vectors, f"{lane}.v", f"{lane}.l"),
+        step("reorder", *inner, f"{row}.l", f"{lane}.l"),
+        step("unroll", f"{lane}.v"),
+        step("unroll", f"{row}.v"),
+    ]
+
+
+def _even(extent: int, most: int, rows: int, unit: int, threads: int) -> int:
+    """Rows of a block: about `most`, a multiple of the unit, the blocks alike and as many as keep all threads busy."""
     count = -(-extent // most)
     if extent >= rows * threads:
         count = -(-count // threads) * threads
-    return -(-extent // count)
+    rows = -(-extent // count)
+    return -(-rows // unit) * unit
 
 
-def _in_registers(plan: Plan, store: str, loop: str) -> bool:
-    """Keeps the tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
+def _staged(plan: Plan, store: str, loop: str, space: str) -> bool:
+    """Keeps the tile apart; where that is safe it starts there, and the nest that uses it runs there."""
     new = fresh(plan.kernel, f"{store}.r")
-    ways = ("init", 0, "finish"), ("init",), ("copy",)
-    return any(plan.attempt(step("stage", store, loop, new, "register", *how)) for how in ways)
+    if not any(
+        plan.attempt(step("stage", store, loop, new, space, *how))
+        for how in (("init", 0, "finish"), ("init",), ("copy",))
+    ):
+        return False
+    for copy in (f"{new}.1", f"{new}.out.1") if space == "thread" else ():
+        plan.attempt(step("vectorize", copy))
+    return True

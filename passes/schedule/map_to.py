@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Size, resolve
 from tilec.errors import TileError
 from tilec.expr import Call, Const, Expr, Read
 from tilec.instructions import NAMES, Instruction, bind, instruction, lies_well
@@ -178,8 +178,8 @@ class _Unifier:
         """Whether an axis that does not move must stand for one of extent 1: no axes are to spare."""
         return len(indices) - len(extents) <= len(left)
 
-    def _size(self, size: object) -> int:
-        return size if isinstance(size, int) else self.sizes[str(size)]
+    def _size(self, size: Size) -> int:
+        return int(resolve(size, self.sizes))
 
     def _layout(self, operand: Buffer) -> None:
         window = self.known[operand.name]

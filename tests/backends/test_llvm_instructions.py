@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -19,13 +20,14 @@ from tilec.backends.llvm.target import named
 from tilec.dtypes import BF16
 from tilec.evaluate.loops import evaluate_kernel
 from tilec.instructions import NAMES, instruction
-from tilec.loops import Instr, walk
+from tilec.loops import Instr, Program, walk
 from tilec.passes.schedule import apply
 from tilec.schedule import parse_schedule
 from tilec.target import Target
 from tilec.text.loops_text import parse_kernel
 
 Array = np.ndarray[Any, np.dtype[Any]]
+MATRICES = [n for n in NAMES if n.startswith("tdp")]
 
 
 def without_instructions() -> Target:
@@ -74,16 +76,17 @@ MNEMONICS = [
     ("vpdpwssd", "avx512", "+avx512vnni", "vpdpwssd"),
     ("vpdpwssd", "avx2", "+avxvnni", "{vex} vpdpwssd"),
     ("vdpbf16ps", "avx512", "+avx512bf16", "vdpbf16ps"),
+    *((name, "avx512", f"+amx-{kind}", name) for name, kind in (("tdpbf16ps", "bf16"), ("tdpbssd", "int8"))),
 ]
 
 
 @pytest.mark.parametrize("name, base, feature, mnemonic", MNEMONICS)
 def test_mnemonics(name: str, base: str, feature: str, mnemonic: str) -> None:
     """Machine code for CPUs that this machine need not be has the instruction where it is said to, and only there."""
-    kernel = apply(parse_kernel(nest(name, Random(name))), parse_schedule(f"map_to(j, {name})"))
+    kernel = apply(parse_kernel(nest(name, Random(name), full=name in MATRICES)), parse_schedule(f"map_to(j, {name})"))
     texts = {}
     for features in ((), (feature,)):
-        target = cpu(base, *features)
+        target = cpu(base, "+amx-tile", *features)
         module = emit_module(llvm_support.program_of(kernel), target).text
         texts[features] = jit.assembly(module, target).replace("\t", " ")
     assert mnemonic in texts[feature,]
@@ -176,3 +179,99 @@ def test_the_default_schedule_uses_them(dtypes: tuple[str, str]) -> None:
         tilec.compile(program("product"), target=cpu("avx512", *features), A=x, B=y, watch=programs.__setitem__)
         kernels = programs["schedule"].kernels  # type: ignore[attr-defined]
         assert any(isinstance(s, Instr) for k in kernels for s in walk(k.body)) == there
+
+
+# matrix registers, played by NumPy ----------------------------------------------------------------------------------
+
+
+class Tiles:
+    """The matrix instructions as functions in Python, called by machine code that has them in the place of AMX."""
+
+    def __init__(self, name: str) -> None:
+        found = instruction(name)
+        assert found is not None
+        self.name, self.found, self.tiles, self.products = name, found, list[Array](), 0
+        word, place = ctypes.c_int16, ctypes.c_void_p
+        self.functions = {
+            "soft_load": ctypes.CFUNCTYPE(place, word, word, place, ctypes.c_int64)(self.load),
+            "soft_store": ctypes.CFUNCTYPE(None, word, word, place, ctypes.c_int64, place)(self.store),
+            "soft_dot": ctypes.CFUNCTYPE(place, word, word, word, place, place, place)(self.dot),
+        }
+
+    def addresses(self) -> dict[str, int]:
+        return {n: int(ctypes.cast(f, ctypes.c_void_p).value or 0) for n, f in self.functions.items()}
+
+    def new(self, rows: int, columns: int) -> Array:
+        assert 1 <= rows <= 16 and 1 <= columns <= 64
+        self.tiles.append(np.zeros((rows, columns), np.uint8))
+        return self.tiles[-1]
+
+    def load(self, rows: int, columns: int, place: int, pitch: int) -> int:
+        tile = self.new(rows, columns)
+        for i in range(rows):
+            ctypes.memmove(tile[i].ctypes.data, place + i * pitch, columns)
+        return int(tile.ctypes.data)
+
+    def tile(self, place: int, rows: int, columns: int) -> Array:
+        (found,) = (t for t in self.tiles if t.ctypes.data == place)
+        assert found.shape == (rows, columns)
+        return found
+
+    def store(self, rows: int, columns: int, place: int, pitch: int, tile: int) -> None:
+        for i, row in enumerate(self.tile(tile, rows, columns)):
+            ctypes.memmove(place + i * pitch, row.ctypes.data, columns)
+
+    def dot(self, m: int, n: int, k: int, c: int, a: int, b: int) -> int:
+        """By the evaluator, from the meaning."""
+        of, group = self.found.operands, self.found.group
+        parts = self.tile(c, m, n), self.tile(a, m, k), self.tile(b, k // 4, n)
+        x, y, z = (p.view(o.dtype.numpy) for p, o in zip(parts, of))
+        depth, columns = k // 4, n // 4
+        text = (
+            f"kernel f(inout c: {of[0].dtype}[{m}, {columns}], in a: {of[1].dtype}[{m}, {k // of[1].dtype.bytes}], "
+            f"in b: {of[2].dtype}[{depth}, {columns}, {group}]) {{ instr {self.name}(c[0 : {m}, 0 : {columns}], "
+            f"a[0 : {m}, 0 : {depth * group}], b[0 : {depth}, 0 : {columns}, 0 : {group}]) }}"
+        )
+        result = {"c": x.copy(), "a": y, "b": z.reshape(depth, columns, group)}
+        evaluate_kernel(parse_kernel(text), result)
+        tile = self.new(m, n)
+        tile[...] = result["c"].view(np.uint8)
+        self.products += 1
+        return int(tile.ctypes.data)
+
+
+def run_on_tiles(program: Program, target: Target, name: str, given: dict[str, Array]) -> int:
+    """Runs a program with calls of `Tiles` in the place of AMX; how many products there were."""
+    module, tiles = emit_module(program, target, signals=False), Tiles(name)
+    text = module.text.replace("x86_amx", "ptr").replace(f"@llvm.x86.{name}.internal", "@soft_dot")
+    for what, soft in (("tileloadd64", "soft_load"), ("tilestored64", "soft_store")):
+        text = text.replace(f"@llvm.x86.{what}.internal", f"@{soft}")
+    library = jit.load([jit.object_code(text, llvm_support.serial_host())], ["run"], tiles.addresses())
+    table = (ctypes.c_void_p * len(module.layout.table))(*(given[n].ctypes.data for n in module.layout.table))
+    arena = np.zeros(module.layout.arena_bytes + 64, np.uint8)
+    start = arena.ctypes.data + -arena.ctypes.data % 64
+    run = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(library.addresses["run"])
+    run(ctypes.cast(table, ctypes.c_void_p), start, None, None)
+    return tiles.products
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("shape", [(64, 64, 128), (48, 16, 64), (16, 80, 192), (112, 96, 128)])
+def test_matrices(name: str, shape: tuple[int, int, int]) -> None:
+    """Products by the default schedule, with AMX played by NumPy: tiles and their loops, to the bit."""
+    found = instruction(name)
+    assert found is not None
+    types = [o.dtype.numpy.name for o in found.operands]
+    (m, n, k), r = shape, np.random.default_rng(shape[0])
+    a, b = whole(types[1], (m, k), r), whole(types[2], (k, n), r)
+    factors = ("A[m, k]", "B[k, n]") if name == "tdpbf16ps" else ("as_int(A[m, k], 32)", "as_int(B[k, n], 32)")
+    sums = f"C[m, n : M, N]: {found.operands[0].dtype} = +({' * '.join(factors)});"
+    text = f"function (A[M, K], B[K, N]) -> (C) {{ {sums} }}"
+    own = llvm_support.serial_host()
+    target = replace(own, features=tuple(sorted({*own.features, *found.features[0]})))
+    programs: dict[str, Any] = {}
+    tilec.compile(text, target=target, A=a, B=b, watch=programs.__setitem__)
+    given = {"A": a, "B": b, "C": np.zeros((m, n), types[0])}
+    assert run_on_tiles(programs["place"], target, name, given) > 0
+    plain = tilec.compile(text, target=without_instructions(), A=a, B=b)
+    np.testing.assert_array_equal(given["C"], plain(a, b))

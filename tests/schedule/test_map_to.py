@@ -19,21 +19,33 @@ from tilec.text.loops_text import parse_kernel, print_kernel
 from tilec.verify.loops import verify_kernel
 
 
-def nest(name: str, r: Random) -> str:
-    """A kernel around the meaning of an instruction, with offsets, more axes and either order of the factors."""
+def nest(name: str, r: Random, full: bool = False) -> str:
+    """A kernel around the meaning of an instruction, with offsets, more axes and either order of the factors.
+
+    full: of all lanes, rows and terms of it.
+    """
     found = instruction(name)
     assert found is not None
     c, a, b = (o.dtype for o in found.operands)
-    lanes, terms, group = r.randint(1, 16), r.randint(1, found.most["J"]), found.most["J"]
-    shift, steps = r.randint(0, 2), r.randint(1, 3)
-    factors = [f"cast.{c}(A[m + {shift}, {group}*k + j])", f"cast.{c}(P[k, n, j])"]
+    lanes, group, shift, steps = 16 if full else r.randint(1, 16), found.group, r.randint(0, 2), r.randint(1, 3)
+    if "M" in found.most:
+        rows, depth = (16, 16) if full else (r.randint(1, 16), r.randint(1, 16))
+        factors = [f"cast.{c}(A[i + {shift}, {group * depth}*k + {group}*j + l])", f"cast.{c}(P[k, j, n, l])"]
+        inputs = f"in A: {a}[{rows + shift}, {group * depth * steps}], in P: {b}[{steps}, {depth}, {lanes}, {group}]"
+        loops = f"for j in {depth} {{ for l in {group} {{ for i in {rows} {{ for n in {lanes} {{"
+        store, around = "C[i, 1, n]", f"for k in {steps} {{"
+        result = f"{rows}, 2, {lanes}"
+    else:
+        terms = group if full else r.randint(1, group)
+        factors = [f"cast.{c}(A[m + {shift}, {group}*k + j])", f"cast.{c}(P[k, n, j])"]
+        inputs = f"in A: {a}[{3 + shift}, {group * steps}], in P: {b}[{steps}, {lanes}, {group}]"
+        loops = f"for j in {terms} {{ for n in {lanes} {{"
+        store, around = "C[m, 1, n]", f"for m in 3 {{ for k in {steps} {{"
+        result = f"3, 2, {lanes}"
     r.shuffle(factors)
-    inputs = f"in A: {a}[{3 + shift}, {group * steps}], in P: {b}[{steps}, {lanes}, {group}]"
-    return f"""kernel f({inputs}, inout C: {c}[3, 2, {lanes}]) {{
-      for m in 3 {{ for k in {steps} {{
-        for j in {terms} {{ for n in {lanes} {{ C[m, 1, n] sum= mul({", ".join(factors)}) }} }}
-      }} }}
-    }}"""
+    closing = "}" * (loops + around).count("{")
+    body = f"{around} {loops} {store} sum= mul({', '.join(factors)}) {closing}"
+    return f"kernel f({inputs}, inout C: {c}[{result}]) {{ {body} }}"
 
 
 @pytest.mark.parametrize("name", NAMES)
