@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.backends.llvm_support import elementwise, operands, program_of, serial_host, undefined_symbols
@@ -103,3 +105,20 @@ def test_register_tiles_stay_in_registers(name: str, rows: int, columns: int, fm
     stack = ("(%rsp)", "(%rbp)", "[sp")
     vectors = ("%zmm", "%ymm", "%xmm", "\tq")
     assert not [line for line in lines if any(s in line for s in stack) and any(v in line for v in vectors)]
+
+
+_VECTORS = {"avx512": "zmm", "avx2": "ymm", "neon": ".4s"}
+_MOST = {"exp": 36, "tanh": 60, "erf": 66}  # instructions for one vector
+
+
+@pytest.mark.parametrize("name", _VECTORS)
+@pytest.mark.parametrize("function", _MOST)
+def test_functions_stay_in_vector_registers(function: str, name: str) -> None:
+    kernel = elementwise({"out": Call(function, operands([dtypes.F32]), dtypes.F32)}, [dtypes.F32], 4096)
+    target = named(name)
+    lines = jit.assembly(emit_module(program_of(kernel), target).text, target).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(".LBB"))
+    body = [line.split("\t")[1:] for line in lines[start + 1 :]]
+    loop = body[: next(i for i, words in enumerate(body) if words and words[0] in ("jl", "jne", "b.lt", "b.ne"))]
+    assert 10 < sum(_VECTORS[name] in " ".join(words) for words in loop) <= len(loop) <= _MOST[function]
+    assert not any(re.search(r"(mul|add|sub|div|max|min|\d)ss$|insrd|extrd", words[0]) for words in loop)
