@@ -42,7 +42,8 @@ class Executable:
     Attributes: name; params and results, ordered maps from name to TensorType; sizes, the names of sizes in them that
     are open, bound anew by the arguments of each call; target; options; warnings, the compiler's remarks; fixed, the
     numbers among the arguments that reached a size or an index: the code is right for these values only; donated, from
-    arguments to the results that overwrite them; constants, arrays that are compiled in; built, what the backend made.
+    arguments to the results that overwrite them; constants, arrays that are compiled in; built, what the backend made;
+    direct, a function of a tuple of arguments and `out`: as a call, or NotImplemented where that is left to Python.
     """
 
     def __init__(
@@ -64,14 +65,14 @@ class Executable:
         self._slots = Slots.of(built, self.params, self.results, self.donated)
         limit = None if options.memory_limit is None else Limit(self.name, options.memory_limit, ir)
         self._open = OpenSlots(built, self.params, self.results, self.donated, limit) if self.sizes else None
-        self._direct: Callable[[Any, Any], Any] = _never
+        self.direct: Callable[[Any, Any], Any] = never
         if not (self.sizes or self.donated or self.fixed):
             self._take(built.direct(tuple(self.params.items()), self._slots.makers()))
 
     def _take(self, direct: Direct | None) -> None:
         """Calls go the direct way first, where there is one."""
         if direct is not None:
-            self._description, self._direct, self._kept = direct.description, direct.run, direct.kept
+            self._description, self.direct, self._kept = direct.description, direct.run, direct.kept
             self.__class__ = _directly_called(direct.method)
 
     @cached_property
@@ -124,7 +125,7 @@ class Executable:
 
     def run_values(self, values: Sequence[Any], out: Any = None) -> list[Array]:
         """As `run`, for exactly one value per parameter, in their order."""
-        found = self._direct(tuple(values), out)
+        found = self.direct(tuple(values), out)
         if found is not NotImplemented:
             return [found] if len(self.results) == 1 else list(found)
         if self.fixed:
@@ -198,7 +199,7 @@ class Executable:
         return executable_table(self).__rich__()
 
 
-def _never(values: Any, out: Any) -> Any:
+def never(values: Any, out: Any) -> Any:
     """The direct call of executables that have none."""
     return NotImplemented
 

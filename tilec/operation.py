@@ -25,6 +25,7 @@ from tilec.executable import Executable
 from tilec.graph import TensorType
 from tilec.options import Options
 from tilec.runtime import as_array, bind, describe
+from tilec.shortcuts import Shortcuts, shortcut
 from tilec.signatures import Signatures
 from tilec.target import Target
 
@@ -58,6 +59,7 @@ class Op:
         self._given_names, self._defaults = names, dict(defaults or {})
         self._order: list[int] | None = None  # of the program's inputs among `names`, where it is another one
         self._known: Signatures[Executable] = Signatures(function or "op")
+        self._shortcuts = Shortcuts()
         self.__name__ = function or "op"
 
     @property
@@ -71,6 +73,10 @@ class Op:
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function; one array, or a tuple of them. `out`: as for an Executable. Raises TileError."""
+        if not kwargs and self._order is None:
+            result = self._shortcuts.call(args, out)
+            if result is not NotImplemented:
+                return result
         if kwargs or len(args) != len(self.names):
             args = tuple(bind(self.names, args, self._completed(args, kwargs)))
         kinds: list[Kind] = []
@@ -87,6 +93,8 @@ class Op:
         found = self._known.find(key, args)
         if found is None:
             found = self._compiled(key, args)
+        if self._order is None and (short := shortcut(found)) is not None:
+            self._shortcuts.add(short)
         arrays = found.run_values(args if self._order is None else [args[i] for i in self._order], out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 

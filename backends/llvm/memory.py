@@ -102,13 +102,21 @@ def _store_cell(frame: Frame, register: Register, forms: dict[int, Form], value:
     old = frame.cells.get(cell)
     if across:
         value = frame.ops.splat(value)
-        if frame.mask is not None and old is not None:
+        if old is not None and not _only_dead(frame, register, cell):
             value = frame.ops.select(Value(frame.mask_ref(), BOOL, frame.lanes), value, old)
     else:
         value = _last_lane(frame, value)
         if register.lane_axis is not None:
             value = frame.ops.insert(old or undefined(register, frame.lanes), lane, value)
     frame.cells[cell] = value
+
+
+def _only_dead(frame: Frame, register: Register, cell: Cell) -> bool:
+    """Whether the lanes that are off, if any, are never read from this cell."""
+    if register.lane_axis is None or isinstance(frame.mask, str):
+        return False
+    first = cell[1][register.lane_axis] * frame.lanes
+    return all(on or first + lane >= register.live for lane, on in enumerate(frame.mask or ()))
 
 
 def _last_lane(frame: Frame, value: Value) -> Value:

@@ -8,11 +8,12 @@ in the thread's scratch memory instead: slower, never wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 from math import prod
 from typing import TypeAlias
 
-from tilec.affine import Affine
+from tilec.affine import Affine, Coef
 from tilec.backends.llvm.address import number
 from tilec.expr import Expr
 from tilec.loops import Alloc, Block, Buffer, For, If, Stmt, Store, While, accesses
@@ -24,10 +25,14 @@ _MOST_CELLS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A buffer held in SSA values; `lane_axis` is None where its cells are scalars."""
+    """A buffer held in SSA values; `lane_axis` is None where its cells are scalars.
+
+    live: how many elements along the lane axis are read at all: what later ones hold does not matter.
+    """
 
     buffer: Buffer
     lane_axis: int | None
+    live: int
 
 
 @dataclass(slots=True)
@@ -36,6 +41,7 @@ class _Finding:
     parallel: int  # parallel loops around the Alloc
     lane_axis: int | None = None
     fits: bool = True
+    live: int = 0
 
 
 @dataclass(slots=True)
@@ -44,6 +50,8 @@ class _Scan:
     found: dict[int, _Finding]  # by identity of the Alloc: names may be used again in another scope
     kinds: dict[str, str]
     scope: dict[str, _Finding]
+    extents: dict[str, int] = field(default_factory=dict)
+    guards: tuple[Affine, ...] = ()
 
     def block(self, block: Block, parallel: int) -> None:
         outer = dict(self.scope)
@@ -67,8 +75,13 @@ class _Scan:
             case For():
                 single = stmt.extent == 1 and stmt.kind != "vector"  # its index is 0; one lane alone is still a lane
                 self.kinds[stmt.index] = "unroll" if single else stmt.kind
+                self.extents[stmt.index] = number(stmt.extent)
                 self.block(stmt.body, parallel + (stmt.kind == "parallel"))
-            case If() | While():
+            case If():
+                outer, self.guards = self.guards, (*self.guards, *stmt.conditions)
+                self.block(stmt.body, parallel)
+                self.guards = outer
+            case While():
                 self.block(stmt.body, parallel)
 
     def access(self, name: str, indices: Iterable[Affine | Expr], parallel: int, read: bool = False) -> None:
@@ -83,10 +96,22 @@ class _Scan:
             if any(self.kinds[n] == "vector" for n, _ in index.terms):
                 lane_axes.append(axis)
                 finding.fits &= self._is_lane_axis(index, 1 if read else self.lanes)
+                finding.live = max(finding.live, self._end(index)) if read else finding.live
         finding.fits &= finding.parallel == parallel and len(lane_axes) <= 1
         if lane_axes:
             finding.fits &= finding.lane_axis in (None, lane_axes[0])
             finding.lane_axis = lane_axes[0]
+
+    def _end(self, index: Affine) -> int:
+        """Where the elements end that an index reaches, as far as guards on its own variables tell."""
+        names = [n for n, _ in index.terms]
+        guards = [c for c in self.guards if c.variables() <= index.variables()]
+        end = 0
+        for point in product(*(range(self.extents[n]) for n in names)):
+            at: dict[str, Affine | Coef] = dict(zip(names, point))
+            if all(number(c.substitute(at).const) >= 0 for c in guards):
+                end = max(end, number(index.substitute(at).const) + 1)
+        return end
 
     def _is_lane_axis(self, index: Affine, step: int) -> bool:
         """One lane index with coefficient 1, all else a multiple of `step`: reads may begin within a cell."""
@@ -104,7 +129,7 @@ def plan(body: Block, lanes: int) -> dict[int, Register]:
         axis = finding.lane_axis if lanes else None
         cells = prod(number(s) for s in finding.buffer.shape) // (max(1, lanes) if axis is not None else 1)
         if finding.fits and cells <= _MOST_CELLS:
-            kept[alloc] = Register(finding.buffer, axis)
+            kept[alloc] = Register(finding.buffer, axis, finding.live)
     return kept
 
 

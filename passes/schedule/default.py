@@ -27,7 +27,7 @@ def default_schedule(
 
     `constant`: as for `scheduled`.
     """
-    return tuple(_plan(kernel, target, limits, constant).directives)
+    return tuple(planned(kernel, target, limits, constant).directives)
 
 
 def scheduled(
@@ -37,11 +37,14 @@ def scheduled(
 
     `constant`: parameters that hold the same in every call, which pass `prepack` will pack once.
     """
-    return _plan(kernel, target, limits, constant).kernel
+    return planned(kernel, target, limits, constant).kernel
 
 
-def _plan(kernel: Kernel, target: Target, limits: Limits, constant: frozenset[str] = frozenset()) -> Plan:
-    plan = Plan(kernel, limits, constant)
+def planned(
+    kernel: Kernel, target: Target, limits: Limits = DEFAULT, constant: frozenset[str] = frozenset(), rank: int = 0
+) -> Plan:
+    """The plan of the default schedule, or with a rank that of the choice so far down in the model's order."""
+    plan = Plan(kernel, limits, constant, rank)
     try:
         _merge_loops(plan)
         nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]

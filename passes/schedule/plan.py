@@ -17,22 +17,15 @@ from tilec.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a transformation pays, and sizes of blocks; measured on x86 with AVX-512.
+    """When a transformation pays; measured on x86 with AVX-512.
 
     small: points below which a nest keeps its plain loops. many: points of an elementwise nest from which on threads
-    pay; many_terms: the same for a contraction. reduction_block, column_block, row_block: extents of the blocks that
-    stay in the caches. pack_bytes, pack_pitch, pack_reuse: an operand used that often is packed, if it is larger than
-    that, or its rows are that far apart.
+    pay; many_terms: the same for a contraction. pack_reuse: how often an operand is used for a transposed copy to pay.
     """
 
     small: int = 512
     many: int = 1 << 16
     many_terms: int = 1 << 19
-    reduction_block: int = 384
-    column_block: int = 1024
-    row_block: int = 168
-    pack_bytes: int = 1 << 20
-    pack_pitch: int = 2048
     pack_reuse: int = 24
 
 
@@ -41,12 +34,19 @@ DEFAULT = Limits()
 
 @dataclass(slots=True)
 class Plan:
-    """Directives so far, and the kernel they make. `constant`: buffers that hold the same in every call."""
+    """Directives so far, and the kernel they make.
+
+    constant: buffers that hold the same in every call. rank: which of the choices for an aggregation to take, 0 is the
+    best by estimate. chosen: what was taken, in words; more: whether there are choices after these.
+    """
 
     kernel: Kernel
     limits: Limits = DEFAULT
     constant: frozenset[str] = frozenset()
+    rank: int = 0
     directives: list[Directive] = field(default_factory=list)
+    chosen: list[str] = field(default_factory=list)
+    more: bool = False
 
     def attempt(self, *steps: Directive) -> bool:
         """Adds all the steps, or none where one of them is refused."""
@@ -60,8 +60,10 @@ class Plan:
         self.directives += steps
         return True
 
-    def has(self, loop: str) -> bool:
-        return any(isinstance(s, For) and s.index == loop for s in walk(self.kernel.body))
+    def extent(self, loop: str) -> int:
+        """The most iterations of the loops of that name; 0 where there is none."""
+        found = (static(s.extent) for s in walk(self.kernel.body) if isinstance(s, For) and s.index == loop)
+        return max(found, default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,9 @@ def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> Non
     """Runs the outermost suitable loop in threads, where there is much to do."""
     if nest.points < (plan.limits.many_terms if nest.reductions else plan.limits.many) or target.threads < 2:
         return
-    for loop in loops:
-        if nest.extents.get(loop, 2) >= 2 and plan.has(loop) and plan.attempt(step("parallel", loop)):
+    found = [(min(_busy(plan.extent(loop), target.threads), 0.8), loop) for loop in loops]
+    for _, loop in sorted((x for x in found if x[0]), key=lambda x: -x[0]):
+        if plan.attempt(step("parallel", loop)):
             return
 
 
@@ -141,6 +144,11 @@ def in_registers(plan: Plan, store: str, loop: str) -> bool:
         plan.attempt(step("stage", store, loop, new, "register", *how))
         for how in (("init", 0, "finish"), ("init",), ("copy",))
     )
+
+
+def _busy(iterations: int, threads: int) -> float:
+    """Share of the time that threads work, of which each takes whole iterations; 0 for one iteration."""
+    return iterations / (-(-iterations // threads) * threads) if iterations > 1 else 0.0
 
 
 def fresh(kernel: Kernel, name: str) -> str:

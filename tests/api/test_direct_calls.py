@@ -47,7 +47,7 @@ def compiled(name: str) -> tuple[Executable, Executable]:
     text, types = PROGRAMS[name]
     fast = tilec.compile(text, target="llvm", **types)
     slow = tilec.compile(text, target="llvm", **types)
-    slow.__class__, slow._direct = Executable, lambda values, out: NotImplemented
+    slow.__class__, slow.direct = Executable, lambda values, out: NotImplemented
     assert type(fast) is not Executable and type(slow) is Executable
     return fast, slow
 
@@ -199,10 +199,10 @@ def test_direct_where_nothing_is_unusual(name: str) -> None:
     values = arguments(fast, np.random.default_rng(1))
     fast(*values)  # makes the arena
     expected = fast._call(*values)
-    found = fast._direct(tuple(values), None)
+    found = fast.direct(tuple(values), None)
     assert found is not NotImplemented and outcome(lambda: found) == outcome(lambda: expected)
     whole = tuple(np.empty_like(a) for a in (found if isinstance(found, tuple) else (found,)))
-    again = fast._direct(tuple(values), whole)
+    again = fast.direct(tuple(values), whole)
     assert again is not NotImplemented and all(same_identity(again, whole))
     assert outcome(lambda: again) == outcome(lambda: expected)
 
@@ -222,12 +222,12 @@ def test_references() -> None:
         lambda: fast(a, s),
         lambda: fast(a, S=s, out=out),
         lambda: fast(A=a, S=s),
-        lambda: fast._direct((a, s), out),
-        lambda: fast._direct((a, s), (out[0], out[0])),
-        lambda: fast._direct((a, None), out),
-        lambda: fast._direct((a,), None),
-        lambda: fast._direct([a, s], None),
-        lambda: fast._direct((a, s), [*out]),
+        lambda: fast.direct((a, s), out),
+        lambda: fast.direct((a, s), (out[0], out[0])),
+        lambda: fast.direct((a, None), out),
+        lambda: fast.direct((a,), None),
+        lambda: fast.direct([a, s], None),
+        lambda: fast.direct((a, s), [*out]),
     ]
     everything = [a, s, out, *out, fast, None, NotImplemented, a.dtype, fast._description]
     for call in calls:
@@ -262,7 +262,7 @@ def test_memory_does_not_grow() -> None:
         for _ in range(20_000):
             fast(a, s)
             fast(a, s, out=out)
-            fast._direct((a, None), None)
+            fast.direct((a, None), None)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     many()
@@ -322,8 +322,8 @@ def test_a_failed_check_is_told() -> None:
         assert executable(a).tolist() == [-1, -1, -1]
         with pytest.raises(tilec.TileError, match="a zero"):
             executable(a * 0)
-    assert executable._direct((a,), None) is not NotImplemented
-    assert executable._direct((a * 0,), None) is NotImplemented
+    assert executable.direct((a,), None) is not NotImplemented
+    assert executable.direct((a * 0,), None) is NotImplemented
 
 
 def test_what_has_no_direct_calls(monkeypatch: pytest.MonkeyPatch) -> None:

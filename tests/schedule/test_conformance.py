@@ -27,8 +27,11 @@ from tilec.target import Target
 from tilec.verify.loops import verify_program
 
 RUN = [row for row in ROWS if row["expect"]["kind"] == "values"]
-EAGER = Limits(1, 1, 1, 8, 64, 8, 1, 1, 2)
-TARGETS = (Target("llvm", vector_bytes=64, registers=32, threads=2), Target("llvm", threads=4))
+EAGER = Limits(1, 1, 1, 2)
+TARGETS = (
+    Target("llvm", vector_bytes=64, registers=32, threads=2, l1=256, l2=1024),
+    Target("llvm", threads=4, l1=256, l2=1024),
+)
 
 pytestmark = pytest.mark.skipif(not ROWS, reason="needs ../shared/conformance, which is not part of the project")
 

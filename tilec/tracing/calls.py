@@ -96,6 +96,13 @@ class Parameters:
                 break
         return Call(leaves, structure, static, self._open_axes(leaves, structure) if self.choices.open_sizes else ())
 
+    def is_plain(self, call: Call, args: Sequence[Any]) -> bool:
+        """Whether each of these positional arguments is a leaf, and the leaves are all that decides the code."""
+        chosen = self.choices
+        if chosen.static or chosen.constant or chosen.donated or chosen.open_sizes or not self._positional:
+            return False
+        return len(call.leaves) == len(args) and all(leaf is arg for leaf, arg in zip(call.leaves, args))
+
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> OrderedDict[str, Any]:
         """Arguments by parameter, in the parameters' order; raises TILE0502."""
         if not kwargs and self._required <= len(args) <= len(self._positional):

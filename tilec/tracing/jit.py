@@ -17,11 +17,12 @@ from tilec.errors import error
 from tilec.executable import Executable
 from tilec.graph import Graph
 from tilec.options import Options
+from tilec.shortcuts import Shortcuts
 from tilec.signatures import Signatures
 from tilec.target import Target
 from tilec.text.graph_text import print_graph
 from tilec.tracing.calls import Call, Choices, Parameters, names_at
-from tilec.tracing.lowered import Lowered, lowered
+from tilec.tracing.lowered import Lowered, Runner, lowered
 from tilec.tracing.place import located, user_span
 from tilec.tracing.sizes import names_by_argument
 from tilec.tracing.trace import current
@@ -29,7 +30,6 @@ from tilec.tracing.trace import current
 P = ParamSpec("P")
 R = TypeVar("R")
 Names: TypeAlias = str | Sequence[str]
-Runner: TypeAlias = Callable[[Sequence[Any]], Any]  # from the leaves of a call to the function's result
 
 
 class Jitted(Generic[P, R]):
@@ -63,17 +63,24 @@ class Jitted(Generic[P, R]):
         self._parameters = Parameters(function, name, choices)
         self._known: Signatures[Runner] = Signatures(name)
         self._programs: Signatures[tuple[Executable | None]] = Signatures(name)
+        self._shortcuts = Shortcuts()
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs the compiled function; inside a function that is being traced, the Python function itself."""
         if current() is not None:
             return self._function(*args, **kwargs)
+        if not kwargs:
+            result = self._shortcuts.call(args)
+            if result is not NotImplemented:
+                return result  # type: ignore[no-any-return]
         call = self._parameters.call(args, kwargs)
         key = self._parameters.key(call)
         found = self._known.find(key)
         if found is None:
             found = self._known.make(key, lambda: (self._compiled(call), ()), self._parameters.described(call, key))
-        return found(call.leaves)  # type: ignore[no-any-return]
+        if found.shortcut is not None and not kwargs and self._parameters.is_plain(call, args):
+            self._shortcuts.add(found.shortcut)
+        return found.run(call.leaves)  # type: ignore[no-any-return]
 
     def retraced(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """As a call, but the Python function is run each time, so that it may depend on things outside of it; what

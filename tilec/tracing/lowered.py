@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tilec.executable import Executable
 from tilec.graph import Graph
 from tilec.numpy_semantics import Array
 from tilec.runtime import describe
+from tilec.shortcuts import Shortcut, shortcut
 from tilec.text.graph_text import print_graph
 from tilec.tracing import trees
 from tilec.tracing.calls import Call, Choices, Parameters
@@ -22,6 +24,14 @@ from tilec.tracing.place import located
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """From the leaves of a call to the function's result; `shortcut` where the leaves alone can tell that they fit."""
+
+    run: Callable[[Sequence[Any]], Any]
+    shortcut: Shortcut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +66,21 @@ class Lowered:
             self.graph, self.choices.target, None, {}, dict(self.constants) or None, self.choices.options
         )
 
-    def runner(self) -> Callable[[Sequence[Any]], Any]:
+    def runner(self) -> Runner:
         """Compiled: a function from the leaves of a call to the function's result. It keeps no constants that calls do
         not read.
         """
         bare = replace(self, constants={})
         if not self.graph.results:  # there is nothing to compute
-            return lambda leaves: bare.result(())
+            return Runner(lambda leaves: bare.result(()))
         executable = self.compile()
         executable.release_constants()
         run, arguments, structure = executable.run_values, self.arguments, self.structure
         computed = all(isinstance(leaf, Result) and leaf.position == k for k, leaf in enumerate(self.leaves))
         if not computed or self.choices.constant:
-            return lambda leaves: bare.result(run([leaves[k] for k in arguments]))
-        return lambda leaves: trees.unflatten(structure, run(leaves))
+            return Runner(lambda leaves: bare.result(run([leaves[k] for k in arguments])))
+        finish = None if trees.is_leaf(structure) else partial(trees.unflatten, structure)
+        return Runner(lambda leaves: trees.unflatten(structure, run(leaves)), shortcut(executable, finish))
 
     def result(self, arrays: Sequence[Any]) -> Any:
         """The function's result from the program's results; arrays that were not traced are the caller's own copies."""

@@ -40,6 +40,11 @@ def path_text(path: Sequence[Any]) -> str:
     return ".".join(map(str, path))
 
 
+def is_leaf(structure: Any) -> bool:
+    """Whether a structure is that of a single leaf."""
+    return bool(structure.is_leaf())
+
+
 def structure_text(structure: Any) -> str:
     """A structure as the tree that it is, with `*` for leaves."""
     return str(structure).removeprefix("PyTreeSpec(").removesuffix(")").partition(", namespace=")[0]

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from random import Random
 
 from tilec.loops import Kernel
-from tilec.passes.schedule.default import default_schedule
-from tilec.passes.schedule.plan import Limits
+from tilec.passes.schedule.candidates import candidates
 from tilec.schedule import Directive, Schedule
 from tilec.target import Target
 
 # Where the size of a tile stands in directives that have one; equal sizes belong together.
 _SIZES = {"tile": 1, "pack": 4, "peel": 1}
 _MOST = 1 << 16
+_PROPOSED = 64
 
 
 def proposed(kernel: Kernel, target: Target, constant: frozenset[str]) -> Iterator[tuple[str, Schedule]]:
     """Schedules with names, the most promising first, each once; the default schedule is not among them."""
-    seen = {default_schedule(kernel, target, constant=constant)}
-    for number, limits in enumerate(_limits(kernel)):
-        schedule = default_schedule(kernel, target, limits, constant)
-        if schedule not in seen:
-            seen.add(schedule)
-            yield f"c{number}", schedule
-
-
-def _limits(kernel: Kernel) -> Iterator[Limits]:
-    blocks = itertools.product((384, 256, 512, 128), (1024, 512, 2048, 256), (168, 84, 336))
-    packs = ((1 << 20, 2048, 24), (0, 0, 8), (1 << 40, 1 << 40, 24))
-    for (reduction, column, row), (size, pitch, reuse) in itertools.product(blocks, packs):
-        yield Limits(
-            reduction_block=reduction,
-            column_block=column,
-            row_block=row,
-            pack_bytes=size,
-            pack_pitch=pitch,
-            pack_reuse=reuse,
-        )
+    found = candidates(kernel, target, constant, _PROPOSED)
+    next(found)
+    for number, (_, schedule) in enumerate(found):
+        yield f"c{number}", schedule
 
 
 def mutation(schedule: Schedule, random: Random) -> Schedule | None:

@@ -1,0 +1,279 @@
+"""How a contraction is cut into blocks: what there is to choose, and what a choice is estimated to cost.
+
+The model follows T. Low, F. Igual, T. Smith, E. Quintana-Orti: Analytical modeling is enough for high-performance BLIS
+(2016): blocks are as large as the caches hold, with the sets that rows at a power-of-two pitch share taken into
+account. Time is counted in multiply-adds of one vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import gcd, prod
+from typing import Literal
+
+from tilec.affine import Affine
+from tilec.loops import Buffer
+from tilec.passes.schedule.analysis import Use
+from tilec.passes.schedule.plan import Nest, Plan
+from tilec.target import Target
+
+Packing = Literal["none", "panel", "block"]
+Loop = Literal["columns", "rows"]
+
+LATENCY = 5.0  # independent operations that keep the unit busy
+LINE = 64  # bytes of a cache line
+WAYS = 8  # of the first cache
+L2_RATE, L3_RATE, MEMORY_RATE = 32.0, 12.0, 5.0  # bytes delivered in the time of one multiply-add of a vector
+L3 = 16 << 20
+TILE_START = 25.0  # what a register tile costs beside its multiply-adds
+BLOCK_START = 500.0
+STORE_LINE = 35.0  # to store a line that no cache holds, in an order that nothing foresees
+OVERLAP = 0.25  # share of the shorter of arithmetic and deliveries that is not hidden behind the longer
+COPY_RATE = 6.0  # bytes copied in the time of one multiply-add
+GATHER = 2.5  # an element that is not beside the one before
+UNSHARED = 4  # rows of a tile that only hide how long an addition takes
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """One way to cut a contraction. The register tile is `rows` by `vectors` of `lanes` elements.
+
+    outer: which tiles the outer one of the two loops over tiles visits; its operand stays in the nearest cache. pack:
+    the operand along the lanes is read in place, copied panel by panel, or block by block. terms, columns, block:
+    extents of the blocks of reductions, columns and rows; 0 where these are not cut. left: each block of the operand
+    along the rows is copied as well. parallel: whose blocks threads share.
+    """
+
+    lanes: int
+    vectors: int
+    rows: int
+    outer: Loop = "columns"
+    pack: Packing = "none"
+    terms: int = 0
+    columns: int = 0
+    block: int = 0
+    left: bool = False
+    parallel: Loop = "rows"
+
+    @property
+    def width(self) -> int:
+        return self.lanes * self.vectors
+
+    @property
+    def blocked(self) -> bool:
+        return bool(self.terms or self.columns or self.block)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        return self.vectors, self.outer, self.pack, bool(self.terms), self.left, self.parallel
+
+    def __str__(self) -> str:
+        sizes = f", blocks {self.block}x{self.columns}x{self.terms}" if self.blocked else ""
+        packed = "" if self.pack == "none" else f", {self.pack}s packed"
+        return f"{self.rows}x{self.width}, {self.outer} outside{sizes}{packed}{', rows copied' if self.left else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the model knows of a nest: `lane` lies in vector lanes, `row` is tiled against it."""
+
+    nest: Nest
+    lane: str
+    row: str | None
+    outer: tuple[str, ...]  # the other loops over output cells
+    along: Use | None  # the operand that moves with the lanes, where it can be packed
+    across: Use | None  # the operand that moves with the rows but not with the lanes, where it can be copied
+    constant: bool  # `along` is the same in every call: packing it is free
+    shared: bool  # the rows of a tile have an operand in common, or its columns have
+    bytes: int  # of an element
+    n: int
+    m: int
+    k: int
+    many: bool  # worth threads
+
+    @staticmethod
+    def of(plan: Plan, nest: Nest, lane: str, row: str | None) -> Facts:
+        reads = nest.reads()
+        moved = [u for u in reads if nest.stride(u, lane) not in (0, None)]
+        along = moved[0] if len(moved) == 1 and _copyable(nest, moved[0]) else None
+        still = [u for u in reads if row and nest.stride(u, lane) == 0 and nest.stride(u, row) not in (0, None)]
+        across = still[0] if len(still) == 1 and _copyable(nest, still[0]) else None
+        moves = [(nest.stride(u, lane), nest.stride(u, row)) for u in reads] if row else []
+        return Facts(
+            nest,
+            lane,
+            row,
+            tuple(n for n in nest.extents if n in nest.free and n not in (lane, row)),
+            along,
+            across,
+            along is not None and _root(nest.buffers, along.buffer) in plan.constant,
+            any((a == 0) != (b == 0) for a, b in moves),
+            nest.bits // 8 or 1,
+            nest.extents[lane],
+            nest.extents[row] if row else 1,
+            prod(nest.extents[n] for n in nest.reductions),
+            nest.points >= plan.limits.many_terms,
+        )
+
+    @property
+    def padding(self) -> int:
+        """Elements that keep copied rows from starting in the same set of the cache."""
+        return LINE // self.bytes
+
+    @property
+    def span(self) -> int:
+        """Bytes of the operand along the lanes."""
+        return self.cells(self.along) * self.bytes
+
+    def cells(self, use: Use | None) -> int:
+        """How many elements of an operand are used."""
+        return prod(e for n, e in self.nest.extents.items() if self.nest.stride(use, n) != 0) if use else 0
+
+    def pitch(self, use: Use | None, loop: str) -> int:
+        """Bytes between what two iterations read."""
+        stride = self.nest.stride(use, loop) if use else 0
+        return abs(stride or 0) * self.bytes
+
+
+def _root(known: Mapping[str, Buffer], name: str) -> str:
+    while (base := known[name].base) is not None:
+        name = base
+    return name
+
+
+def _copyable(nest: Nest, use: Use) -> bool:
+    """Whether a region of it is a simple rectangle, and no other operand is like it."""
+    bare = all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ())
+    return bare and sum(u.buffer == use.buffer for u in nest.uses) == 1
+
+
+def blockings(facts: Facts, target: Target) -> list[Blocking]:
+    """All choices: first the best of each kind, then the others, those of the least estimate first."""
+    found = sorted(dict.fromkeys(_choices(facts, target)), key=lambda b: estimate(facts, b, target))
+    best = {b.kind: b for b in reversed(found)}
+    return [*(b for b in found if best[b.kind] is b), *(b for b in found if best[b.kind] is not b)]
+
+
+def _choices(facts: Facts, target: Target) -> Iterator[Blocking]:
+    for tile in _tiles(facts, target):
+        packed = replace(tile, pack="panel")
+        orders = (tile, replace(tile, outer="rows")) if facts.row else (tile,)
+        if not facts.constant or facts.span <= target.l1 // 2:
+            yield from orders
+        if facts.along is None:
+            continue
+        yield packed
+        if facts.row is None:
+            continue
+        if facts.constant:
+            yield replace(packed, outer="rows")
+        for terms, columns, block in _blocks(facts, tile, target):
+            for parallel in _PARALLEL if target.threads > 1 and facts.many else _PARALLEL[:1]:
+                cut = replace(tile, terms=terms, columns=columns, block=block, pack="block", parallel=parallel)
+                yield cut
+                yield replace(cut, outer="rows")
+                if facts.across is not None:
+                    yield replace(cut, left=True)
+
+
+_PARALLEL: tuple[Loop, ...] = ("rows", "columns")
+
+
+def _tiles(facts: Facts, target: Target) -> Iterator[Blocking]:
+    """Register tiles: rows*vectors accumulators, a row of vectors and a broadcast element are in registers at once."""
+    lanes = target.lanes(facts.nest.bits)
+    if facts.n < lanes:
+        lanes = 1 << (facts.n - 1).bit_length()  # the narrowest power of two that holds all
+    for vectors in range(1, min(4 if target.registers >= 32 else 3, -(-facts.n // lanes)) + 1):
+        most = max(1, (target.registers - vectors - 1) // vectors)
+        most = min(most, 14 if facts.shared else UNSHARED, facts.m)
+        for rows in {most, min(most, 8), min(most, 6)}:
+            yield Blocking(lanes, vectors, rows)
+
+
+def _blocks(facts: Facts, tile: Blocking, target: Target) -> Iterator[tuple[int, int, int]]:
+    """Extents of blocks of terms, columns and rows; 0 where one block holds all."""
+    for terms in (256, 384, 512, facts.k):
+        columns = max(tile.width, target.l2 // 2 // (terms * facts.bytes) // tile.width * tile.width)
+        for width in (columns, 2 * columns):
+            rows = max(tile.rows, 168 // tile.rows * tile.rows)
+            sizes = zip((terms, width, rows), (facts.k, facts.n, facts.m))
+            found = tuple(0 if size >= extent else size for size, extent in sizes)
+            if any(found):
+                yield found[0], found[1], found[2]
+
+
+def estimate(facts: Facts, blocking: Blocking, target: Target) -> float:
+    """Time of the nest, in multiply-adds of one vector, on the busiest thread."""
+    f, b = facts, blocking
+    terms = min(b.terms or f.k, f.k)
+    k_blocks, columns, rows = -(-f.k // terms), min(b.columns or f.n, f.n), min(b.block or f.m, f.m)
+    column_tiles, row_tiles = -(-f.n // b.width), -(-f.m // b.rows)
+    outer = prod(f.nest.extents[n] for n in f.outer)
+    tiles = outer * column_tiles * row_tiles
+    row_extent = f.m / row_tiles
+    vectors = -(-f.n // b.lanes) / column_tiles
+    gathered = b.pack == "none" and f.along is not None and f.nest.stride(f.along, f.lane) != 1
+    loads = vectors * (GATHER * b.lanes if gathered else 1) + row_extent
+    arithmetic = f.k * max(vectors * row_extent, loads, LATENCY)
+    panel, strip = terms * b.width * f.bytes, terms * row_extent * f.bytes
+    block, left = terms * columns * f.bytes, rows * terms * f.bytes
+    near = target.l1 // 2
+    if b.pack == "none" and f.along is not None:
+        near = min(near, _reach(f.pitch(f.along, f.nest.reductions[-1])))
+    columns_outside = b.outer == "columns"
+    along = _delivered(panel, panel if columns_outside else block, near, target)
+    conflict = 1.0 if b.left else _conflict(f.pitch(f.across, f.row or ""), b.rows, f.bytes)
+    across = _delivered(strip * conflict, left if columns_outside else strip, target.l1 // 2 / conflict, target)
+    moved = k_blocks * (along + across)
+    tile = max(arithmetic, moved) + OVERLAP * min(arithmetic, moved)
+    lines = row_extent * vectors * b.lanes * f.bytes / LINE
+    tile += k_blocks * TILE_START + (2 * k_blocks - 1) * 2 * vectors * row_extent
+    size = outer * f.m * f.n * f.bytes
+    if size > target.l2 // 2:
+        far = columns_outside and column_tiles > 1
+        tile += (2 * k_blocks if k_blocks > 1 else 1) * lines * (STORE_LINE if far else 5)
+    return tiles * tile / _parallelism(f, b, target) + _packing(f, b, k_blocks, target)
+
+
+def _delivered(bytes: float, home: float, near: float, target: Target) -> float:
+    """Time to deliver operands to a tile from where all that is read again lies; the nearest cache is free."""
+    if home <= near:
+        return 0.0
+    return bytes / (L2_RATE if home <= target.l2 * 0.75 else L3_RATE if home <= L3 else MEMORY_RATE)
+
+
+def _reach(pitch: int) -> int:
+    """Bytes of the first cache that rows at a pitch can occupy: those a multiple of a power of two apart share sets."""
+    sets = 4096 // gcd(pitch, 4096) if pitch else 64
+    return max(1, min(sets, 64)) * WAYS * LINE // 2
+
+
+def _conflict(pitch: int, rows: int, bytes: int) -> float:
+    """How often a line of a row is fetched: rows in the same set put out one another."""
+    if pitch == 0:
+        return 1.0
+    sets = 4096 // gcd(pitch, 4096)
+    return LINE / bytes if rows > sets * (WAYS - 2) else 1.0
+
+
+def _packing(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) -> float:
+    """Time of the copies. What is constant is copied before the first call."""
+    f, b, time = facts, blocking, 0.0
+    if b.pack != "none" and f.along is not None and not f.constant:
+        strided = f.nest.stride(f.along, f.lane) != 1
+        time += f.cells(f.along) * (GATHER if strided else 3.0 / b.lanes)
+    if b.left and f.across is not None:
+        time += f.cells(f.across) * f.bytes / COPY_RATE * -(-f.n // (b.columns or f.n))
+    return time
+
+
+def _parallelism(facts: Facts, blocking: Blocking, target: Target) -> float:
+    """How many threads are kept busy."""
+    if target.threads < 2 or not facts.many:
+        return 1.0
+    rows = -(-facts.m // (blocking.block or facts.m)) if blocking.blocked else -(-facts.m // blocking.rows)
+    columns = -(-facts.n // (blocking.columns or facts.n)) if blocking.blocked else -(-facts.n // blocking.width)
+    parts = max(rows, columns) if not blocking.blocked else rows if blocking.parallel == "rows" else columns
+    return parts / -(-parts // target.threads)
