@@ -21,16 +21,17 @@ from tilec.target import Target
 Packing = Literal["none", "panel", "block"]
 Loop = Literal["columns", "rows"]
 
-LATENCY = 5.0  # independent operations that keep the unit busy
+LATENCY = 4.0  # independent operations that keep the unit busy
 LINE = 64  # bytes of a cache line
 WAYS = 8  # of the first cache
-L2_RATE, L3_RATE, MEMORY_RATE = 32.0, 12.0, 5.0  # bytes delivered in the time of one multiply-add of a vector
+L2_RATE, L3_RATE, MEMORY_RATE = 16.0, 12.0, 3.0  # bytes delivered in the time of one multiply-add of a vector
 L3 = 16 << 20
-TILE_START = 25.0  # what a register tile costs beside its multiply-adds
+TILE_START = 200.0  # what a register tile costs beside its multiply-adds
 BLOCK_START = 500.0
-STORE_LINE = 35.0  # to store a line that no cache holds, in an order that nothing foresees
-OVERLAP = 0.25  # share of the shorter of arithmetic and deliveries that is not hidden behind the longer
-COPY_RATE = 6.0  # bytes copied in the time of one multiply-add
+STORE_LINE = 15.0  # to store a line that no cache holds, in an order that nothing foresees
+STREAMS, LATE = 8, 8.0  # rows that are fetched ahead at once; how much later the others come
+OVERLAP = 0.1  # share of the shorter of arithmetic and deliveries that is not hidden behind the longer
+COPY_RATE = 2.0  # bytes copied in the time of one multiply-add
 GATHER = 2.5  # an element that is not beside the one before
 UNSHARED = 4  # rows of a tile that only hide how long an addition takes
 
@@ -75,6 +76,27 @@ class Blocking:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """An operand that can be copied. adjacent: neighbours in the loop that it moves with are neighbours in memory."""
+
+    use: Use
+    span: int  # bytes
+    pitch: int  # bytes between the rows that are read one after another
+    adjacent: bool
+
+    @staticmethod
+    def of(nest: Nest, found: list[Use], loop: str, rows: str) -> Operand | None:
+        """The only use found, where a region of it is a simple rectangle, and no other operand is like it."""
+        if len(found) != 1 or sum(u.buffer == found[0].buffer for u in nest.uses) != 1:
+            return None
+        use, size = found[0], nest.bits // 8 or 1
+        if not all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ()):
+            return None
+        span = size * prod(e for n, e in nest.extents.items() if nest.stride(use, n) != 0)
+        return Operand(use, span, abs(nest.stride(use, rows) or 0) * size, nest.stride(use, loop) == 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the model knows of a nest: `lane` lies in vector lanes, `row` is tiled against it."""
 
@@ -82,37 +104,39 @@ class Facts:
     lane: str
     row: str | None
     outer: tuple[str, ...]  # the other loops over output cells
-    along: Use | None  # the operand that moves with the lanes, where it can be packed
-    across: Use | None  # the operand that moves with the rows but not with the lanes, where it can be copied
+    along: Operand | None  # the operand that moves with the lanes, where it can be packed
+    across: Operand | None  # the operand that moves with the rows but not with the lanes, where it can be copied
     constant: bool  # `along` is the same in every call: packing it is free
     shared: bool  # the rows of a tile have an operand in common, or its columns have
     bytes: int  # of an element
     n: int
     m: int
     k: int
+    others: int  # iterations of the loops `outer`
     many: bool  # worth threads
 
     @staticmethod
     def of(plan: Plan, nest: Nest, lane: str, row: str | None) -> Facts:
         reads = nest.reads()
         moved = [u for u in reads if nest.stride(u, lane) not in (0, None)]
-        along = moved[0] if len(moved) == 1 and _copyable(nest, moved[0]) else None
+        along = Operand.of(nest, moved, lane, nest.reductions[-1])
         still = [u for u in reads if row and nest.stride(u, lane) == 0 and nest.stride(u, row) not in (0, None)]
-        across = still[0] if len(still) == 1 and _copyable(nest, still[0]) else None
+        outer = tuple(n for n in nest.extents if n in nest.free and n not in (lane, row))
         moves = [(nest.stride(u, lane), nest.stride(u, row)) for u in reads] if row else []
         return Facts(
             nest,
             lane,
             row,
-            tuple(n for n in nest.extents if n in nest.free and n not in (lane, row)),
+            outer,
             along,
-            across,
-            along is not None and _root(nest.buffers, along.buffer) in plan.constant,
+            Operand.of(nest, still, nest.reductions[-1], row or ""),
+            along is not None and _root(nest.buffers, along.use.buffer) in plan.constant,
             any((a == 0) != (b == 0) for a, b in moves),
             nest.bits // 8 or 1,
             nest.extents[lane],
             nest.extents[row] if row else 1,
             prod(nest.extents[n] for n in nest.reductions),
+            prod(nest.extents[n] for n in outer),
             nest.points >= plan.limits.many_terms,
         )
 
@@ -121,31 +145,11 @@ class Facts:
         """Elements that keep copied rows from starting in the same set of the cache."""
         return LINE // self.bytes
 
-    @property
-    def span(self) -> int:
-        """Bytes of the operand along the lanes."""
-        return self.cells(self.along) * self.bytes
-
-    def cells(self, use: Use | None) -> int:
-        """How many elements of an operand are used."""
-        return prod(e for n, e in self.nest.extents.items() if self.nest.stride(use, n) != 0) if use else 0
-
-    def pitch(self, use: Use | None, loop: str) -> int:
-        """Bytes between what two iterations read."""
-        stride = self.nest.stride(use, loop) if use else 0
-        return abs(stride or 0) * self.bytes
-
 
 def _root(known: Mapping[str, Buffer], name: str) -> str:
     while (base := known[name].base) is not None:
         name = base
     return name
-
-
-def _copyable(nest: Nest, use: Use) -> bool:
-    """Whether a region of it is a simple rectangle, and no other operand is like it."""
-    bare = all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ())
-    return bare and sum(u.buffer == use.buffer for u in nest.uses) == 1
 
 
 def blockings(facts: Facts, target: Target) -> list[Blocking]:
@@ -159,7 +163,7 @@ def _choices(facts: Facts, target: Target) -> Iterator[Blocking]:
     for tile in _tiles(facts, target):
         packed = replace(tile, pack="panel")
         orders = (tile, replace(tile, outer="rows")) if facts.row else (tile,)
-        if not facts.constant or facts.span <= target.l1 // 2:
+        if not facts.constant or facts.along is None or facts.along.span <= target.l1 // 2:
             yield from orders
         if facts.along is None:
             continue
@@ -194,7 +198,7 @@ def _tiles(facts: Facts, target: Target) -> Iterator[Blocking]:
 
 def _blocks(facts: Facts, tile: Blocking, target: Target) -> Iterator[tuple[int, int, int]]:
     """Extents of blocks of terms, columns and rows; 0 where one block holds all."""
-    for terms in (256, 384, 512, facts.k):
+    for terms in (256, 512, facts.k):
         columns = max(tile.width, target.l2 // 2 // (terms * facts.bytes) // tile.width * tile.width)
         for width in (columns, 2 * columns):
             rows = max(tile.rows, 168 // tile.rows * tile.rows)
@@ -210,27 +214,28 @@ def estimate(facts: Facts, blocking: Blocking, target: Target) -> float:
     terms = min(b.terms or f.k, f.k)
     k_blocks, columns, rows = -(-f.k // terms), min(b.columns or f.n, f.n), min(b.block or f.m, f.m)
     column_tiles, row_tiles = -(-f.n // b.width), -(-f.m // b.rows)
-    outer = prod(f.nest.extents[n] for n in f.outer)
-    tiles = outer * column_tiles * row_tiles
+    tiles = f.others * column_tiles * row_tiles
     row_extent = f.m / row_tiles
     vectors = -(-f.n // b.lanes) / column_tiles
-    gathered = b.pack == "none" and f.along is not None and f.nest.stride(f.along, f.lane) != 1
+    gathered = b.pack == "none" and f.along is not None and not f.along.adjacent
     loads = vectors * (GATHER * b.lanes if gathered else 1) + row_extent
     arithmetic = f.k * max(vectors * row_extent, loads, LATENCY)
     panel, strip = terms * b.width * f.bytes, terms * row_extent * f.bytes
     block, left = terms * columns * f.bytes, rows * terms * f.bytes
     near = target.l1 // 2
     if b.pack == "none" and f.along is not None:
-        near = min(near, _reach(f.pitch(f.along, f.nest.reductions[-1])))
+        near = min(near, _reach(f.along.pitch))
     columns_outside = b.outer == "columns"
     along = _delivered(panel, panel if columns_outside else block, near, target)
-    conflict = 1.0 if b.left else _conflict(f.pitch(f.across, f.row or ""), b.rows, f.bytes)
+    conflict = 1.0 if b.left or f.across is None else _conflict(f.across.pitch, b.rows, f.bytes)
     across = _delivered(strip * conflict, left if columns_outside else strip, target.l1 // 2 / conflict, target)
+    if f.across is not None and f.across.span > target.l2 and not columns_outside and not b.left:
+        across += strip / L3_RATE / -(-columns // b.width) * (LATE if row_extent > STREAMS else 1.0)
     moved = k_blocks * (along + across)
     tile = max(arithmetic, moved) + OVERLAP * min(arithmetic, moved)
     lines = row_extent * vectors * b.lanes * f.bytes / LINE
     tile += k_blocks * TILE_START + (2 * k_blocks - 1) * 2 * vectors * row_extent
-    size = outer * f.m * f.n * f.bytes
+    size = f.others * f.m * f.n * f.bytes
     if size > target.l2 // 2:
         far = columns_outside and column_tiles > 1
         tile += (2 * k_blocks if k_blocks > 1 else 1) * lines * (STORE_LINE if far else 5)
@@ -262,10 +267,9 @@ def _packing(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) ->
     """Time of the copies. What is constant is copied before the first call."""
     f, b, time = facts, blocking, 0.0
     if b.pack != "none" and f.along is not None and not f.constant:
-        strided = f.nest.stride(f.along, f.lane) != 1
-        time += f.cells(f.along) * (GATHER if strided else 3.0 / b.lanes)
+        time += f.along.span / f.bytes * (3.0 / b.lanes if f.along.adjacent else GATHER)
     if b.left and f.across is not None:
-        time += f.cells(f.across) * f.bytes / COPY_RATE * -(-f.n // (b.columns or f.n))
+        time += f.across.span / COPY_RATE * -(-f.n // (b.columns or f.n))
     return time
 
 

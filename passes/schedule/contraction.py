@@ -106,9 +106,10 @@ def _micro_kernel(
 
 def _blocked(plan: Plan, facts: Facts, blocking: Blocking, target: Target) -> bool:
     """Blocks of columns, of the reduction and of rows around the tiles; packs per block; threads share blocks."""
-    nest, lane, row, use = facts.nest, facts.lane, facts.row, facts.along
-    if row is None or use is None:
+    nest, lane, row = facts.nest, facts.lane, facts.row
+    if row is None or facts.along is None:
         return False
+    use = facts.along.use
     batch = [n for n in facts.outer if nest.stride(use, n) != 0]
     shared = [n for n in facts.outer if n not in batch]
     far, cut, near = _split_reductions(nest, blocking.terms)
@@ -143,7 +144,7 @@ def _pack_blocks(
     target: Target,
 ) -> bool:
     """Copies of the operands, and threads: over the batch, over blocks of columns, or over those of rows."""
-    nest, row, left = facts.nest, facts.row, facts.across
+    nest, row, left = facts.nest, facts.row, facts.across.use if facts.across else None
     wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
     if blocking.parallel == "columns":
         wide = wide or around[:1]
@@ -160,9 +161,9 @@ def _pack_blocks(
 
 def _pack(plan: Plan, facts: Facts, blocking: Blocking, loop: str, space: str) -> bool:
     """The operand along the lanes in panels of the tile's width: each is read from its begin to its end."""
-    use = facts.along
-    if use is None:
+    if facts.along is None:
         return False
+    use = facts.along.use
     axis = next(i for i, form in enumerate(use.indices or ()) if facts.lane in _variables(form))
     new = fresh(plan.kernel, f"{use.buffer}.p")
     if not plan.attempt(step("pack", use.buffer, loop, new, axis, blocking.width, space)):
