@@ -84,11 +84,11 @@ class _Dot:
 
     def a(self) -> str:
         """The terms of a in every lane; those that there are none of are zero."""
-        value = Value(self._word(self.stmt.operands[1]), I32)
-        return self.frame.ops.splat(value).ref
+        return self.frame.ops.splat(Value(self.word(), I32)).ref
 
-    def _word(self, window: Window) -> str:
-        frame, emitter = self.frame, self.frame.emitter
+    def word(self) -> str:
+        """The terms of a as the bits of an i32."""
+        frame, emitter, window = self.frame, self.frame.emitter, self.stmt.operands[1]
         place = memory.address(frame, window.buffer, window.starts)
         element = 32 // self.full
         if self.terms == self.full:
@@ -179,21 +179,21 @@ def _words(dot: _Dot, c: Value) -> Value:
 
 
 def _bfloat(dot: _Dot, c: Value) -> Value:
-    """The machine adds the second product first, so both operands change places within a lane.
+    """The machine adds the second product first, so both operands change places within a lane: those of a before they
+    are spread over the lanes, where that is no work for vector registers.
 
     A term that there is none of is -0 * 0, which changes no sum.
     """
     emitter, lanes = dot.frame.emitter, c.lanes
-    a, b = dot.a(), dot.b()
+    word, b = dot.word(), dot.b()
     if dot.terms == 1:
-        a, b = dot.pure("or", a, dot.splat(0x80000000)), dot.pure("and", b, dot.splat(0xFFFF))
-    swapped = []
-    for x in (a, b):
-        name = f"llvm.fshl.v{lanes}i32"
-        operand = f"{dot.wide} {x}"
-        turned = emitter.pure(emitter.call(name, dot.wide, operand, operand, f"{dot.wide} {dot.splat(16)}"))
-        swapped.append(emitter.pure(f"bitcast {dot.wide} {turned} to <{lanes * 2} x bfloat>"))
-    parts = [f"<{lanes * 2} x bfloat> {x}" for x in swapped]
+        word, b = emitter.pure(f"or i32 {word}, -2147483648"), dot.pure("and", b, dot.splat(0xFFFF))
+    turned = emitter.pure(emitter.call("llvm.fshl.i32", "i32", f"i32 {word}", f"i32 {word}", "i32 16"))
+    a = dot.frame.ops.splat(Value(turned, I32)).ref
+    operands = [f"{dot.wide} {b}", f"{dot.wide} {b}", f"{dot.wide} {dot.splat(16)}"]
+    b = emitter.pure(emitter.call(f"llvm.fshl.v{lanes}i32", dot.wide, *operands))
+    pairs = f"<{lanes * 2} x bfloat>"
+    parts = [f"{pairs} {emitter.pure(f'bitcast {dot.wide} {x} to {pairs}')}" for x in (a, b)]
     text = emitter.call(f"llvm.x86.avx512bf16.dpbf16ps.{lanes * 32}", c.type, str(c), *parts)
     return Value(emitter.pure(text), F32, lanes)
 
