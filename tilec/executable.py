@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from tilec.backend import Array, Built, Direct, Run
+from tilec.backend import Array, Built, Run
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
@@ -43,7 +43,8 @@ class Executable:
     are open, bound anew by the arguments of each call; target; options; warnings, the compiler's remarks; fixed, the
     numbers among the arguments that reached a size or an index: the code is right for these values only; donated, from
     arguments to the results that overwrite them; constants, arrays that are compiled in; built, what the backend made;
-    direct, a function of a tuple of arguments and `out`: as a call, or NotImplemented where that is left to Python.
+    direct, a function of a tuple of arguments and `out`: as a call, or NotImplemented where that is left to Python, as
+    the first two calls are.
     """
 
     def __init__(
@@ -66,14 +67,16 @@ class Executable:
         limit = None if options.memory_limit is None else Limit(self.name, options.memory_limit, ir)
         self._open = OpenSlots(built, self.params, self.results, self.donated, limit) if self.sizes else None
         self.direct: Callable[[Any, Any], Any] = never
-        if not (self.sizes or self.donated or self.fixed):
-            self._take(built.direct(tuple(self.params.items()), self._slots.makers()))
+        self._kept: list[Any] = []
+        self._calls_in_python = 2 if not (self.sizes or self.donated or self.fixed) else -1  # left; -1: all
 
-    def _take(self, direct: Direct | None) -> None:
-        """Calls go the direct way first, where there is one."""
-        if direct is not None:
-            self._description, self.direct, self._kept = direct.description, direct.run, direct.kept
-            self.__class__ = _directly_called(direct.method)
+    def _take_direct(self) -> None:
+        """Calls go the direct way from now on, where there is one."""
+        found = self.built.direct(tuple(self.params.items()), self._slots.makers())
+        if found is not None:
+            self._kept.append(found.kept)  # first; two threads may be here at once
+            self._description, self.direct = found.description, found.run
+            self.__class__ = _directly_called(found.method)
 
     @cached_property
     def graph(self) -> Graph:
@@ -128,6 +131,10 @@ class Executable:
         found = self.direct(tuple(values), out)
         if found is not NotImplemented:
             return [found] if len(self.results) == 1 else list(found)
+        if self._calls_in_python > 0:
+            self._calls_in_python -= 1
+            if self._calls_in_python == 0:  # not before the first result, for which somebody waits
+                self._take_direct()
         if self.fixed:
             for name, value in zip(self._names, values):
                 if name in self.fixed:

@@ -93,9 +93,9 @@ class Op:
         found = self._known.find(key, args)
         if found is None:
             found = self._compiled(key, args)
-        if self._order is None and (short := shortcut(found)) is not None:
-            self._shortcuts.add(short)
         arrays = found.run_values(args if self._order is None else [args[i] for i in self._order], out)
+        if self._order is None:
+            self._shortcuts.add(shortcut(found))
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
     def compile(self, /, **shapes_or_examples: Any) -> Executable:

@@ -59,8 +59,10 @@ class Shortcuts:
                 return tried.finish(found if type(found) is tuple else (found,))
         return NotImplemented
 
-    def add(self, tried: Shortcut) -> None:
+    def add(self, tried: Shortcut | None) -> None:
         """To be asked first from now on."""
+        if tried is None:
+            return
         settings, latest = self._latest
         if config.decisive() != settings:
             latest = ()

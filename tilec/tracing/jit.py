@@ -78,9 +78,10 @@ class Jitted(Generic[P, R]):
         found = self._known.find(key)
         if found is None:
             found = self._known.make(key, lambda: (self._compiled(call), ()), self._parameters.described(call, key))
-        if found.shortcut is not None and not kwargs and self._parameters.is_plain(call, args):
-            self._shortcuts.add(found.shortcut)
-        return found.run(call.leaves)  # type: ignore[no-any-return]
+        result = found.run(call.leaves)
+        if not kwargs and self._parameters.is_plain(call, args):
+            self._shortcuts.add(found.shortcut())
+        return result  # type: ignore[no-any-return]
 
     def retraced(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """As a call, but the Python function is run each time, so that it may depend on things outside of it; what

@@ -28,10 +28,16 @@ from tilec.tracing.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """From the leaves of a call to the function's result; `shortcut` where the leaves alone can tell that they fit."""
+    """From the leaves of a call to the function's result. executable: where it takes all of the leaves, and its results
+    are those of the result, of which `finish` makes it; None: there is one, and that is it.
+    """
 
     run: Callable[[Sequence[Any]], Any]
-    shortcut: Shortcut | None = None
+    executable: Executable | None = None
+    finish: Callable[[Any], Any] | None = None
+
+    def shortcut(self) -> Shortcut | None:
+        return None if self.executable is None else shortcut(self.executable, self.finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class Lowered:
         if not computed or self.choices.constant:
             return Runner(lambda leaves: bare.result(run([leaves[k] for k in arguments])))
         finish = None if trees.is_leaf(structure) else partial(trees.unflatten, structure)
-        return Runner(lambda leaves: trees.unflatten(structure, run(leaves)), shortcut(executable, finish))
+        return Runner(lambda leaves: trees.unflatten(structure, run(leaves)), executable, finish)
 
     def result(self, arrays: Sequence[Any]) -> Any:
         """The function's result from the program's results; arrays that were not traced are the caller's own copies."""

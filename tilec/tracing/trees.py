@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, TypeAlias
 
+import optree
+
 from tilec.errors import error
 
 Structure: TypeAlias = Hashable  # an optree.PyTreeSpec
@@ -15,8 +17,6 @@ Structure: TypeAlias = Hashable  # an optree.PyTreeSpec
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves of a tree and its structure, which is equal and hashes equal for equal structures."""
-    import optree
-
     try:
         return optree.tree_flatten(tree, namespace="tilec")
     except (ValueError, TypeError, RecursionError) as reason:
@@ -25,8 +25,6 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 def unflatten(structure: Any, leaves: Sequence[Any]) -> Any:
     """Inverse of `flatten`."""
-    import optree
-
     return optree.tree_unflatten(structure, leaves)
 
 
