@@ -113,6 +113,7 @@ class Facts:
     m: int
     k: int
     others: int  # iterations of the loops `outer`
+    streams: int  # operands that move with the lanes
     many: bool  # worth threads
 
     @staticmethod
@@ -137,6 +138,7 @@ class Facts:
             nest.extents[row] if row else 1,
             prod(nest.extents[n] for n in nest.reductions),
             prod(nest.extents[n] for n in outer),
+            max(1, len(moved)),
             nest.points >= plan.limits.many_terms,
         )
 
@@ -185,12 +187,12 @@ _PARALLEL: tuple[Loop, ...] = ("rows", "columns")
 
 
 def _tiles(facts: Facts, target: Target) -> Iterator[Blocking]:
-    """Register tiles: rows*vectors accumulators, a row of vectors and a broadcast element are in registers at once."""
+    """Register tiles: rows*vectors accumulators, a row of vectors of each operand and an element are in registers."""
     lanes = target.lanes(facts.nest.bits)
     if facts.n < lanes:
         lanes = 1 << (facts.n - 1).bit_length()  # the narrowest power of two that holds all
     for vectors in range(1, min(4 if target.registers >= 32 else 3, -(-facts.n // lanes)) + 1):
-        most = max(1, (target.registers - vectors - 1) // vectors)
+        most = max(1, (target.registers - facts.streams * vectors - 1) // vectors)
         most = min(most, 14 if facts.shared else UNSHARED, facts.m)
         for rows in {most, min(most, 8), min(most, 6)}:
             yield Blocking(lanes, vectors, rows)
@@ -218,7 +220,7 @@ def estimate(facts: Facts, blocking: Blocking, target: Target) -> float:
     row_extent = f.m / row_tiles
     vectors = -(-f.n // b.lanes) / column_tiles
     gathered = b.pack == "none" and f.along is not None and not f.along.adjacent
-    loads = vectors * (GATHER * b.lanes if gathered else 1) + row_extent
+    loads = vectors * (GATHER * b.lanes if gathered else f.streams) + row_extent
     arithmetic = f.k * max(vectors * row_extent, loads, LATENCY)
     panel, strip = terms * b.width * f.bytes, terms * row_extent * f.bytes
     block, left = terms * columns * f.bytes, rows * terms * f.bytes
