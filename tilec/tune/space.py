@@ -19,7 +19,7 @@ _PROPOSED = 64
 def proposed(kernel: Kernel, target: Target, constant: frozenset[str]) -> Iterator[tuple[str, Schedule]]:
     """Schedules with names, the most promising first, each once; the default schedule is not among them."""
     found = candidates(kernel, target, constant, _PROPOSED)
-    next(found)
+    next(found, None)
     for number, (_, schedule) in enumerate(found):
         yield f"c{number}", schedule
 
