@@ -46,7 +46,17 @@ def product(a: Any, b: Any) -> Callable[[], Any]:
 
 def convolution(x: Any, w: Any, stride: int, groups: int) -> Callable[[], Any]:
     text = convolution_text(x.shape[1], w.shape[0], stride, groups)
-    return partial(tilec.compile(text, target=target(), I=x, constants={"K": w}), x)
+    compiled = tilec.compile(text, target=target(), I=x, constants={"K": w})
+    return partial(compiled, on_cache_line(x), out=on_cache_line(compiled(x)))
+
+
+def on_cache_line(array: Any) -> Any:
+    """A copy that begins where a cache line does, as arrays of the other contenders do, and NumPy's do not."""
+    memory = np.empty(array.nbytes + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    copy = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def convolution_text(extent: int, kernel: int, stride: int, groups: int) -> str:
