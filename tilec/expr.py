@@ -169,6 +169,13 @@ def reads(expr: Expr) -> list[Read]:
     return [e for e in walk(expr) if isinstance(e, Read)]
 
 
+def moved(expr: Expr) -> Read | None:
+    """The read whose value the expression is, unchanged; None where something is computed."""
+    while isinstance(expr, Call) and expr.op == "ident":
+        (expr,) = expr.args
+    return expr if isinstance(expr, Read) else None
+
+
 def substitute_indices(expr: Expr, values: Mapping[str, Affine | Coef]) -> Expr:
     """Replaces index variables in every access and index value."""
 

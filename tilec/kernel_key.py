@@ -117,9 +117,9 @@ class _Walker:
             case Let(name, value):
                 self.met += ("let", self._expr(value), value.dtype.name)
                 self._scalars[name] = self._number()
-            case Store(buffer, indices, value, monoid):
+            case Store(buffer, indices, value, monoid, stream):
                 how = None if monoid is None else print_monoid(monoid)
-                self.met += ("store", self._buffers[buffer], self._expr(value), how, *map(self._index, indices))
+                self.met += ("store", self._buffers[buffer], self._expr(value), how, stream, *map(self._index, indices))
             case While(condition, body):
                 self.met += ("while", self._expr(condition))
                 self.block(body)

@@ -11,7 +11,8 @@ class Target:
 
     backend: `llvm`, `opencl` or `reference`. device: a backend's own name of the device (`host`, `0`).
     vector_bytes: width of a vector register. registers: how many of them. threads: workers of parallel loops.
-    l1, l2: bytes of cache of one core. features: CPU or device features, sorted.
+    l1, l2: bytes of cache of one core; l3: of the last cache, which cores share, 0 where it is not known. features: CPU
+    or device features, sorted.
     """
 
     backend: str
@@ -23,6 +24,7 @@ class Target:
     l2: int = 1 << 20
     cpu: str = ""
     features: tuple[str, ...] = ()
+    l3: int = 0
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.device}" if self.device else self.backend

@@ -62,6 +62,7 @@ class Frame:
     lets: dict[str, Value] = field(default_factory=dict)
     in_vector: bool = False
     mask: Mask | None = None  # None: all lanes are on
+    aligned: int = 0  # bytes to which arrays that are streamed to are aligned; 0: they are not, stores are plain
 
     @property
     def lanes(self) -> int:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tilec.backends.llvm import statements
+from tilec.backends.llvm import statements, streams
 from tilec.backends.llvm.address import Scalar, number
+from tilec.backends.llvm.bits import as_bits
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.frame import Frame, Scratch, Storage
 from tilec.backends.llvm.ops import Ops
@@ -45,9 +46,10 @@ class KernelText:
 
 def emit_kernel(kernel: Kernel, name: str, target: Target) -> KernelText:
     """LLVM functions of a kernel called `name`; raises TileError TILE0602 for what the backend cannot express."""
+    kernel = as_bits(kernel)
     found = screen(kernel, target)
     if found is None:
-        return _emit_version(kernel, name, target)
+        return _emit_streams(kernel, name, target) if streams.streamed(kernel) else _emit_version(kernel, name, target)
     versions = [
         _emit_version(kernel, f"{name}.exact", target),
         _emit_version(kernel, f"{name}.ordered", target, no_nan=True),
@@ -58,6 +60,20 @@ def emit_kernel(kernel: Kernel, name: str, target: Target) -> KernelText:
         [f for v in versions for f in v.functions] + [choice],
         set[str]().union(*(v.intrinsics for v in versions)),
         _up(max(v.shared for v in versions)) + 64,
+        max(v.private for v in versions),
+    )
+
+
+def _emit_streams(kernel: Kernel, name: str, target: Target) -> KernelText:
+    """Versions for alignments of what is streamed to, and the function that chooses one."""
+    versions = [
+        _emit_version(kernel, f"{name}.{k}", target, aligned=bytes_)
+        for k, bytes_ in enumerate(streams.alignments(target))
+    ]
+    return KernelText(
+        [f for v in versions for f in v.functions] + [streams.choice(kernel, name, target)],
+        set[str]().union(*(v.intrinsics for v in versions)),
+        max(v.shared for v in versions),
         max(v.private for v in versions),
     )
 
@@ -93,7 +109,7 @@ exact:
 """
 
 
-def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = False) -> KernelText:
+def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = False, aligned: int = 0) -> KernelText:
     text = KernelText()
     lanes = lanes_of(kernel, target)
     emitter = Emitter()
@@ -105,6 +121,7 @@ def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = Fals
         Scratch(),
         "%shared",
         outline=target.threads > 1,
+        aligned=aligned,
     )
     parameters = []
     for i, param in enumerate(kernel.params):
@@ -113,13 +130,19 @@ def _emit_version(kernel: Kernel, name: str, target: Target, no_nan: bool = Fals
     frame.sizes = {size: f"%s{k}" for k, size in enumerate(stride_sizes(kernel))}
     tasks = _Tasks(kernel, name, text)
     statements.block(frame, kernel.body, tasks.outline)
-    emitter.line("ret void")
+    _return(frame)
     text.intrinsics |= emitter.intrinsics
     text.shared = frame.scratch.most
     rest = ["ptr noalias %shared", "ptr %private", "ptr %pool", *(f"i64 {s}" for s in frame.sizes.values())]
     signature = ", ".join([*parameters, *rest])
     text.functions.append(f"define internal void @{name}({signature}) #0 {{\n{emitter.text()}}}\n")
     return text
+
+
+def _return(frame: Frame) -> None:
+    if frame.aligned:
+        streams.fence(frame.emitter, frame.target)
+    frame.emitter.line("ret void")
 
 
 def lanes_of(kernel: Kernel, target: Target) -> int:
@@ -190,12 +213,13 @@ class _Tasks:
             outline=False,
             storage=dict(outer.storage),
             sizes={n: _local(_size(n)) for n in outer.sizes},
+            aligned=outer.aligned,
         )
         for n, i in outer.indices.items():
             frame.indices[n] = Scalar(_local(n), 0, i.extent) if isinstance(i, Scalar) else i
         frame.lets = {n: _inside(n, v) for n, v in outer.lets.items()}
         statements.serial(frame, loop, "%first", "%last", self.outline)
-        emitter.line("ret void")
+        _return(frame)
         self.text.intrinsics |= emitter.intrinsics
         self.text.private = max(self.text.private, frame.scratch.most)
         parameters = [f"ptr noalias %p{i}" for i in range(len(self.kernel.params))]

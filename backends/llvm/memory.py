@@ -6,6 +6,8 @@ from tilec.affine import Affine, Poly, Size
 from tilec.backends.llvm.address import Form, Offset, number, offset, pointer, size_value, split
 from tilec.backends.llvm.frame import Frame, Storage
 from tilec.backends.llvm.registers import Cell, Register, cell_of
+from tilec.backends.llvm.shuffles import transposed
+from tilec.backends.llvm.streams import alignment
 from tilec.backends.llvm.types import Value, constant, constant_vector, mangled, memory_type, vector_type
 from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Expr
@@ -32,8 +34,15 @@ def load(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: d
     return _load_strided(frame, storage, place, form.lane)
 
 
-def store(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value], value: Value) -> None:
-    """Writes the element, or the elements of the lanes that are on."""
+def store(
+    frame: Frame,
+    name: str,
+    indices: tuple[Affine | Expr, ...],
+    dynamic: dict[int, Value],
+    value: Value,
+    stream: bool = False,
+) -> None:
+    """Writes the element, or the elements of the lanes that are on; with `stream` past the caches, where it can."""
     if name in frame.registers:
         return _store_cell(frame, frame.registers[name], _forms(frame, indices), value)
     storage = frame.storage[name]
@@ -45,7 +54,8 @@ def store(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: 
         if form.lane == 0:
             _store_scalar(frame, storage, place, value)
         elif form.lane == 1:
-            _store_vector(frame, storage, place, frame.ops.splat(value))
+            bytes_ = alignment(frame, storage, form) if stream and not dynamic else 0
+            _store_vector(frame, storage, place, frame.ops.splat(value), bytes_)
         else:
             _store_strided(frame, storage, place, form.lane, frame.ops.splat(value))
     return None
@@ -85,11 +95,23 @@ def _cell(frame: Frame, register: Register, forms: dict[int, Form]) -> tuple[Cel
 
 
 def _load_cell(frame: Frame, register: Register, forms: dict[int, Form]) -> Value:
+    axis = next((a for a, form in forms.items() if form.lane and a != register.lane_axis), None)
+    if axis is not None and register.lane_axis is not None:
+        return _load_across(frame, register, forms, axis)
     cell, lane, across = _cell(frame, register, forms)
     value = frame.cells.get(cell, undefined(register, frame.lanes))
     if across and lane:
         return frame.ops.shifted(value, frame.cells.get(_next(register, cell), undefined(register, frame.lanes)), lane)
     return value if across or register.lane_axis is None else frame.ops.pick(value, lane)
+
+
+def _load_across(frame: Frame, register: Register, forms: dict[int, Form], axis: int) -> Value:
+    """One lane of every cell along `axis`: a row of the transposed tile."""
+    assert register.lane_axis is not None
+    cell, lane, _ = _cell(frame, register, forms)
+    cells = [(cell[0], tuple(row if a == axis else i for a, i in enumerate(cell[1]))) for row in range(frame.lanes)]
+    empty = undefined(register, frame.lanes)
+    return transposed(frame.ops, [frame.ops.splat(frame.cells.get(c, empty)) for c in cells], lane)
 
 
 def _next(register: Register, cell: Cell) -> Cell:
@@ -287,7 +309,11 @@ def _write(frame: Frame, storage: Storage, place: str, value: Value) -> None:
     frame.emitter.forget_loads(storage.root)
 
 
-def _store_vector(frame: Frame, storage: Storage, place: str, value: Value) -> None:
+def _store_vector(frame: Frame, storage: Storage, place: str, value: Value, aligned: int) -> None:
+    """A vector of elements; one that is `aligned`, to so many bytes, goes past the caches."""
+    if frame.mask is None and aligned:
+        frame.emitter.line(f"store {frame.ops.to_memory(value)}, ptr {place}, align {aligned}, !nontemporal !0")
+        return frame.emitter.forget_loads(storage.root)
     if frame.mask is None:
         return _write(frame, storage, place, value)
     if not isinstance(frame.mask, str) and sum(frame.mask) == 1:

@@ -6,7 +6,7 @@ a call of the C library on any supported target; tests check the undefined symbo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tilec.backends.llvm.blocks import Emitter
@@ -81,9 +81,15 @@ class Ops:
 
     def shifted(self, first: Value, second: Value, lane: int) -> Value:
         """The lanes from `lane` of the first vector on, continued by those of the second."""
-        places = ", ".join(f"i32 {lane + i}" for i in range(self.lanes))
-        text = f"shufflevector {first}, {second}, <{self.lanes} x i32> <{places}>"
-        return Value(self.emitter.pure(text), first.dtype, self.lanes)
+        return self.shuffled(first, second, range(lane, lane + self.lanes))
+
+    def shuffled(self, first: Value, second: Value, lanes: Sequence[int]) -> Value:
+        """The given lanes of two vectors, those of the second counted on."""
+        if first == second and first.ref == "zeroinitializer" and len(lanes) == first.lanes:
+            return first
+        places = ", ".join(f"i32 {lane}" for lane in lanes)
+        text = f"shufflevector {first}, {second}, <{len(lanes)} x i32> <{places}>"
+        return Value(self.emitter.pure(text), first.dtype, len(lanes))
 
     def like(self, number: int | float, value: Value, dtype: DType | None = None) -> Value:
         """A constant with the lanes of `value`."""

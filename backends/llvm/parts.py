@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tilec.backends.llvm.helpers import HELPERS
 from tilec.backends.llvm.kernel import SLICE, KernelText
+from tilec.backends.llvm.streams import METADATA
 from tilec.backends.llvm.target import triple_of
 from tilec.target import Target
 
@@ -61,7 +62,8 @@ class Parts:
         for symbol, value in values.items():
             body = body.replace(symbol, str(value))
         wanted = set[str]().union(*(text.intrinsics for text in texts))
-        self.take(_header(self.name, self.target) + body + _footer(wanted, self.target))
+        metadata = METADATA if "!nontemporal" in body else ""
+        self.take(_header(self.name, self.target) + body + _footer(wanted, self.target) + metadata)
 
 
 def _visible(function: str, name: str) -> str:

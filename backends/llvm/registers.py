@@ -1,7 +1,10 @@
 """Which `register` buffers can live in SSA values, and their cells.
 
 A cell is one element, or along the lane axis (the one that a vector loop's index runs over) one vector of `lanes`
-elements. A buffer whose accesses do not all name cells at compile time, or that crosses into a parallel loop, is kept
+elements. A tile of at most `lanes` by `lanes` may be stored in lanes along one axis and read in lanes along another:
+its cells are then transposed by shuffles.
+
+A buffer whose accesses do not all name cells at compile time, or that crosses into a parallel loop, is kept
 in the thread's scratch memory instead: slower, never wrong.
 """
 
@@ -25,7 +28,7 @@ _MOST_CELLS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """A buffer held in SSA values; `lane_axis` is None where its cells are scalars.
+    """A buffer held in SSA values; `lane_axis`, along which it is stored, is None where its cells are scalars.
 
     live: how many elements along the lane axis are read at all: what later ones hold does not matter.
     """
@@ -98,9 +101,21 @@ class _Scan:
                 finding.fits &= self._is_lane_axis(index, 1 if read else self.lanes)
                 finding.live = max(finding.live, self._end(index)) if read else finding.live
         finding.fits &= finding.parallel == parallel and len(lane_axes) <= 1
+        across = read and finding.lane_axis is not None and lane_axes != [finding.lane_axis]
+        if read and (across or not lane_axes):  # of a cell, single lanes
+            finding.live = max(map(number, finding.buffer.shape), default=0)
         if lane_axes:
-            finding.fits &= finding.lane_axis in (None, lane_axes[0])
-            finding.lane_axis = lane_axes[0]
+            axis = lane_axes[0]
+            same = finding.lane_axis in (None, axis)
+            finding.fits &= self._is_tile(finding, tuple(indices), axis) if across else same
+            finding.lane_axis = finding.lane_axis if across else axis
+
+    def _is_tile(self, finding: _Finding, indices: tuple[Affine | Expr, ...], axis: int) -> bool:
+        """Whether one vector holds all that a read touches along `axis`, and what is stored along the lane axis."""
+        assert finding.lane_axis is not None
+        form, shape = indices[axis], finding.buffer.shape
+        whole = isinstance(form, Affine) and form.as_variable() is not None
+        return whole and max(number(shape[axis]), number(shape[finding.lane_axis])) <= self.lanes
 
     def _end(self, index: Affine) -> int:
         """Where the elements end that an index reaches, as far as guards on its own variables tell."""

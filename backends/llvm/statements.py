@@ -374,7 +374,7 @@ def _put(frame: Frame, stmt: Store, places: dict[int, Value], terms: tuple[Value
         value = frame.ops.muladd(*terms, _old(frame, stmt, places))
     else:
         value = exprs.combined(frame, stmt.monoid, _old(frame, stmt, places), terms[0])
-    memory.store(frame, stmt.buffer, stmt.indices, places, value)
+    memory.store(frame, stmt.buffer, stmt.indices, places, value, stmt.stream)
 
 
 def _old(frame: Frame, stmt: Store, places: dict[int, Value]) -> Value:

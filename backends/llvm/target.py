@@ -53,7 +53,8 @@ def host() -> Target:
     if "amx-tile" in present and not tiles_permitted():
         present = {n for n in present if not n.startswith("amx")}
     features = tuple(sorted(f"+{n}" for n in present))
-    return Target("llvm", "host", *_registers(features), threads(), *_caches(), _cpu(features), features)
+    l1, l2, l3 = _caches()
+    return Target("llvm", "host", *_registers(features), threads(), l1, l2, _cpu(features), features, l3)
 
 
 def tiles_permitted() -> bool:
@@ -102,9 +103,12 @@ def _cpu(features: tuple[str, ...]) -> str:
     return "x86-64" if platform.machine().lower() in ("x86_64", "amd64") else "generic"
 
 
-def _caches() -> tuple[int, int]:
-    """Bytes of one core's first and second data cache: read where the system tells, else modest guesses."""
-    return _cache("index0", 32 << 10), _cache("index2", 1 << 20)
+def _caches() -> tuple[int, int, int]:
+    """Bytes of one core's first and second data cache and of the last one, read where the system tells.
+
+    Else modest guesses; a last cache that is not known is 0.
+    """
+    return _cache("index0", 32 << 10), _cache("index2", 1 << 20), _cache("index3", 0)
 
 
 def _cache(index: str, default: int) -> int:

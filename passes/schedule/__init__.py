@@ -20,7 +20,9 @@ from tilec.passes.schedule.merge import merge
 from tilec.passes.schedule.reorder import reorder
 from tilec.passes.schedule.rfactor import rfactor
 from tilec.passes.schedule.stage import pack, stage
+from tilec.passes.schedule.stream import stream
 from tilec.passes.schedule.tile import peel, tile
+from tilec.passes.schedule.transpose import transpose
 from tilec.schedule import Directive, Schedule
 
 Primitive = Callable[..., Kernel]
@@ -36,6 +38,8 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "parallel": parallel,
     "stage": stage,
     "pack": pack,
+    "transpose": transpose,
+    "stream": stream,
     "compute_at": compute_at,
     "inline": inline,
     "rfactor": rfactor,

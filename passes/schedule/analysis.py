@@ -193,7 +193,7 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
             case Store():
                 value, indices = substitute_indices(stmt.value, values), tuple(map(index, stmt.indices))
                 same = value is stmt.value and all(map(is_, indices, stmt.indices))
-                return (stmt if same else Store(stmt.buffer, indices, value, stmt.monoid),)
+                return (stmt if same else replace(stmt, indices=indices, value=value),)
             case If():
                 return (replace(stmt, conditions=tuple(c.substitute(values) for c in stmt.conditions)),)
             case Instr():

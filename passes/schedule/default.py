@@ -15,6 +15,8 @@ from tilec.passes.schedule.analysis import buffers
 from tilec.passes.schedule.contraction import contraction
 from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step, threads
 from tilec.passes.schedule.reduction import reduction
+from tilec.passes.schedule.streaming import streams
+from tilec.passes.schedule.transposition import transposition
 from tilec.passes.schedule.window import window
 from tilec.schedule import Schedule
 from tilec.target import Target
@@ -50,6 +52,7 @@ def planned(
         nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
         for nest in sorted(nests, key=lambda n: not n.reductions):  # aggregations first: they take in other nests
             _schedule_nest(plan, nest, target)
+        streams(plan, target)
     except TileError:  # symbolic sizes: what was planned so far applies
         pass
     return plan
@@ -92,6 +95,8 @@ def _schedule_nest(plan: Plan, nest: Nest, target: Target) -> None:
     lane = _vector_loop(nest, target)
     if lane is None:
         threads(plan, nest, [n for n in nest.extents if n in nest.free], target)
+    elif transposition(plan, nest, lane, target):
+        pass
     elif not (_is_contraction(nest) and (window(plan, nest, lane, target) or contraction(plan, nest, lane, target))):
         _elementwise(plan, nest, lane, target)
 

@@ -223,7 +223,7 @@ def _staged(
     body: list[Stmt] = [Alloc(copy.buffer())]
     if initial is not None:
         body += initial.evaluate(copy.loops(new), copy.stored(new), copy.cell(new), copy.guards(new), new)
-    elif not _overwritten(found, box):
+    elif not overwritten(found, box):
         body += copy.inward()
     body += _redirected(loop.body, source.name, new, box, layout, "stage")
     out = f"{new}.out"
@@ -316,7 +316,7 @@ def _variables(use: Use, axis: int) -> frozenset[str]:
     return form.variables() if isinstance(form, Affine) else frozenset()
 
 
-def _overwritten(found: Sequence[Use], box: Region) -> bool:
+def overwritten(found: Sequence[Use], box: Region) -> bool:
     """Whether the body stores every cell of the box without looking at it."""
     if len(found) != 1 or found[0].store is None or found[0].store.monoid is not None or not found[0].certain:
         return False

@@ -40,7 +40,9 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
             return directive(name, buffer, loop, new, r.randint(0, 1), r.randint(1, 4), "thread", r.choice([0, 2]))
         case "compute_at":
             return directive(name, buffer, loop, space)
-        case "inline":
+        case "transpose":
+            return directive(name, buffer, loop, new)
+        case "inline" | "stream":
             return directive(name, buffer)
         case "rfactor":
             return directive(name, loop, new, space)

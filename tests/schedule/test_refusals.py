@@ -130,6 +130,8 @@ UNSAFE = [
     (MATMUL, "vectorize(j) peel(j, 3)", "loop 'j' is vector"),
     (MATMUL, "vectorize(j) interior(j)", "loop 'j' is vector"),
     (HUGE, "unroll(i)", "the limit is 1024"),
+    (MATMUL, "stream(C)", "read, too"),
+    (MATMUL, "vectorize(j) transpose(C, i, t)", "lies apart in memory"),
     (MATMUL, "unroll(m) vectorize(k)", "not independent"),
     (MATMUL, "vectorize(j) tile(j, 2, j.0, j.1)", "only serial loops"),
     (MATMUL, "tile(k, 2, k.0, k.1) reorder(k.1, k.0)", "order of the loops matters"),

@@ -72,12 +72,16 @@ class Let:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`buffer[indices] = value`, or `combine(buffer[indices], value)` with a one-component monoid."""
+    """`buffer[indices] = value`, or `combine(buffer[indices], value)` with a one-component monoid.
+
+    stream: a hint, where nothing is aggregated, that the value is not needed soon: it may go past the caches.
+    """
 
     buffer: str
     indices: tuple[Affine | Expr, ...]
     value: Expr
     monoid: Monoid | None = None
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

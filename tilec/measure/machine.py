@@ -78,6 +78,7 @@ def processor() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "l1 bytes": target.l1,
         "l2 bytes": target.l2,
+        "l3 bytes": target.l3,
     }
 
 

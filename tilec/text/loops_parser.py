@@ -151,9 +151,10 @@ class LoopsParser(GraphParser):
         self.expect("[")
         indices = self._indices(scope)
         self.expect("]")
+        stream = self.at("=", 1) and bool(self.accept("stream"))
         monoid = None if self.at("=") else self._aggregation(name, scope)
         self.expect("=")
-        return Store(name, indices, self.expr(scope, scope.tensors.get(name)), monoid)
+        return Store(name, indices, self.expr(scope, scope.tensors.get(name)), monoid, stream)
 
     def _aggregation(self, buffer: str, scope: Scope) -> Monoid:
         dtype = scope.tensors.get(buffer)

@@ -6,7 +6,7 @@
               | "if" affine ">=" "0" {"," ...} block
               | "alloc" buffer                                                           space left out: heap
               | "let" name [":" dtype] "=" expr
-              | name "[" indices "]" [aggregation] "=" expr
+              | name "[" indices "]" [aggregation | "stream"] "=" expr
               | "while" expr block | "barrier" space
               | "instr" name "(" {name "[" {affine [":" size] ","} "]" ","} ")"
     aggregation ::= name [":" dtype] | monoid                         `sum=` where the dtype is the buffer's
@@ -163,7 +163,7 @@ def _braced(head: str, body: Block, scope: Scope) -> Iterator[str]:
 def _store(stmt: Store, scope: Scope) -> str:
     target = f"{name_text(stmt.buffer)}[{print_indices(stmt.indices, scope)}]"
     dtype = scope.tensors.get(stmt.buffer)
-    monoid = ""
+    monoid = " stream" if stmt.stream else ""
     if stmt.monoid is not None:
         monoid = print_monoid(stmt.monoid)
         name, _, own = monoid.partition(":")

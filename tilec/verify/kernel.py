@@ -200,6 +200,8 @@ def _store(stmt: Store, scope: Scope) -> None:
     checker.expr(stmt.value)
     if stmt.value.dtype != buffer.dtype:
         fail(f"{stmt.value.dtype} is stored to '{stmt.buffer}', which is {buffer.dtype}")
+    if stmt.stream and (stmt.monoid is not None or buffer.space in PRIVATE):
+        fail(f"a streaming store aggregates, or stores to the private buffer '{stmt.buffer}'")
     if stmt.monoid is None:
         return
     if stmt.monoid.dtypes != (buffer.dtype,):
