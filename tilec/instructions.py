@@ -33,7 +33,8 @@ from tilec.text.loops_text import parse_kernel
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """meaning: what it computes. most: the greatest extents of open sizes. group: how many neighbours of `b` lie
-    together. features: of a CPU that has it, any of these sets. note: where the machine's numbers differ from those of
+    together. features: of a CPU that has it, any of these sets. slow: features of CPUs that have it but are as fast
+    without. note: where the machine's numbers differ from those of
     the meaning."""
 
     name: str
@@ -42,6 +43,7 @@ class Instruction:
     group: int
     features: tuple[frozenset[str], ...]
     note: str = ""
+    slow: frozenset[str] = frozenset()
 
     @property
     def operands(self) -> tuple[Buffer, ...]:
@@ -95,6 +97,7 @@ _DOTS = {
     "vpdpwssd": ("i32", "i16", "i16", 2, _VNNI, ""),
     "vdpbf16ps": ("f32", "bf16", "bf16", 2, _BF16, _BF16_NOTE),
 }
+_SLOW = {"vdpbf16ps": frozenset({"+amx-bf16"})}  # there it takes two cycles, measured on a Sapphire Rapids
 NAMES: tuple[str, ...] = (*_MATRICES, *_DOTS)  # the faster ones first
 
 
@@ -106,7 +109,7 @@ def instruction(name: str) -> Instruction | None:
     c, a, b, group, features, note = (_DOTS | _MATRICES)[name]
     text = (_DOT if name in _DOTS else _TILES).format(name=name, c=c, a=a, b=b, group=group)
     most = {"N": 16, "J": group} if name in _DOTS else {"M": 16, "N": 16, "K": 16}
-    return Instruction(name, parse_kernel(text), most, group, features, note)
+    return Instruction(name, parse_kernel(text), most, group, features, note, _SLOW.get(name, frozenset()))
 
 
 def known(stmt: Instr) -> Instruction:

@@ -92,11 +92,13 @@ def _factors(nest: Nest) -> tuple[Use, Use] | None:
 
 
 def _instructions(nest: Nest, near: Use, packed: Use, target: Target) -> Iterator[Instruction]:
-    """Those of the target with these types."""
+    """Those of the target with these types, where they are worth it."""
     types = [nest.buffers[u.buffer].dtype for u in (nest.stores()[0], near, packed)]
     for name in NAMES:
         found = instruction(name)
-        if found is not None and [o.dtype for o in found.operands] == types and found.runs_on(target.features):
+        if found is None or [o.dtype for o in found.operands] != types:
+            continue
+        if found.runs_on(target.features) and not found.slow & frozenset(target.features):
             yield found
 
 

@@ -275,3 +275,15 @@ def test_matrices(name: str, shape: tuple[int, int, int]) -> None:
     assert run_on_tiles(programs["place"], target, name, given) > 0
     plain = tilec.compile(text, target=without_instructions(), A=a, B=b)
     np.testing.assert_array_equal(given["C"], plain(a, b))
+
+
+@pytest.mark.parametrize("rows, used", [(64, {"tdpbf16ps"}), (70, set())])
+def test_no_slow_instruction_beside_matrices(rows: int, used: set[str]) -> None:
+    """CPUs with AMX take two cycles for vdpbf16ps: where tiles are not filled, float32 is as fast."""
+    x, y = np.zeros((rows, 64), BF16.numpy), np.zeros((64, 64), BF16.numpy)
+    target = cpu("avx512", "+avx512bf16", "+amx-tile", "+amx-bf16")
+    programs: dict[str, Any] = {}
+    text = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
+    tilec.compile(text, target=target, A=x, B=y, watch=programs.__setitem__)
+    kernels = programs["schedule"].kernels
+    assert {s.name for k in kernels for s in walk(k.body) if isinstance(s, Instr)} == used
