@@ -229,6 +229,8 @@ def estimate(facts: Facts, blocking: Blocking, target: Target) -> float:
         near = min(near, _reach(f.along.pitch))
     columns_outside = b.outer == "columns"
     along = _delivered(panel, panel if columns_outside else block, near, target)
+    if f.along is not None and f.along.span > target.l2 and f.others > 1 and not b.blocked:
+        along += panel / MEMORY_RATE / row_tiles  # each iteration of the outer loops fetches all of it again
     conflict = 1.0 if b.left or f.across is None else _conflict(f.across.pitch, b.rows, f.bytes)
     across = _delivered(strip * conflict, left if columns_outside else strip, target.l1 // 2 / conflict, target)
     if f.across is not None and f.across.span > target.l2 and not columns_outside and not b.left:
@@ -262,7 +264,7 @@ def _conflict(pitch: int, rows: int, bytes: int) -> float:
     if pitch == 0:
         return 1.0
     sets = 4096 // gcd(pitch, 4096)
-    return LINE / bytes if rows > sets * (WAYS - 2) else 1.0
+    return LINE / bytes if rows > sets * (WAYS - 1) else 1.0
 
 
 def _packing(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) -> float:
