@@ -3,10 +3,15 @@
 *Pointwise* Lets (elementwise, one-value literals, and contractions that only rearrange) are computed from other
 tensors cell by cell. First each of them is inlined where that repeats no work worth speaking of: it is cheap, or every
 element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
-of its latest operand, and reads that group's values at its own cell only, joins it. All its operands are computed there
-or before, so no order can be circular, and the whole is linear in the size of the Graph. Sub-Graphs are fused by
-themselves: nothing joins or is inlined across their borders. What constants alone decide shares no kernel with what
-each call computes anew, so that it is computed once, before the first call.
+of its latest operand, and reads that group's values at its own cell only, joins it; or a later one, that begins with
+elementwise Lets and reads the same tensor. All its operands are computed there or before, so no order can be circular,
+and the whole is linear in the size of the Graph. Sub-Graphs are fused by themselves: nothing joins or is inlined across
+their borders. What constants alone decide shares no kernel with what each call computes anew, so that it is computed
+once, before the first call.
+
+With `chains`, a group that does not fit goes on in the same kernel where each of its leading cells needs just the same
+cell of what that kernel computed before, as the rows of a softmax do: the schedule then takes one row through all
+groups before the next. Such a row fits into a cache, and contractions among the groups use nothing again and again.
 
 Before:
     graph f(A: f32[2, 3], b: f32[2]) -> (R) {
@@ -21,7 +26,7 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -38,6 +43,10 @@ MAX_COST = 64  # of one inlined expression
 MAX_DEPTH = 64  # of Lets inlined into one another: what costs nothing, as a transposition, is bounded by this alone
 MAX_GROUP_COST = 1024
 MAX_OPERANDS = 24  # tensors that one kernel reads
+MAX_ROW = 1 << 18  # bytes of one row of a chain: it stays in the second cache
+MAX_CHAIN = 16  # groups of one kernel
+NEAR = 4  # kernels, counted from the last, that a Let joins for the sake of memory traffic: what they make is kept
+WHOLE = 1 << 30  # in the place of a number of leading axes: the own cell is read
 _CHEAP_OPS = frozenset({
     "neg", "abs", "add", "sub", "mul", "max", "min", "cond", "cast", "bitcast", "relu", "ident",
     "stop_gradient", "reverse_grad",
@@ -47,9 +56,12 @@ _CHEAP_OPS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`enabled` False gives each Let a kernel of its own."""
+    """`enabled` False gives each Let a kernel of its own; with `chains`, groups may share one row by row, from
+    `least_rows` on."""
 
     enabled: bool = True
+    chains: bool = False
+    least_rows: int = 8
 
 
 def run(graph: Graph, options: Options = Options()) -> Partition:
@@ -78,21 +90,30 @@ def _is_scalar(let: Let) -> bool:
 
 @dataclass(slots=True)
 class _Group:
-    """A kernel in the making. `shape` None: nothing can join."""
+    """Lets computed together. `shape` None: nothing can join."""
 
     shape: tuple[Size, ...] | None
     lets: list[str] = field(default_factory=list)
     cost: int = 0
     reads: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Kernel:
+    """A kernel in the making: groups, of which those after the first do the same for each of the leading `rows`."""
+
+    groups: list[_Group]
+    rows: tuple[int, ...] = ()
     views: list[str] = field(default_factory=list)  # reshapes of its values, which follow it
 
 
 @dataclass(frozen=True, slots=True)
 class _Pointwise:
-    """What computing one cell takes: operations and, per tensor in memory, whether only the own cell is read."""
+    """What computing one cell takes: operations and, per tensor in memory, on how many leading axes its own cell is
+    read (`WHOLE`: on all, and the shapes are the same)."""
 
     cost: int
-    reads: dict[str, bool]
+    reads: dict[str, int]
     depth: int = 1  # Lets that are inlined into one another
 
 
@@ -101,6 +122,7 @@ class _Fuser:
         self._graph = graph
         self._options = options
         self._results = frozenset(graph.results)
+        self._donated = frozenset(param for param, _ in graph.aliases)
         self._settled = settled(graph)
         self._again = {n for let in graph.lets if AGAIN in let.attributes for n in let.names}
         self._shapes = {n: t.shape for n, t in graph.types().items()}
@@ -108,23 +130,29 @@ class _Fuser:
         for let in graph.lets:
             for name, points in self._reads(let):
                 self._readers.setdefault(name, []).append((let, points))
+        self._bytes = {n: t.dtype.bits // 8 for n, t in graph.types().items()}
         self._inlined: dict[str, _Pointwise] = {}
         self._first = _Group(None)  # literals, and views of parameters
-        self._groups: list[_Group] = [self._first]
-        self._group_of: dict[str, int] = {p.name: 0 for p in graph.params}
+        self._kernels: list[_Kernel] = [_Kernel([self._first])]
+        self._at: dict[str, tuple[int, int]] = {p.name: (0, 0) for p in graph.params}  # kernel, and group in it
+        self._reading: dict[str, int] = {}  # by tensor, the latest kernel that begins by reading its own cell of it
 
     def run(self) -> Partition:
         for name, let in labelled(self._graph).items():
             if let.names:
                 self._place(let)
             else:
-                self._groups.append(_Group(None, [name]))
+                self._kernels.append(_Kernel([_Group(None, [name])]))
         groups: list[tuple[str, ...]] = []
-        for group in self._groups:
-            groups += [tuple(group.lets)] if group is not self._first else [(n,) for n in group.lets]
-            groups += [(n,) for n in group.views]
+        joined: list[str] = []
+        for kernel in self._kernels:
+            first, *others = kernel.groups
+            groups += [tuple(first.lets)] if first is not self._first else [(n,) for n in first.lets]
+            groups += [tuple(g.lets) for g in others]
+            groups += [(n,) for n in kernel.views]
+            joined += [g.lets[0] for g in others]
         parts = inside(self._graph, lambda g: run(g, self._options))
-        return Partition(tuple(groups), tuple(sorted(self._inlined)), parts)
+        return Partition(tuple(groups), tuple(sorted(self._inlined)), parts, tuple(joined))
 
     # --- what is read -------------------------------------------------------------------------------------------------
 
@@ -154,23 +182,21 @@ class _Fuser:
                 return _Pointwise(0, {})
             case Apply(op=op, args=args):
                 own = self._shapes[let.names[0]]
-                return self._combined(_cost(op), [(a, self._shapes[a] == own) for a in args])
+                return self._combined(_cost(op), [(a, _aligned(self._shapes[a], own)) for a in args])
             case Contraction() if is_rearrangement(let.node, self._shapes):
-                body = let.node.body[0]
-                reads = [(e.access.tensor, False) for e in walk(body) if isinstance(e, Read)]
-                return self._combined(body_cost(body), reads)
+                return self._combined(body_cost(let.node.body[0]), _leading(let.node))
             case _:
                 return None
 
-    def _combined(self, cost: int, operands: list[tuple[str, bool]]) -> _Pointwise:
-        reads: dict[str, bool] = {}
+    def _combined(self, cost: int, operands: list[tuple[str, int]]) -> _Pointwise:
+        reads: dict[str, int] = {}
         depth = 1
         for name, aligned in operands:
             inner = self._inlined.get(name)
             cost += inner.cost if inner else 0
             depth = max(depth, 1 + inner.depth if inner else 1)
-            for n, own in (inner.reads if inner else {name: True}).items():
-                reads[n] = reads.get(n, True) and own and aligned
+            for n, axes in (inner.reads if inner else {name: WHOLE}).items():
+                reads[n] = min(reads.get(n, WHOLE), axes, aligned)
         return _Pointwise(cost, reads, depth)
 
     # --- decisions ----------------------------------------------------------------------------------------------------
@@ -181,13 +207,15 @@ class _Fuser:
             self._inlined[name] = how
         elif isinstance(let.node, Literal):
             self._first.lets.append(name)
-            self._group_of[name] = 0
+            self._at[name] = 0, 0
         elif isinstance(let.node, Special) and let.node.op == "reshape":
-            at = self._group_of[let.node.args[0]]
-            self._groups[at].views.append(name)
-            self._group_of[name] = at
+            at = self._at[let.node.args[0]]
+            self._kernels[at[0]].views.append(name)
+            self._at[name] = at
         elif how is not None and isinstance(let.node, Apply) and (group := self._joinable(name, how)) is not None:
             self._join(group, name, how)
+        elif self._options.chains and self._chained(let, how):
+            pass
         else:
             self._open(let, how)
 
@@ -213,34 +241,137 @@ class _Fuser:
         largest = max((_count(self._shapes[n]) for n in how.reads), default=0)
         return how.cost > CHEAP or _count(self._shapes[name]) <= largest
 
-    def _joinable(self, name: str, how: _Pointwise) -> int | None:
-        """The group of the latest operand, if this Let fits into it."""
-        at = max((self._group_of[n] for n in how.reads), default=0)
-        group = self._groups[at]
-        if group.lets and (name in self._settled) != (group.lets[0] in self._settled):
-            return None  # what constants decide is computed once, in kernels of its own
-        if name in self._again and at < len(self._groups) - 1:
-            return None  # it would be computed, and kept, long before it is needed
+    def _fits(self, at: int, name: str, reads: Collection[str]) -> bool:
+        """Whether this Let may be computed in a kernel that runs when its operands are known."""
+        kernel = self._kernels[at]
+        lets = kernel.groups[0].lets
+        if lets and (name in self._settled) != (lets[0] in self._settled):
+            return False  # what constants decide is computed once, in kernels of its own
+        if name in self._again and at < len(self._kernels) - 1:
+            return False  # it would be computed, and kept, long before it is needed
+        operands = {n for g in kernel.groups for n in g.reads} | set(reads)
+        return len(operands) <= MAX_OPERANDS and not any(n in reads for n in kernel.views)
+
+    def _joinable(self, name: str, how: _Pointwise) -> tuple[int, int] | None:
+        """The group of the latest operand, or a later one that reads an operand too, if this Let fits into it."""
+        latest = max((self._at[n][0] for n in how.reads), default=0)
+        own = (n for n, axes in how.reads.items() if axes == WHOLE and n not in self._donated)  # it is overwritten
+        beside = max((self._reading.get(n, 0) for n in own), default=0)
+        found = self._joinable_at(latest, name, how)
+        near = beside > latest and self._is_near(beside)
+        return self._joinable_at(beside, name, how) if found is None and near else found
+
+    def _is_near(self, at: int) -> bool:
+        """Whether little comes between: a value computed earlier is kept for longer, and memory may be scarce."""
+        return at >= len(self._kernels) - (1 if self._again else NEAR)
+
+    def _joinable_at(self, at: int, name: str, how: _Pointwise) -> tuple[int, int] | None:
+        if not self._fits(at, name, how.reads):
+            return None
+        kernel = self._kernels[at]
+        within = {n: self._at[n][1] for n in how.reads if self._at[n][0] == at}
+        last = max(within.values(), default=0)
+        group = kernel.groups[last]
         if group.shape != self._shapes[name] or group.cost + how.cost > MAX_GROUP_COST:
             return None
-        if len(group.reads | how.reads.keys()) > MAX_OPERANDS or any(n in how.reads for n in group.views):
-            return None
-        return at if all(own for n, own in how.reads.items() if self._group_of[n] == at) else None
+        needed = {n: WHOLE if g == last else len(kernel.rows) for n, g in within.items()}
+        return (at, last) if all(how.reads[n] >= axes for n, axes in needed.items()) else None
 
-    def _join(self, at: int, name: str, how: _Pointwise) -> None:
-        group = self._groups[at]
+    def _join(self, at: tuple[int, int], name: str, how: _Pointwise) -> None:
+        group = self._kernels[at[0]].groups[at[1]]
         group.lets.append(name)
         group.cost += how.cost
         group.reads |= how.reads.keys()
-        self._group_of[name] = at
+        self._at[name] = at
+        if at[1] == 0:
+            self._reading.update((n, at[0]) for n, axes in how.reads.items() if axes == WHOLE)
 
     def _open(self, let: Let, how: _Pointwise | None) -> None:
+        self._at.update((n, (len(self._kernels), 0)) for n in let.names)
+        if how is not None and isinstance(let.node, Apply):
+            self._reading.update((n, len(self._kernels)) for n, axes in how.reads.items() if axes == WHOLE)
+        rows = self._by_rows(let, how) if self._options.chains else None
+        self._kernels.append(_Kernel([self._group(let, how)], rows[1] if rows else ()))
+
+    def _group(self, let: Let, how: _Pointwise | None) -> _Group:
         joinable = isinstance(let.node, Apply | Contraction) and len(let.names) == 1
         group = _Group(self._shapes[let.names[0]] if joinable else None, [let.names[0]])
         if how is not None:
             group.cost, group.reads = how.cost, set(how.reads)
-        self._group_of.update((n, len(self._groups)) for n in let.names)
-        self._groups.append(group)
+        return group
+
+    # --- chains -------------------------------------------------------------------------------------------------------
+
+    def _chained(self, let: Let, how: _Pointwise | None) -> bool:
+        """Adds a group to the kernel of the latest operand, where both do the same for each row; whether it did."""
+        name, by_rows = let.names[0], self._by_rows(let, how)
+        if by_rows is None:
+            return False
+        reads, rows = by_rows
+        at = max((self._at[n][0] for n in reads), default=0)
+        kernel = self._kernels[at]
+        if not self._is_near(at) or not self._fits(at, name, reads) or len(kernel.groups) == MAX_CHAIN:
+            return False
+        axes = min((reads[n] for n in reads if self._at[n][0] == at), default=0)
+        rows = tuple(n for n, m in zip(rows[:axes], kernel.rows) if n == m)
+        if rows != kernel.rows[: len(rows)] or prod(rows) < self._options.least_rows or not rows:
+            return False
+        known = [n for g in kernel.groups for n in g.lets]
+        if any(_count(self._shapes[n]) * self._bytes[n] > MAX_ROW * prod(rows) for n in (name, *known)):
+            return False
+        kernel.rows = rows
+        self._at[name] = at, len(kernel.groups)
+        kernel.groups.append(self._group(let, how))
+        kernel.groups[-1].reads |= reads.keys()
+        return True
+
+    def _by_rows(self, let: Let, how: _Pointwise | None) -> tuple[dict[str, int], tuple[int, ...]] | None:
+        """On how many leading axes each tensor is read at the own cell, and the most leading sizes to be rows."""
+        shape = tuple(s for s in self._shapes[let.names[0]] if isinstance(s, int))
+        if len(let.names) != 1 or len(shape) != len(self._shapes[let.names[0]]):
+            return None
+        if how is not None:
+            return how.reads, shape
+        if not isinstance(let.node, Contraction) or not is_plain(let.node, self._shapes):
+            return None
+        leading = _leading(let.node)
+        axes = min((k for _, k in leading), default=0)
+        if _count(let.node.extents) <= max((_count(self._shapes[n]) for n, _ in leading), default=0):
+            axes = max(k for _, k in leading)  # no operand is used again for other rows
+        return self._combined(0, leading).reads, shape[:axes]
+
+
+def _aligned(shape: tuple[Size, ...], own: tuple[Size, ...]) -> int:
+    """On how many leading axes an operand that is broadcast to the shape `own` is read at the own cell."""
+    if shape == own:
+        return WHOLE
+    same = [n == m for n, m in zip(shape, own)] if len(shape) == len(own) else []
+    return (*same, False).index(False)
+
+
+def _leading(node: Contraction) -> list[tuple[str, int]]:
+    """The tensors that a contraction reads, and on how many leading axes at the cell that is computed."""
+    found = []
+    for access in (e.access for body in node.body for e in walk(body) if isinstance(e, Read)):
+        pairs = zip(node.sinks[0].indices, access.indices)
+        same = [f.as_variable() is not None and f == i for f, i in pairs]
+        found.append((access.tensor, (*same, False).index(False)))
+    return found
+
+
+def is_plain(node: Contraction, shapes: dict[str, tuple[Size, ...]]) -> bool:
+    """Whether every cell aggregates the whole range of all other variables, and nothing else."""
+    accesses = [e.access for e in walk(node.body[0]) if isinstance(e, Read)]
+    if len(node.sinks) != 1 or node.defaults != (None,) or not accesses:
+        return False
+    if any(a.boundary != "skip" or not all(isinstance(i, Affine) for i in a.indices) for a in accesses):
+        return False
+    extents = dict(zip(node.indices, node.extents))
+    for form, size in zip(node.sinks[0].indices, node.sinks[0].shape, strict=True):
+        if extents.pop(form.as_variable() or "", 1 if form == Affine() else None) != size:
+            return False
+    box = box_of(node)
+    return all(high >= 0 for _, high in box.values()) and not guards(conditions(node, shapes), box)
 
 
 def settled(graph: Graph) -> frozenset[str]:

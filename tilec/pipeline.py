@@ -107,7 +107,8 @@ def lower_graph(
     guide: Guide = Guide(),
 ) -> Program:
     """An optimised Graph as a scheduled, placed Program for `target`; `guide` may know better than the rules."""
-    partition = fuse.run(graph) if options.fuse else fuse.trivial(graph)
+    chains = options.schedule and target.backend == "llvm"  # it is the schedule that makes chains of use
+    partition = fuse.run(graph, fuse.Options(options.fuse, chains))
     watch("fuse", partition)
     program = lower.run(graph, partition, lower.Options(sequential=target.backend == "llvm"))
     watch("lower", program)

@@ -49,6 +49,6 @@ class Options:
 def run(graph: Graph, partition: Partition, options: Options = Options()) -> Program:
     """The Program of an inferred, bounded Graph. Raises TileError, see the module's text."""
     builder = Builder(graph, partition, sequential=options.sequential)
-    for group in partition.groups:
-        builder.add(group)
+    for groups in partition.kernels():
+        builder.add(groups)
     return builder.finish()

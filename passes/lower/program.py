@@ -43,7 +43,7 @@ from .values import Values
 
 
 class Builder:
-    """Collects the steps of a Graph group by group: `add` for every group in order, then `finish` or `deliver`.
+    """Collects the steps of a Graph kernel by kernel: `add` for every one in order, then `finish` or `deliver`.
 
     `memory` has the buffer of every name that has one; a kernel calls it by the name in the Graph. For a sub-Graph the
     parameters are in `memory` from the start, and `targets` are buffers for some of its own results.
@@ -61,7 +61,8 @@ class Builder:
         self._graph = graph
         self._lets = labelled(graph)
         self._values = Values(graph.types(), {n: self._lets[n] for n in partition.inlined}, _uses(graph))
-        self._outside = _read_outside(graph, partition)
+        self._outside = _read_outside(graph, partition.kernels())
+        self._passed = _read_outside(graph, [(group,) for group in partition.groups])
         self._inner = dict(partition.inner)
         self._steps: list[Step] = []
         donated = {result for _, result in graph.aliases}
@@ -85,35 +86,36 @@ class Builder:
             self._memory[name] = self._assembly.declare(name, type, param=name in self._outputs)
         return self._memory[name]
 
-    def add(self, group: tuple[str, ...]) -> None:
-        """Lowers one group: a reshape, a host call, sub-Graphs, or a kernel."""
-        lets = [self._lets[n] for n in group]
-        match lets[0].node:
+    def add(self, groups: tuple[tuple[str, ...], ...]) -> None:
+        """Lowers the groups of one kernel; or a reshape, a host call, or sub-Graphs, each a group of its own."""
+        lets = [[self._lets[n] for n in group] for group in groups]
+        first = lets[0][0]
+        match first.node:
             case Special(op="reshape") as node:
-                self._reshape(lets[0], node)
+                self._reshape(first, node)
             case Special(op="host_call") as node:
-                outputs = tuple(map(self._declare, lets[0].names))
+                outputs = tuple(map(self._declare, first.names))
                 self._steps.append(HostCall(str(node.attribute("function")), self._places(node.args), outputs))
             case Special(op="assert") as node:
-                self._check(node, lets[0].span)
+                self._check(node, first.span)
             case Cond() | While() | Scan() as control:
-                self._control(control, tuple(map(self._declare, lets[0].names)), self._inner[group[0]])
+                self._control(control, tuple(map(self._declare, first.names)), self._inner[groups[0][0]])
             case _:
-                self._kernel(group[-1], lets)
+                self._kernel(groups[-1][-1], lets)
 
     def _places(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(self._memory[n] for n in names)
 
-    def _kernel(self, name: str, lets: list[Let]) -> None:
-        produced = [n for let in lets for n in let.names]
+    def _kernel(self, name: str, groups: list[list[Let]]) -> None:
+        produced = [n for lets in groups for let in lets for n in let.names]
         stored = [n for n in produced if n in self._outside]
         if not stored:
             return  # nothing reads it
         for n in stored:
             self._declare(n)
         names = Names(self._values.types)
-        local = [n for n in produced if n not in self._outside]
-        body = self._body(lets, stored, local, names)
+        body = tuple(s for lets in groups for s in self._body(lets, names))
+        body = tuple(sorted(body, key=lambda s: not isinstance(s, Alloc)))  # a schedule may move nests to earlier ones
         self._launch(_kernel(self._kernel_name(name), body, self._shown), stored)
 
     def _kernel_name(self, name: str) -> str:
@@ -124,21 +126,25 @@ class Builder:
         buffer = self._assembly.buffers[self._memory[name]]
         return Buffer(name, buffer.dtype, buffer.shape, "param")
 
-    def _body(self, lets: list[Let], stored: list[str], local: list[str], names: Names) -> Block:
+    def _body(self, lets: list[Let], names: Names) -> Block:
+        """One group. What others in its kernel alone read is stored in memory of the kernel's own."""
         first, rest = lets[0], lets[1:]
-        if isinstance(first.node, Apply):
-            return elementwise(lets, stored, self._values, names)
+        produced = [n for let in lets for n in let.names]
+        stored = [n for n in produced if n in self._outside or n in self._passed]
         block: Block
         match first.node:
+            case Apply():
+                block = elementwise(lets, stored, self._values, names)
             case Contraction():
                 block = contraction(first, self._values, names)
             case Literal():
                 block = literal(first, names)
             case _:
                 block = special(first, self._values, names, self._flat, self._assembly.sequential)
-        if rest:
+        if rest and not isinstance(first.node, Apply):
             block += elementwise(rest, stored, self._values, names)
-        kept = [n for n in first.names if n in local and n not in self._memory]
+        made = stored if isinstance(first.node, Apply) else [*first.names, *(n for n in stored if n not in first.names)]
+        kept = [n for n in made if n not in self._outside and n not in self._memory]
         return (*(Alloc(self._local(n)) for n in kept), *block)
 
     def _flat(self, name: str) -> str:
@@ -229,8 +235,8 @@ class Builder:
             if target is not None and name not in memory:
                 given.setdefault(name, target)
         builder = Builder(graph, partition, self._assembly, memory, given)
-        for group in partition.groups:
-            builder.add(group)
+        for groups in partition.kernels():
+            builder.add(groups)
         return builder.deliver(targets, frozenset(args))
 
     def deliver(self, targets: Sequence[str | None], given: frozenset[str]) -> tuple[list[Step], tuple[str, ...]]:
@@ -322,13 +328,14 @@ def _reads(let: Let) -> Iterator[str]:
             yield from operands(let.node)
 
 
-def _read_outside(graph: Graph, partition: Partition) -> frozenset[str]:
-    """Names that need a buffer of the program: results, and what a kernel other than its own reads.
+def _read_outside(graph: Graph, parts: Sequence[tuple[tuple[str, ...], ...]]) -> frozenset[str]:
+    """Names that need memory beyond their part: results, and what another part than their own reads.
 
-    An inlined Let's operands are read by the kernels that read the Let.
+    An inlined Let's operands are read by the parts that read the Let.
     """
     lets = labelled(graph)
-    group_of = {n: k for k, group in enumerate(partition.groups) for head in group for n in (*lets[head].names, head)}
+    heads = {head: k for k, groups in enumerate(parts) for group in groups for head in group}
+    group_of = {n: k for head, k in heads.items() for n in (*lets[head].names, head)}
     readers: dict[str, set[int]] = {}
     for head, let in reversed(lets.items()):
         by = {group_of[head]} if head in group_of else readers.get(head, set())

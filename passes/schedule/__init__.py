@@ -13,6 +13,7 @@ from functools import cache
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import check_one_name, malformed
 from tilec.passes.schedule.compute_at import compute_at, inline
+from tilec.passes.schedule.fusion import fuse, shrink
 from tilec.passes.schedule.interior import interior
 from tilec.passes.schedule.kinds import parallel, unroll, vectorize
 from tilec.passes.schedule.map_to import map_to
@@ -42,6 +43,8 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "stream": stream,
     "compute_at": compute_at,
     "inline": inline,
+    "fuse": fuse,
+    "shrink": shrink,
     "rfactor": rfactor,
     "map_to": map_to,
 }

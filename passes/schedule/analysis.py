@@ -362,6 +362,18 @@ def carried(found: Sequence[Use], index: str, *, commute: bool = False) -> str |
     return None
 
 
+def crossing(first: Sequence[Use], second: Sequence[Use], index: str) -> str | None:
+    """Why an iteration of the loop `index` may touch in `first` what another touches in `second`, one of them writing;
+    None where it cannot. The ranges are those of `carried`."""
+    for a in first:
+        for b in second:
+            stored = a.store is not None or b.store is not None
+            if a.buffer != b.buffer or not stored or a.ranges.get(index, 1) == 1 or _separated(a, b, index):
+                continue
+            return f"a cell of '{a.buffer}' may be stored by one iteration of '{index}' and used by another"
+    return None
+
+
 def _commute(a: Use, b: Use) -> bool:
     if a.store is None or b.store is None or a.store.monoid is None or b.store.monoid is None:
         return False

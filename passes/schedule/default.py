@@ -9,17 +9,24 @@ overlap that nothing else is shared by, and `contraction.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tilec.errors import TileError
 from tilec.loops import For, Kernel
 from tilec.passes.schedule.analysis import buffers
+from tilec.passes.schedule.columns import columns
 from tilec.passes.schedule.contraction import contraction
 from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step, threads
 from tilec.passes.schedule.reduction import reduction
+from tilec.passes.schedule.rows import fuse_rows, is_chain, shared_axes
 from tilec.passes.schedule.streaming import streams
 from tilec.passes.schedule.transposition import transposition
 from tilec.passes.schedule.window import window
 from tilec.schedule import Schedule
 from tilec.target import Target
+
+ROWS = 4  # that share what they read of an operand without rows
+SHORT = 1 << 10  # bytes of such a row, at most: several long ones at a time are too many streams
 
 
 def default_schedule(
@@ -46,6 +53,8 @@ def planned(
     kernel: Kernel, target: Target, limits: Limits = DEFAULT, constant: frozenset[str] = frozenset(), rank: int = 0
 ) -> Plan:
     """The plan of the default schedule, or with a rank that of the choice so far down in the model's order."""
+    if (chain := _by_rows(Plan(kernel, limits, constant, rank), target)) is not None:
+        return chain
     plan = Plan(kernel, limits, constant, rank)
     try:
         _merge_loops(plan)
@@ -56,6 +65,21 @@ def planned(
     except TileError:  # symbolic sizes: what was planned so far applies
         pass
     return plan
+
+
+def _by_rows(plan: Plan, target: Target) -> Plan | None:
+    """A chain scheduled row by row; None where the kernel is none, or its nests cannot share their rows."""
+    try:
+        if not is_chain(plan.kernel):
+            return None
+        nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
+        axes = shared_axes(nests)
+        for nest in sorted(nests, key=lambda n: not n.reductions):
+            if len(nest.extents) > axes:  # what is one number a row has no loop of its own
+                _schedule_nest(plan, nest, replace(target, threads=1), tile=False)
+        return plan if fuse_rows(plan, target) else None
+    except TileError:
+        return None
 
 
 def _merge_loops(plan: Plan) -> None:
@@ -89,16 +113,21 @@ def _shapes(kernel: Kernel) -> dict[str, tuple[object, ...]]:
     return {name: buffer.shape for name, buffer in buffers(kernel).items()}
 
 
-def _schedule_nest(plan: Plan, nest: Nest, target: Target) -> None:
+def _schedule_nest(plan: Plan, nest: Nest, target: Target, tile: bool = True) -> None:
+    """`tile`: the outer loops of elementwise nests may be cut."""
     if nest.points < plan.limits.small or reduction(plan, nest, target) or not nest.free:
         return
     lane = _vector_loop(nest, target)
     if lane is None:
         threads(plan, nest, [n for n in nest.extents if n in nest.free], target)
-    elif transposition(plan, nest, lane, target):
+    elif tile and transposition(plan, nest, lane, target):
         pass
-    elif not (_is_contraction(nest) and (window(plan, nest, lane, target) or contraction(plan, nest, lane, target))):
-        _elementwise(plan, nest, lane, target)
+    elif not (_is_contraction(nest) and _aggregation(plan, nest, lane, target)):
+        _elementwise(plan, nest, lane, target, tile)
+
+
+def _aggregation(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
+    return any(rule(plan, nest, lane, target) for rule in (columns, window, contraction))
 
 
 def _is_contraction(nest: Nest) -> bool:
@@ -123,7 +152,7 @@ def _vector_loop(nest: Nest, target: Target) -> str | None:
     return best[2] if best else None
 
 
-def _elementwise(plan: Plan, nest: Nest, lane: str, target: Target) -> None:
+def _elementwise(plan: Plan, nest: Nest, lane: str, target: Target, tile: bool) -> None:
     others = [n for n in nest.extents if n != lane]
     if list(nest.extents)[-1] != lane and not plan.attempt(step("reorder", *others, lane)):
         return
@@ -134,7 +163,23 @@ def _elementwise(plan: Plan, nest: Nest, lane: str, target: Target) -> None:
             _lanes(plan, f"{lane}.c", lane, min(chunk, nest.points), nest, target)
             return
     _lanes(plan, lane, lane, nest.extents[lane], nest, target)
-    threads(plan, nest, [n for n in others if n in nest.free], target)
+    outer = [n for n in others if n in nest.free]
+    if tile and outer and others[-1] == outer[-1] and _share_columns(plan, nest, outer[-1], lane):
+        outer[-1] = f"{outer[-1]}.0"
+    threads(plan, nest, outer, target)
+
+
+def _share_columns(plan: Plan, nest: Nest, row: str, lane: str) -> bool:
+    """Some short rows at a time, where an operand is the same in each row: it is read once for all of them."""
+    shared = [u for u in nest.reads() if nest.stride(u, row) == 0 and nest.stride(u, lane) == 1]
+    short = nest.extents[lane] * nest.bits <= 8 * SHORT
+    if not shared or not short or nest.extents[row] < 2 * ROWS or not plan.extent(f"{lane}.0"):
+        return False
+    return plan.attempt(
+        step("tile", row, ROWS, f"{row}.0", f"{row}.1"),
+        step("reorder", f"{lane}.0", f"{row}.1"),
+        step("unroll", f"{row}.1"),
+    )
 
 
 def _lanes(plan: Plan, loop: str, name: str, extent: int, nest: Nest, target: Target) -> None:

@@ -14,6 +14,7 @@ from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, read
 from tilec.loops import Alloc, Block, Buffer, For, If, Kernel, KernelParam, Let, Store, walk
 from tilec.monoid import identity, standard
+from tilec.passes.schedule.analysis import substitute
 from tilec.schedule import Schedule
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -179,6 +180,31 @@ def elementwise(r: Random) -> Kernel:
     return kernel("pointwise", inputs, param("O", F32, *shape), nest(loops, body))
 
 
+def chain(r: Random) -> Kernel:
+    """Nests over the same rows, of which each reads what others made: of its own row, or of another one."""
+    m, n, shift = _size(r), _size(r, 40), r.choice([0, 0, 0, 1])
+    row, at = v("m"), Affine.of({"m": -1}) + (m - 1) if shift else v("m")
+    monoid = standard(r.choice(["sum", "max"]), F32)
+    start = nest([("i", m)], (Store("t", var("i"), monoid.identity[0]),))
+    update = nest([("m", m), ("k", n)], (Store("t", (row,), read("A", var("m", "k"), F32), monoid),))
+    less = Call("sub", (read("A", var("m", "j"), F32), read("t", (at,), F32)), F32)
+    middle = nest([("m", m), ("j", n)], (Store("u", var("m", "j"), less),))
+    last = Call("add", (read("u", (row, v("l")), F32), read("t", (row,), F32)), F32)
+    finish = nest([("m", m), ("l", n)], (Store("O", var("m", "l"), last),))
+    nests = (start, update, middle, finish)
+    allocs: Block = (Alloc(Buffer("t", F32, (m,))), Alloc(Buffer("u", F32, (m, n))))
+    renamed = tuple(_with_rows(block, f"m{k}") for k, block in enumerate(nests))
+    return kernel("chain", [param("A", F32, m, n)], param("O", F32, m, n), allocs, *renamed)
+
+
+def _with_rows(block: Block, name: str) -> Block:
+    """A nest over `m` whose loop is called otherwise."""
+    loop = block[0]
+    if not isinstance(loop, For) or loop.index != "m":
+        return block
+    return (For(name, loop.extent, "serial", substitute(loop.body, {"m": Affine.var(name)})),)
+
+
 def gather(r: Random) -> Kernel:
     rows, columns, picked = r.randint(1, 9), _size(r), _size(r)
     at = Call("max", (Call("min", (read("I", var("i"), I32), Const(rows - 1, I32)), I32), Const(0, I32)), I32)
@@ -201,7 +227,7 @@ def scatter(r: Random) -> Kernel:
 
 
 GENERATORS: tuple[Callable[[Random], Kernel], ...] = (
-    matmul, batched, conv, pooling, reduction, overlapping, dilated, elementwise, gather, scatter,
+    matmul, batched, conv, pooling, reduction, overlapping, dilated, elementwise, gather, scatter, chain,
 )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from tests.generators.kernels import loop_names
 from tilec.errors import TileError
-from tilec.loops import Alloc, Kernel, walk
+from tilec.loops import Alloc, For, Kernel, walk
 from tilec.passes.schedule import PRIMITIVES, apply_one
 from tilec.schedule import Directive, Schedule, directive
 
@@ -46,6 +47,11 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
             return directive(name, buffer)
         case "rfactor":
             return directive(name, loop, new, space)
+        case "fuse":
+            outermost = [s.index for s in kernel.body if isinstance(s, For)]
+            return directive(name, *r.choice([*pairwise(outermost), *pairwise(loops), (loop, loop)]))
+        case "shrink":
+            return directive(name, buffer, loop, space)
         case _:
             return directive(name, loop)
 

@@ -15,6 +15,7 @@ from tilec.passes.schedule.default import default_schedule
 from tilec.passes.schedule.plan import DEFAULT, Limits
 from tilec.schedule import parse_schedule, print_schedule
 from tilec.target import Target
+from tilec.text.loops_text import parse_kernel
 from tilec.verify.loops import verify_kernel
 
 AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
@@ -84,3 +85,12 @@ def test_matmul_stays_in_registers() -> None:
     registers = [s.buffer for s in walk(scheduled.body) if isinstance(s, Alloc) and s.buffer.space == "register"]
     assert {b.shape for b in registers} == {(13, 2, 16), (12, 2, 16)}
     assert not any(s.index == "i0" for s in walk(scheduled.body) if isinstance(s, For))  # initialised in registers
+
+
+@pytest.mark.parametrize("columns, together", [(64, True), (1024, False)])
+def test_short_rows_share_what_they_read_of_each_column(columns: int, together: bool) -> None:
+    kernel = parse_kernel(f"""kernel f(in A: f32[18, {columns}], in b: f32[{columns}], out O: f32[18, {columns}]) {{
+      for m in 18 {{ for n in {columns} {{ O[m, n] = add(A[m, n], b[n]) }} }}
+    }}""")
+    unrolled = [s.index for s in walk(check(kernel, AVX512).body) if isinstance(s, For) and s.kind == "unroll"]
+    assert (unrolled == ["m.1", "m.1"]) == together

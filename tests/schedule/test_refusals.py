@@ -93,6 +93,11 @@ RUNNING = """kernel f(in A: f32[4, 6], inout C: f32[4], out D: f32[4, 6]) {
   for m in 4 { for k in 6 { C[m] sum= A[m, k] } for k in 6 { C[m] sum= C[m] } }
 }
 """
+MIRRORED = """kernel f(in A: f32[4], out C: f32[4]) {
+  alloc t: heap f32[4]
+  for i in 4 { t[i] = A[i] } for j in 4 { C[j] = t[-j + 3] }
+}
+"""
 BESIDE = """kernel f(in A: f32[4, 6], inout C: f32[4]) {
   for m in 4 { for k in 6 { for l in 2 { C[m] sum= A[m, k] } C[m] sum= 1.0 } }
 }
@@ -172,6 +177,8 @@ UNSAFE = [
     (PADDED, "rfactor(k, p)", "may have no such cell"),
     (LAST, "rfactor(k, p)", "depends on the order"),
     (TWO_SUMS, "rfactor(k, p)", "does not aggregate into one cell"),
+    (MIRRORED, "fuse(i, j)", "depend on one another"),
+    (MIRRORED, "shrink(t, i)", "also used outside"),
     (RUNNING, "rfactor(k, p)", "used otherwise"),
     (BESIDE, "rfactor(l, p)", "stored outside of the loop"),
     (MATMUL, "map_to(k, vdpbf16ps)", "is 2 loops, the nest of 'k' is 1"),

@@ -14,6 +14,7 @@ from tilec.affine import Affine, Poly, Size
 from tilec.dtypes import BOOL, F32, I32, DType, accumulator
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
+from tilec.graph import Constraint
 from tilec.numpy.axes import axes_of, axis_of
 from tilec.numpy.elementwise import isfinite, stop_gradient
 from tilec.numpy.shapes import reshape, squeeze
@@ -64,14 +65,23 @@ def _long_sum(x: Tensor, axes: Sequence[int], keepdims: bool, dtype: DType) -> T
 
 
 def _folded(x: Tensor, axis: int, dtype: DType) -> Tensor:
-    """Every so many elements along an axis, about as many as the root of its size, added up."""
+    """Neighbours along an axis added up, about as many as the root of its size, so that memory is read in order.
+
+    Along the last axis, and where nothing near the root divides the size, every so many elements.
+    """
     names, forms = variables(x.ndim)
     size = x.type.shape[axis]
     assert isinstance(size, int)
-    kept = 1 << (size.bit_length() + 1) // 2
-    read = [f + Affine.var("fold") * kept if a == axis else f for a, f in enumerate(forms)]
+    root = 1 << (size.bit_length() + 1) // 2
+    near = [n for n in range(root // 4, 2 * root) if size % n == 0] if axis < x.ndim - 1 else []
+    kept = builtins.min(near, key=lambda n: abs(n - root), default=root)
+    fold, block = Affine.var("fold"), size // kept
+    at = forms[axis] * block + fold if near else forms[axis] + fold * kept
+    read = [at if a == axis else f for a, f in enumerate(forms)]
     shape = [kept if a == axis else n for a, n in enumerate(x.type.shape)]
-    return contraction("sum", (*names, "fold"), element(x, read), forms, shape, dtype=dtype, stem="sum")
+    inside = [Constraint(fold, block)] if near else []
+    body = element(x, read)
+    return contraction("sum", (*names, "fold"), body, forms, shape, dtype=dtype, constraints=inside, stem="sum")
 
 
 def _may_be_empty(x: Tensor) -> bool:
