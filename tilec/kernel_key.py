@@ -119,7 +119,8 @@ class _Walker:
                 self._scalars[name] = self._number()
             case Store(buffer, indices, value, monoid, stream):
                 how = None if monoid is None else print_monoid(monoid)
-                self.met += ("store", self._buffers[buffer], self._expr(value), how, stream, *map(self._index, indices))
+                kind = "stream" if stream else "store"
+                self.met += (kind, self._buffers[buffer], self._expr(value), how, *map(self._index, indices))
             case While(condition, body):
                 self.met += ("while", self._expr(condition))
                 self.block(body)
