@@ -119,8 +119,8 @@ class _Walker:
                 self._scalars[name] = self._number()
             case Store(buffer, indices, value, monoid, stream):
                 how = None if monoid is None else print_monoid(monoid)
-                kind = "stream" if stream else "store"
-                self.met += (kind, self._buffers[buffer], self._expr(value), how, *map(self._index, indices))
+                word = "stream" if stream else "store"
+                self.met += (word, self._buffers[buffer], self._expr(value), how, *map(self._index, indices))
             case While(condition, body):
                 self.met += ("while", self._expr(condition))
                 self.block(body)
