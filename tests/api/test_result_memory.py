@@ -18,7 +18,7 @@ import pytest
 import tilec
 from tilec import result_memory
 from tilec.dtypes import BY_NAME
-from tilec.result_memory import LARGE, ResultMemory
+from tilec.result_memory import LARGE, MEDIUM, ResultMemory
 
 Array = np.ndarray[Any, np.dtype[Any]]
 F32 = np.dtype("float32")
@@ -191,3 +191,11 @@ def test_nothing_is_kept_alive() -> None:
     before = sys.getrefcount(a)
     del b
     assert watch() is None and sys.getrefcount(a) == before
+
+
+@pytest.mark.parametrize("size", [MEDIUM // 4, MEDIUM // 4 + 1, MEDIUM // 2 - 3, LARGE // 4 - 1, LARGE // 4])
+def test_results_begin_a_cache_line(size: int) -> None:
+    doubled = tilec.op("function (X[N]) -> (Y) { Y = 2.0 * X; }")
+    x = np.arange(size, dtype=np.float32)
+    kept = [doubled(x) for _ in range(5)]
+    assert all(address(y) % 64 == 0 and y.flags.writeable and np.array_equal(y, 2 * x) for y in kept)
