@@ -26,6 +26,7 @@ from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 LONGEST = 4096  # terms that are added up one after the other
+SHORT = 128  # terms along the last axis below which their sums are not worth vectors
 Axis: TypeAlias = int | Sequence[int] | None
 
 
@@ -52,10 +53,13 @@ def _is_long(x: Tensor, axes: Sequence[int]) -> bool:
 def _long_sum(x: Tensor, axes: Sequence[int], keepdims: bool, dtype: DType) -> Tensor:
     """A sum of sums. Adding so many floats up one after the other would lose digits: n ones are n up to 2^24 only.
 
-    The first axis goes first, so that what is left are lanes beside one another; a long one goes in two steps.
+    Memory is read in order. A last axis of some length goes first, for sums along it lie in vector lanes; else the
+    first axis does, and what is left are lanes beside one another. A long axis goes in two steps.
     """
     wide = accumulator(x.type.dtype, "sum")
-    for a in axes:
+    last, size = x.ndim - 1, x.type.shape[-1]
+    lanes = last in axes and isinstance(size, int) and size >= SHORT
+    for a in sorted(axes, key=lambda a: (a != last, a)) if lanes else axes:
         if _is_long(x, [a]):
             x = _folded(x, a, wide)
         if not _is_long(x, axes):
@@ -67,13 +71,13 @@ def _long_sum(x: Tensor, axes: Sequence[int], keepdims: bool, dtype: DType) -> T
 def _folded(x: Tensor, axis: int, dtype: DType) -> Tensor:
     """Neighbours along an axis added up, about as many as the root of its size, so that memory is read in order.
 
-    Along the last axis, and where nothing near the root divides the size, every so many elements.
+    Where nothing near the root divides the size, every so many elements.
     """
     names, forms = variables(x.ndim)
     size = x.type.shape[axis]
     assert isinstance(size, int)
     root = 1 << (size.bit_length() + 1) // 2
-    near = [n for n in range(root // 4, 2 * root) if size % n == 0] if axis < x.ndim - 1 else []
+    near = [n for n in range(root // 4, 2 * root) if size % n == 0]
     kept = builtins.min(near, key=lambda n: abs(n - root), default=root)
     fold, block = Affine.var("fold"), size // kept
     at = forms[axis] * block + fold if near else forms[axis] + fold * kept
