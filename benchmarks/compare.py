@@ -64,7 +64,7 @@ def main(topic: Topic) -> None:
         print(_line(label, topic.work(case), rows[label], workers), flush=True)
     print(_summary(rows, workers))
     if options.json:
-        memory = {w.contender: w.peak_memory() for w in workers}
+        memory = {w.contender: w.peak_memory() for w in workers if w.alive()}
         _write(options.json, topic, options.threads, cases, rows, memory)
     for w in workers:
         w.close()
@@ -99,8 +99,11 @@ def _row(topic: Topic, case: Case, workers: Sequence[Worker], options: argparse.
     for _ in range(options.rounds):
         for w in live:
             time.sleep(0.01)  # until the last one's threads sleep
-            seconds[w.contender].append(w.time(prepared[w.contender].usual, options.budget))
-    return {n: statistics.median(s) for n, s in seconds.items()}
+            try:
+                seconds[w.contender].append(w.time(prepared[w.contender].usual, options.budget))
+            except RuntimeError as problem:
+                print(problem, file=sys.stderr)
+    return {n: statistics.median(s) for n, s in seconds.items() if len(s) == options.rounds}
 
 
 def _outliers(samples: Mapping[str, Any], tolerance: float) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -59,19 +60,24 @@ class Worker:
         """Bytes that the process held at most so far."""
         return int(self._ask("memory"))
 
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
     def close(self) -> None:
         self._connection.close()
         self._process.join(5)
         self._process.kill()
 
     def _ask(self, *question: Any) -> Any:
-        self._connection.send(question)
+        with suppress(ConnectionError):  # which the answer tells, too
+            self._connection.send(question)
         return self._answer()
 
     def _answer(self) -> Any:
         try:
             problem, value = self._connection.recv()
         except (EOFError, ConnectionError):
+            self._process.join(5)
             raise RuntimeError(f"{self.contender} ended with exit code {self._process.exitcode}") from None
         if problem:
             raise RuntimeError(f"{self.contender}: {problem}")

@@ -23,7 +23,21 @@ import numpy as np
 
 from tilec.backend import Array, Direct
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.direct_code import DATA, DTYPE, FLAGS, HEADER, IMPORTS, MOST, RANK, RECORD, SHAPE, TYPE, text
+from tilec.backends.llvm.direct_code import (
+    BYTE_ORDER,
+    DATA,
+    DTYPE,
+    FLAGS,
+    HEADER,
+    IMPORTS,
+    MOST,
+    NUMBER,
+    RANK,
+    RECORD,
+    SHAPE,
+    TYPE,
+    text,
+)
 from tilec.backends.llvm.support import support_code
 from tilec.backends.llvm.target import host
 from tilec.graph import TensorType
@@ -105,7 +119,9 @@ def _examples() -> list[Array]:
     fixed = np.zeros(7, np.int64)
     fixed.flags.writeable = False
     unaligned = np.zeros(33, np.uint8)[1:].view(np.float64)
-    return [plain, plain[:, ::2], plain.T, fixed, np.zeros((), np.float64), np.zeros((0, 4), np.bool_), unaligned]
+    swapped = plain.astype(">f4" if sys.byteorder == "little" else "<f4")
+    scalar, none = np.zeros((), np.float64), np.zeros((0, 4), np.bool_)
+    return [plain, plain[:, ::2], plain.T, fixed, scalar, none, unaligned, swapped]
 
 
 def _as_expected(array: Array) -> bool:
@@ -115,6 +131,10 @@ def _as_expected(array: Array) -> bool:
     if _word(start + DTYPE) != id(array.dtype) or ctypes.c_int32.from_address(start + RANK).value != array.ndim:
         return False
     if ctypes.c_int32.from_address(start + FLAGS).value != array.flags.num:
+        return False
+    if ctypes.c_int32.from_address(id(array.dtype) + NUMBER).value != array.dtype.num:
+        return False
+    if ctypes.c_char.from_address(id(array.dtype) + BYTE_ORDER).value != array.dtype.byteorder.encode():
         return False
     shape = _word(start + SHAPE)  # what else would be right by now?
     return all(_word(shape + 8 * axis) == size for axis, size in enumerate(array.shape))

@@ -26,8 +26,9 @@ HEADER, RECORD = 18, 7  # words
 MOST = 64  # inputs and results together
 KEPT = 4  # arenas
 
-# offsets of fields: in an object, and in an array
+# offsets of fields: in an object, in an array, and in a dtype
 TYPE, DATA, RANK, SHAPE, DTYPE, FLAGS = 8, 16, 24, 32, 56, 64
+BYTE_ORDER, NUMBER = 26, 28
 
 IMPORTS = {
     "PyErr_Clear": "void ()",
@@ -63,13 +64,37 @@ define internal ptr @record(ptr %description, i64 %k) {
   ret ptr %place
 }
 
+define internal i1 @same_dtype(i64 %a, i64 %b) {
+; Whether dtypes mean the same: there may be several of one number, those of unpickled arrays for one.
+entry:
+  %same = icmp eq i64 %a, %b
+  br i1 %same, label %yes, label %fields
+fields:
+  %a_place = inttoptr i64 %a to ptr
+  %b_place = inttoptr i64 %b to ptr
+  %a_number_place = getelementptr i8, ptr %a_place, i64 {NUMBER}
+  %b_number_place = getelementptr i8, ptr %b_place, i64 {NUMBER}
+  %a_number = load i32, ptr %a_number_place, align 4
+  %b_number = load i32, ptr %b_number_place, align 4
+  %a_order_place = getelementptr i8, ptr %a_place, i64 {BYTE_ORDER}
+  %b_order_place = getelementptr i8, ptr %b_place, i64 {BYTE_ORDER}
+  %a_order = load i8, ptr %a_order_place, align 1
+  %b_order = load i8, ptr %b_order_place, align 1
+  %numbers = icmp eq i32 %a_number, %b_number
+  %orders = icmp eq i8 %a_order, %b_order
+  %both = and i1 %numbers, %orders
+  ret i1 %both
+yes:
+  ret i1 true
+}
+
 define internal i1 @fits(ptr %array, ptr %record, i32 %wanted) {
 ; Whether an array is of the record's dtype and shape, and has all these flags.
 entry:
   %dtype_place = getelementptr i8, ptr %array, i64 {DTYPE}
   %dtype = load i64, ptr %dtype_place, align 8
   %dtype_wanted = load i64, ptr %record, align 8
-  %dtype_right = icmp eq i64 %dtype, %dtype_wanted
+  %dtype_right = call i1 @same_dtype(i64 %dtype, i64 %dtype_wanted)
   %rank_place = getelementptr i8, ptr %array, i64 {RANK}
   %rank_narrow = load i32, ptr %rank_place, align 4
   %rank = sext i32 %rank_narrow to i64
@@ -664,7 +689,7 @@ _FIELDS = {
 def text() -> str:
     """The module: exports `enter`, `call` and `names`."""
     words = {"HEADER": HEADER, "RECORD": RECORD, "MOST": MOST, "KEPT": KEPT}
-    words |= {"RANK": RANK, "SHAPE": SHAPE, "DTYPE": DTYPE, "FLAGS": FLAGS}
+    words |= {"RANK": RANK, "SHAPE": SHAPE, "DTYPE": DTYPE, "FLAGS": FLAGS, "BYTE_ORDER": BYTE_ORDER, "NUMBER": NUMBER}
     body = "\n".join(map(_spelled, _IR.splitlines()))
     for word, value in words.items():
         body = body.replace(f"{{{word}}}", str(value))

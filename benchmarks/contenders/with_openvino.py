@@ -17,11 +17,13 @@ def start(threads: int) -> None:
     _hints["INFERENCE_NUM_THREADS"] = threads
 
 
-def _compiled(result: Any, parameter: Any, x: Any) -> Callable[[], Any]:
+def _compiled(result: Any, parameter: Any, x: Any, constant: Any) -> Callable[[], Any]:
     request = _core.compile_model(openvino.Model([result], [parameter]), "CPU", _hints).create_infer_request()
     request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+    kept = x, constant  # the request refers to their memory only
 
     def run() -> Any:
+        assert kept
         request.infer()
         return request
 
@@ -30,7 +32,7 @@ def _compiled(result: Any, parameter: Any, x: Any) -> Callable[[], Any]:
 
 def product(a: Any, b: Any) -> Callable[[], Any]:
     x = ops.parameter(a.shape, openvino.Type.f32)
-    return _compiled(ops.matmul(x, ops.constant(b), False, False), x, a)
+    return _compiled(ops.matmul(x, ops.constant(b), False, False), x, a, b)
 
 
 def convolution(x: Any, w: Any, stride: int, groups: int) -> Callable[[], Any]:
@@ -42,7 +44,7 @@ def convolution(x: Any, w: Any, stride: int, groups: int) -> Callable[[], Any]:
         y = ops.group_convolution(image, ops.constant(kernel[:, None]), *how)
     else:
         y = ops.convolution(image, ops.constant(kernel), *how)
-    return _compiled(ops.transpose(y, ops.constant(np.array([0, 2, 3, 1]))), parameter, x)
+    return _compiled(ops.transpose(y, ops.constant(np.array([0, 2, 3, 1]))), parameter, x, kernel)
 
 
 def array(result: Any) -> Any:

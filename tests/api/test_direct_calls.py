@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import pickle
 import random
 import resource
 import subprocess
@@ -85,6 +86,7 @@ CHANGES: list[Callable[[Array], Any]] = [
     lambda a: a.view(Sub),
     lambda a: np.ma.masked_array(a),
     lambda a: a.astype(a.dtype.newbyteorder()),
+    lambda a: pickle.loads(pickle.dumps(a)),
     lambda a: a.astype("float16"),
     lambda a: a.astype("complex64"),
     lambda a: a.astype(object),
@@ -347,3 +349,14 @@ def test_it_looks_like_a_function() -> None:
     assert str(inspect.signature(fast)) == "(*args, out=None, **kwargs)"
     assert "Runs the function" in (type(fast).__call__.__doc__ or "")
     assert isinstance(fast, tilec.Executable) and repr(fast).startswith("<tilec.Executable f(")
+
+
+def test_dtypes_that_are_not_the_usual_object() -> None:
+    executable = tilec.compile("function (X[N]) -> (Y) { Y = X + X; }", X=np.ones(5, np.float32))
+    x = pickle.loads(pickle.dumps(np.arange(5, dtype=np.float32)))
+    assert x.dtype is not np.dtype("float32") and x.dtype == np.float32
+    for _ in range(3):
+        assert executable(x).tolist() == [0, 2, 4, 6, 8]
+    assert executable.direct is not None
+    assert executable.direct((x,), None) is not NotImplemented
+    assert executable.direct((x.astype(">f4"),), None) is NotImplemented
