@@ -137,8 +137,8 @@ def _only_dead(frame: Frame, register: Register, cell: Cell) -> bool:
     """Whether the lanes that are off, if any, are never read from this cell."""
     if register.lane_axis is None or isinstance(frame.mask, str):
         return False
-    first = cell[1][register.lane_axis] * frame.lanes
-    return all(on or first + lane >= register.live for lane, on in enumerate(frame.mask or ()))
+    first, end = cell[1][register.lane_axis] * frame.lanes, register.end(cell[1])
+    return all(on or first + lane >= end for lane, on in enumerate(frame.mask or ()))
 
 
 def _last_lane(frame: Frame, value: Value) -> Value:

@@ -10,7 +10,7 @@ in the thread's scratch memory instead: slower, never wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -23,6 +23,9 @@ from tilec.loops import Alloc, Block, Buffer, For, If, Stmt, Store, While, acces
 
 Cell: TypeAlias = tuple[str, tuple[int, ...]]
 
+# Of one read: axes beside the lane axis, and for positions on these where it ends along the lane axis.
+Live: TypeAlias = tuple[tuple[int, ...], dict[tuple[int, ...], int]]
+
 _MOST_CELLS = 1024
 
 
@@ -30,12 +33,16 @@ _MOST_CELLS = 1024
 class Register:
     """A buffer held in SSA values; `lane_axis`, along which it is stored, is None where its cells are scalars.
 
-    live: how many elements along the lane axis are read at all: what later ones hold does not matter.
+    live: how far along the lane axis elements are read at all: what later ones hold does not matter.
     """
 
     buffer: Buffer
     lane_axis: int | None
-    live: int
+    live: tuple[Live, ...]
+
+    def end(self, cell: tuple[int, ...]) -> int:
+        """Where the elements end, along the lane axis, that are read of the row of a cell."""
+        return max((ends.get(tuple(cell[a] for a in axes), 0) for axes, ends in self.live), default=0)
 
 
 @dataclass(slots=True)
@@ -44,7 +51,7 @@ class _Finding:
     parallel: int  # parallel loops around the Alloc
     lane_axis: int | None = None
     fits: bool = True
-    live: int = 0
+    live: list[Live] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -91,19 +98,22 @@ class _Scan:
         finding = self.scope.get(name)
         if finding is None or not finding.fits:
             return
+        forms: list[Affine] = []
         lane_axes = []
         for axis, index in enumerate(indices):
             if not isinstance(index, Affine) or any(self.kinds[n] not in ("unroll", "vector") for n, _ in index.terms):
                 finding.fits = False
                 return
+            forms.append(index)
             if any(self.kinds[n] == "vector" for n, _ in index.terms):
                 lane_axes.append(axis)
                 finding.fits &= self._is_lane_axis(index, 1 if read else self.lanes)
-                finding.live = max(finding.live, self._end(index)) if read else finding.live
         finding.fits &= finding.parallel == parallel and len(lane_axes) <= 1
         across = read and finding.lane_axis is not None and lane_axes != [finding.lane_axis]
-        if read and (across or not lane_axes):  # of a cell, single lanes
-            finding.live = max(map(number, finding.buffer.shape), default=0)
+        if read and finding.fits:
+            single = across or not lane_axes  # lanes of a cell
+            whole: Live = (), {(): max(map(number, finding.buffer.shape), default=0)}
+            finding.live.append(whole if single else self._live(forms, lane_axes[0]))
         if lane_axes:
             axis = lane_axes[0]
             same = finding.lane_axis in (None, axis)
@@ -117,16 +127,20 @@ class _Scan:
         whole = isinstance(form, Affine) and form.as_variable() is not None
         return whole and max(number(shape[axis]), number(shape[finding.lane_axis])) <= self.lanes
 
-    def _end(self, index: Affine) -> int:
-        """Where the elements end that an index reaches, as far as guards on its own variables tell."""
-        names = [n for n, _ in index.terms]
-        guards = [c for c in self.guards if c.variables() <= index.variables()]
-        end = 0
+    def _live(self, forms: Sequence[Affine], axis: int) -> Live:
+        """Where the elements end that a read reaches along `axis`, as far as guards on its own variables tell."""
+        known = frozenset[str]().union(*(form.variables() for form in forms))
+        guards = [c for c in self.guards if c.variables() <= known and c.variables() & forms[axis].variables()]
+        names = forms[axis].variables().union(*(c.variables() for c in guards))
+        axes = tuple(a for a, form in enumerate(forms) if a != axis and form.variables() & names)
+        names = names.union(*(forms[a].variables() for a in axes))
+        ends: dict[tuple[int, ...], int] = {}
         for point in product(*(range(self.extents[n]) for n in names)):
             at: dict[str, Affine | Coef] = dict(zip(names, point))
             if all(number(c.substitute(at).const) >= 0 for c in guards):
-                end = max(end, number(index.substitute(at).const) + 1)
-        return end
+                row = tuple(number(forms[a].substitute(at).const) for a in axes)
+                ends[row] = max(ends.get(row, 0), number(forms[axis].substitute(at).const) + 1)
+        return axes, ends
 
     def _is_lane_axis(self, index: Affine, step: int) -> bool:
         """One lane index with coefficient 1, all else a multiple of `step`: reads may begin within a cell."""
@@ -144,7 +158,7 @@ def plan(body: Block, lanes: int) -> dict[int, Register]:
         axis = finding.lane_axis if lanes else None
         cells = prod(number(s) for s in finding.buffer.shape) // (max(1, lanes) if axis is not None else 1)
         if finding.fits and cells <= _MOST_CELLS:
-            kept[alloc] = Register(finding.buffer, axis, finding.live)
+            kept[alloc] = Register(finding.buffer, axis, tuple(finding.live))
     return kept
 
 

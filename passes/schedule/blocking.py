@@ -33,6 +33,7 @@ STREAMS, LATE = 8, 8.0  # rows that are fetched ahead at once; how much later th
 OVERLAP = 0.1  # share of the shorter of arithmetic and deliveries that is not hidden behind the longer
 COPY_RATE = 2.0  # bytes copied in the time of one multiply-add
 GATHER = 2.5  # an element that is not beside the one before
+FORK = 5000.0  # to tell threads of work and to wait for them
 UNSHARED = 4  # rows of a tile that only hide how long an addition takes
 
 
@@ -112,6 +113,8 @@ class Facts:
     n: int
     m: int
     k: int
+    batch: tuple[int, ...]  # extents of those of the loops `outer` that `along` moves with
+    apart: tuple[int, ...]  # extents of the others of them
     others: int  # iterations of the loops `outer`
     streams: int  # operands that move with the lanes
     many: bool  # worth threads
@@ -123,6 +126,7 @@ class Facts:
         along = Operand.of(nest, moved, lane, nest.reductions[-1])
         still = [u for u in reads if row and nest.stride(u, lane) == 0 and nest.stride(u, row) not in (0, None)]
         outer = tuple(n for n in nest.extents if n in nest.free and n not in (lane, row))
+        batch = [n for n in outer if along is not None and nest.stride(along.use, n) != 0]
         moves = [(nest.stride(u, lane), nest.stride(u, row)) for u in reads] if row else []
         return Facts(
             nest,
@@ -137,6 +141,8 @@ class Facts:
             nest.extents[lane],
             nest.extents[row] if row else 1,
             prod(nest.extents[n] for n in nest.reductions),
+            tuple(nest.extents[n] for n in batch),
+            tuple(nest.extents[n] for n in outer if n not in batch),
             prod(nest.extents[n] for n in outer),
             max(1, len(moved)),
             nest.points >= plan.limits.many_terms,
@@ -175,15 +181,27 @@ def _choices(facts: Facts, target: Target) -> Iterator[Blocking]:
         if facts.constant:
             yield replace(packed, outer="rows")
         for terms, columns, block in _blocks(facts, tile, target):
-            for parallel in _PARALLEL if target.threads > 1 and facts.many else _PARALLEL[:1]:
-                cut = replace(tile, terms=terms, columns=columns, block=block, pack="block", parallel=parallel)
+            for cut in _shared(facts, replace(tile, terms=terms, columns=columns, block=block, pack="block"), target):
                 yield cut
                 yield replace(cut, outer="rows")
                 if facts.across is not None:
                     yield replace(cut, left=True)
 
 
-_PARALLEL: tuple[Loop, ...] = ("rows", "columns")
+def _shared(facts: Facts, cut: Blocking, target: Target) -> list[Blocking]:
+    """Threads share blocks of rows, or of columns: as many as keep all of them busy."""
+    if target.threads < 2 or not facts.many:
+        return [cut]
+    block = _even(facts.m, cut.block, cut.rows, target.threads) if cut.block else 0
+    columns = _even(facts.n, cut.columns or facts.n, cut.width, target.threads)
+    return [replace(cut, block=block), replace(cut, columns=columns, parallel="columns")]
+
+
+def _even(extent: int, size: int, unit: int, threads: int) -> int:
+    """The size of a block, or one of about that size in whole units that leaves threads with less to wait for."""
+    count = -(-extent // size // threads) * threads
+    sizes = size, max(1, extent // count // unit) * unit, -(-extent // count // unit) * unit
+    return min(sizes, key=lambda s: _busiest(extent, s, threads))
 
 
 def _tiles(facts: Facts, target: Target) -> Iterator[Blocking]:
@@ -243,7 +261,8 @@ def estimate(facts: Facts, blocking: Blocking, target: Target) -> float:
     if size > target.l2 // 2:
         far = columns_outside and column_tiles > 1
         tile += (2 * k_blocks if k_blocks > 1 else 1) * lines * (STORE_LINE if far else 5)
-    return tiles * tile / _parallelism(f, b, target) + _packing(f, b, k_blocks, target)
+    share, forks = _threads(f, b, k_blocks, target)
+    return tiles * tile * share + _packing(f, b, share, target) + forks * FORK
 
 
 def _delivered(bytes: float, home: float, near: float, target: Target) -> float:
@@ -267,21 +286,49 @@ def _conflict(pitch: int, rows: int, bytes: int) -> float:
     return LINE / bytes if rows > sets * (WAYS - 1) else 1.0
 
 
-def _packing(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) -> float:
+def _packing(facts: Facts, blocking: Blocking, share: float, target: Target) -> float:
     """Time of the copies. What is constant is copied before the first call."""
     f, b, time = facts, blocking, 0.0
     if b.pack != "none" and f.along is not None and not f.constant:
-        time += f.along.span / f.bytes * (3.0 / b.lanes if f.along.adjacent else GATHER)
+        together = b.pack == "block" and b.parallel == "rows"  # one thread copies what all of them read
+        copy = f.along.span / f.bytes * (3.0 / b.lanes if f.along.adjacent else GATHER)
+        time += copy if together else copy * share
     if b.left and f.across is not None:
-        time += f.across.span / COPY_RATE * -(-f.n // (b.columns or f.n))
+        time += f.across.span / COPY_RATE * -(-f.n // (b.columns or f.n)) * share
     return time
 
 
-def _parallelism(facts: Facts, blocking: Blocking, target: Target) -> float:
-    """How many threads are kept busy."""
+def _threads(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) -> tuple[float, int]:
+    """The share of all work that the busiest thread does, and how often threads begin anew."""
     if target.threads < 2 or not facts.many:
-        return 1.0
-    rows = -(-facts.m // (blocking.block or facts.m)) if blocking.blocked else -(-facts.m // blocking.rows)
-    columns = -(-facts.n // (blocking.columns or facts.n)) if blocking.blocked else -(-facts.n // blocking.width)
-    parts = max(rows, columns) if not blocking.blocked else rows if blocking.parallel == "rows" else columns
-    return parts / -(-parts // target.threads)
+        return 1.0, 0
+    loops, outside = _loops(facts, blocking, k_blocks, target)
+    counts = [extent // size for extent, size in loops]
+    busy = [min(n / (-(-n // target.threads) * target.threads), 0.8) if n > 1 else 0.0 for n in counts]
+    if not any(busy):
+        return 1.0, 0
+    at = busy.index(max(busy))
+    extent, size = loops[at]
+    return _busiest(extent, size, target.threads) / extent, outside * prod(-(-e // s) for e, s in loops[:at])
+
+
+def _loops(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) -> tuple[list[tuple[int, int]], int]:
+    """Loops that threads may share, outer ones first: extents and sizes of blocks; iterations around all of these."""
+    f, b = facts, blocking
+    columns, block = b.columns or f.n, b.block or f.m
+    tiles = [(f.n, b.width), (f.m, b.rows)]
+    if not b.blocked:
+        return [*((f.nest.extents[n], 1) for n in f.outer), *(tiles if b.outer == "columns" else tiles[::-1])], 1
+    wide = [(e, 1) for e in f.batch if e >= target.threads]
+    if wide:
+        return wide, 1
+    if b.parallel == "columns":
+        return [(f.n, columns)], prod(f.batch)
+    shared = [*((e, 1) for e in f.apart), (f.m, block), (block, b.rows), (columns, b.width)]
+    return shared, prod(f.batch) * -(-f.n // columns) * k_blocks
+
+
+def _busiest(extent: int, size: int, threads: int) -> int:
+    """How much of an extent the busiest thread does, of blocks that threads share; all wait while one does the rest."""
+    count, rest = divmod(extent, size)
+    return -(-count // threads) * size + rest

@@ -11,6 +11,7 @@ from tests.backends.guarded import guarded
 from tests.backends.llvm_support import build, compute, operands, program_of, run, serial_host
 from tests.generators.kernels import arrays, generate
 from tilec.backends.llvm.backend import LLVMBackend
+from tilec.backends.llvm.module import emit_module
 from tilec.dtypes import F32
 from tilec.evaluate.loops import evaluate_kernel
 from tilec.expr import Call, Const, Expr
@@ -211,3 +212,25 @@ def test_a_long_vector_loop_is_a_loop_over_vectors() -> None:
     kernel = parse_kernel(LONG)
     check(kernel, serial_host(), 4)
     assert LLVMBackend().emit(program_of(kernel), serial_host()).count("br i1") < 200
+
+
+@pytest.mark.parametrize("last, selects", [("23 - j - 16*v", 0), ("25 - j - 16*v", 2)])
+def test_lanes_that_are_never_read_keep_no_old_value(last: str, selects: int) -> None:
+    kernel = parse_kernel(f"""
+kernel k(in A: f32[2, 30], in B: f32[30, 24], inout C: f32[2, 32]) {{
+  alloc r: register f32[2, 2, 16]
+  for i in 2 unroll {{ for v in 2 unroll {{ for j in 16 vector {{ r[i, v, j] = 1.0 }} }} }}
+  for k in 30 {{
+    for i in 2 unroll {{ for v in 2 unroll {{ for j in 16 vector {{
+      if 23 - j - 16*v >= 0 {{ r[i, v, j] sum= mul(A[i, k], B[k, 16*v + j]) }}
+    }} }} }}
+  }}
+  for i in 2 unroll {{ for v in 2 unroll {{ for j in 16 vector {{
+    if {last} >= 0 {{ C[i, 16*v + j] = r[i, v, j] }}
+  }} }} }}
+}}""")
+    target = serial_host()
+    check(kernel, target, 5)
+    if target.vector_bytes == 64:
+        code = str(emit_module(program_of(kernel), target))
+        assert code.count("= select <16 x i1>") == selects, code

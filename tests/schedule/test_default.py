@@ -9,8 +9,9 @@ import pytest
 
 from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
 from tilec.dtypes import F16, F32
-from tilec.loops import Alloc, For, Kernel, walk
+from tilec.loops import Alloc, For, Kernel, Store, walk
 from tilec.passes.schedule import apply
+from tilec.passes.schedule.analysis import static
 from tilec.passes.schedule.default import default_schedule
 from tilec.passes.schedule.plan import DEFAULT, Limits
 from tilec.schedule import parse_schedule, print_schedule
@@ -68,6 +69,24 @@ def product(m: int, n: int, k: int, transposed: bool = False) -> Kernel:
     b = ("B", var("n", "k"), (n, k)) if transposed else ("B", var("k", "n"), (k, n))
     a = ("A", var("m", "k"), (m, k))
     return contraction("matmul", "sum", F32, {"m": m, "n": n, "k": k}, var("m", "n"), (m, n), [a, b])
+
+
+@pytest.mark.parametrize("m, n, k", [(49, 512, 1024), (7, 512, 1024), (1536,) * 3, (196, 1000, 512), (768,) * 3])
+@pytest.mark.parametrize("machine", [AVX512, AVX2])
+def test_threads_share_products_evenly(m: int, n: int, k: int, machine: Target) -> None:
+    kernel = product(m, n, k)
+    scheduled = apply(kernel, default_schedule(kernel, machine, constant=frozenset({"B"})))
+    work = sum(points(s, machine.threads) for s in scheduled.body if isinstance(s, For))
+    assert work <= 1.15 * m * n * k / machine.threads
+
+
+def points(loop: For, threads: int) -> int:
+    """Iterations of a product's innermost statements on the busiest thread; a guarded tile counts as a whole one."""
+    extent = -(-static(loop.extent) // threads) if loop.kind == "parallel" else static(loop.extent)
+    inside = [s for s in loop.body if isinstance(s, For)]
+    if not inside:
+        return extent * any(isinstance(s, Store) and s.monoid for s in walk(loop.body))
+    return extent * sum(points(s, threads) for s in inside)
 
 
 def test_epilogue_runs_in_registers() -> None:
