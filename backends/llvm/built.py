@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,7 +158,7 @@ def _run_kept(_kept: Any, run: Entry, table: Any, arena: int, fixed: int, pool: 
     run(table, arena, fixed, pool())
 
 
-@cache
+@jit.once
 def _lonely_pool() -> Pool:
     return Pool(1)
 

@@ -162,7 +162,7 @@ class _Code:
     kept: Any
 
 
-@cache
+@jit.once
 def _code() -> _Code:
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in IMPORTS}
     library = jit.load([support_code(text(), host())], ["enter", "call", "names"], imports)

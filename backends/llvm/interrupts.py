@@ -16,7 +16,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any, TypeAlias
 
 from tilec.backends.llvm import jit
@@ -112,7 +112,7 @@ def _text() -> str:
     return _IR.format(long=long, declaration="", clock="add i64 0, 0", ticks=0)
 
 
-@cache
+@jit.once
 def _call() -> tuple[Any, jit.Library]:
     """The function, which finds the interpreter's lock held, and what keeps its code mapped."""
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
@@ -120,7 +120,7 @@ def _call() -> tuple[Any, jit.Library]:
     return ctypes.PYFUNCTYPE(None, *[ctypes.c_void_p] * 5)(library.addresses["call"]), library
 
 
-@cache
+@jit.once
 def _main() -> ctypes.c_ulong:
     """The number of the main thread; after a fork that is the thread that forked."""
     number = ctypes.c_ulong()

@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, wraps
+from typing import Any, TypeVar
 
 import llvmlite.binding as llvm
 
@@ -26,6 +26,27 @@ _numbers = itertools.count()
 
 if hasattr(os, "register_at_fork"):  # a child must not inherit LLVM in the middle of another thread's work
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+T = TypeVar("T")
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """A function that makes its result when first called, and only then, whatever threads call it.
+
+    Machine code refers to such a result by address. `functools.cache` lets threads that come at once make one each, and
+    frees all but the last.
+    """
+    made: list[T] = []
+
+    @wraps(make)
+    def found() -> T:
+        if not made:
+            with _lock:
+                if not made:
+                    made.append(make())
+        return made[0]
+
+    return found
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from tilec.backend import Array
@@ -55,7 +54,7 @@ bad:
 _IMPORTS = ("PyTuple_GetItem", "PyObject_GetBuffer", "PyBuffer_Release", "PyErr_Clear")
 
 
-@cache
+@jit.once
 def _fill() -> tuple[Any, jit.Library]:
     """The function (it holds the interpreter's lock), and what keeps its code mapped."""
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}

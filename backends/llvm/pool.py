@@ -23,7 +23,6 @@ import atexit
 import ctypes
 import os
 import threading
-from functools import cache
 from typing import Any
 
 from tilec.backends.llvm import jit
@@ -230,7 +229,7 @@ def pool_text() -> str:
 _IMPORTS = ("PyThread_acquire_lock", "PyThread_release_lock")
 
 
-@cache
+@jit.once
 def _code() -> jit.Library:
     imports = {n: ctypes.cast(getattr(ctypes.pythonapi, n), ctypes.c_void_p).value or 0 for n in _IMPORTS}
     return jit.load([support_code(pool_text(), host())], ["work", "fork_join"], imports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import pickle
 import random
 import resource
@@ -315,6 +316,27 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 assert (e(a) == 2).all()
 """
     subprocess.run([sys.executable, "-c", text], check=True, timeout=120)
+
+
+def test_first_calls_of_many_threads_at_once() -> None:
+    """What all programs share is made by one of them: machine code refers to it by address."""
+    text = """
+import threading, numpy as np, tilec
+product = "function f(A[M, K], B[K, N]) -> (C) { C[m, n: M, N] = +(A[m, k] * B[k, n]); }"
+inputs = [np.ones((s, s), "float32") for s in (16, 200, 600)]
+programs = [tilec.compile(product, target="llvm", A=a, B=a) for a in inputs]
+start, wrong = threading.Barrier(8), []
+def work():
+    start.wait()
+    wrong.extend(1 for _ in range(5) for e, a in zip(programs, inputs) if not (e(a, a) == len(a)).all())
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not wrong
+"""
+    for number in range(3):
+        environment = {**os.environ, "TILEC_CACHE": "0", "TILEC_THREADS": str(1 + number), "MALLOC_PERTURB_": "165"}
+        subprocess.run([sys.executable, "-c", text], check=True, timeout=120, env=environment)
 
 
 def test_a_failed_check_is_told() -> None:
