@@ -18,7 +18,9 @@ from typing import Any
 
 SAMPLE = 1 << 16  # elements of a result that are compared
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "TILEC_THREADS")
-QUIET = {"KMP_BLOCKTIME": "2", "OMP_WAIT_POLICY": "PASSIVE", "JAX_PLATFORMS": "cpu", "NUMBA_THREADING_LAYER": "omp"}
+# threads that wait for more work stop soon, so that they do not keep the next contender from a processor
+SOON = {"KMP_BLOCKTIME": "2", "OPENBLAS_THREAD_TIMEOUT": "20", "OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}
+OTHERS = {"JAX_PLATFORMS": "cpu", "NUMBA_THREADING_LAYER": "omp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Worker:
         arguments = (other, contender, topic, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
-        os.environ.update({**dict.fromkeys(THREADS, str(threads)), **QUIET})  # which the child reads at its start
+        os.environ.update({**dict.fromkeys(THREADS, str(threads)), **SOON, **OTHERS})  # which the child reads at its start
         self._process.start()
         os.environ.clear()
         os.environ.update(before)
