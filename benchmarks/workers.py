@@ -42,7 +42,8 @@ class Worker:
         arguments = (other, contender, topic, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
-        os.environ.update({**dict.fromkeys(THREADS, str(threads)), **SOON, **OTHERS})  # which the child reads at its start
+        counts = dict.fromkeys(THREADS, str(threads))
+        os.environ.update({**counts, **SOON, **OTHERS})  # which the child reads at its start
         self._process.start()
         os.environ.clear()
         os.environ.update(before)
