@@ -36,6 +36,7 @@ Schedule: TypeAlias = tuple[Directive, ...]
 _BLANK = re.compile(r"(?:\s|//[^\n]*)*")
 _DIRECTIVE = re.compile(r"([a-z_]+)\s*\(([^()]*)\)")
 _HEAD = re.compile(r"schedule\s+([^\s{}]+)\s*\{")
+_BODY = re.compile(r"(?:[^}/]+|//[^\n]*|/)*")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.']*\Z")
 _INTEGER = re.compile(r"-?[0-9]{1,18}\Z")
 
@@ -105,8 +106,9 @@ def parse_file(text: str, name: str) -> tuple[Pinned, ...]:
         head = _HEAD.match(text, position)
         if head is None:
             raise error("TILE0603", "expected 'schedule NAME {'", Span(Source(name, text), position, position + 1))
-        end = text.find("}", head.end())
-        if end < 0:
+        body = _BODY.match(text, head.end())
+        end = body.end() if body else head.end()
+        if end == len(text):
             raise error("TILE0603", "the schedule is never closed", Span(Source(name, text), *head.span()))
         found.append(Pinned(head[1], name, text, head.end(), end))
         position = _blank_end(text, end + 1)

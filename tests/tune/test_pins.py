@@ -125,6 +125,21 @@ def test_a_huge_schedule_is_refused() -> None:
         tilec.compile(text, A=(1000,), B=(1000,), schedules={"C": "unroll(i) unroll(j)"})
 
 
+def test_loops_inside_of_one_another_without_end_are_refused() -> None:
+    steps = "".join(f"tile(n, 24, a{k}, n.{k}) " if k == 0 else f"tile(n.{k - 1}, 24, a{k}, n.{k}) " for k in range(99))
+    with pytest.raises(TileError, match="65 loops inside of one another; 64 are the limit"):
+        compiled(PLAIN, schedules={"H": steps})
+    compiled(PLAIN, schedules={"H": steps[: steps.index("tile(n.59")]})
+
+
+def test_a_brace_in_a_comment_of_a_file_closes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.schedule"
+    file.write_text(f"// {{ }}\nschedule H {{ // of `{{ H }}`, once\n  {RIGHT} // }}\n}} // }}\n")
+    assert "vector" in kernel(compiled(PLAIN, schedules=file))
+    file.write_text(f"schedule H {{ {RIGHT} // }}")
+    assert "never closed" in message(PLAIN, schedules=file)
+
+
 def test_wrong_python_arguments() -> None:
     for wrong in (3, {"H": 3}, {3: "unroll(k)"}):
         with pytest.raises(TileError, match="TILE0511"):

@@ -16,6 +16,7 @@ from tilec.schedule import Directive, Schedule
 from tilec.target import Target
 
 MOST_STATEMENTS = 1 << 14  # of the kernel with all its loops unrolled; good schedules make some hundreds
+MOST_DEPTH = 64  # loops and conditions inside of one another; good schedules make a dozen
 MOST_SCRATCH = 64 << 20  # bytes that one thread allocates
 _LEAST_POINTS = 4096  # a nest of fewer takes about as long as its launch
 
@@ -50,7 +51,9 @@ def applied(kernel: Kernel, schedule: Schedule) -> Kernel:
 
 def applied_one(kernel: Kernel, directive: Directive) -> Kernel:
     """As `applied`, of one directive."""
-    kernel = apply_one(kernel, directive)
+    before, kernel = depth(kernel.body), apply_one(kernel, directive)
+    if (found := depth(kernel.body)) > max(before, MOST_DEPTH):
+        raise error("TILE0604", f"{directive} makes {found} loops inside of one another; {MOST_DEPTH} are the limit")
     if (found := statements(kernel.body)) > MOST_STATEMENTS:
         raise error("TILE0604", f"{directive} makes {found} statements of the kernel; {MOST_STATEMENTS} are the limit")
     if (found := scratch(kernel)) > MOST_SCRATCH:
@@ -64,6 +67,11 @@ def fitting(kernel: Kernel, schedule: Schedule) -> Kernel | None:
         return applied(kernel, schedule)
     except TileError:
         return None
+
+
+def depth(block: Block) -> int:
+    """How many statements are inside of one another."""
+    return max((1 + depth(inner) for s in block if (inner := children(s))), default=0)
 
 
 def statements(block: Block) -> int:
