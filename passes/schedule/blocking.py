@@ -13,7 +13,7 @@ from math import gcd, prod
 from typing import Literal
 
 from tilec.affine import Affine
-from tilec.loops import Buffer
+from tilec.loops import Buffer, strides_of
 from tilec.passes.schedule.analysis import Use
 from tilec.passes.schedule.plan import Nest, Plan
 from tilec.target import Target
@@ -33,6 +33,7 @@ STREAMS, LATE = 8, 8.0  # rows that are fetched ahead at once; how much later th
 OVERLAP = 0.1  # share of the shorter of arithmetic and deliveries that is not hidden behind the longer
 COPY_RATE = 2.0  # bytes copied in the time of one multiply-add
 GATHER = 2.5  # an element that is not beside the one before
+TURNED = 0.5  # an element of a square that is turned in registers
 FORK = 5000.0  # to tell threads of work and to wait for them
 UNSHARED = 4  # rows of a tile that only hide how long an addition takes
 
@@ -78,12 +79,17 @@ class Blocking:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """An operand that can be copied. adjacent: neighbours in the loop that it moves with are neighbours in memory."""
+    """An operand that can be copied.
+
+    adjacent: neighbours in the loop that it moves with are neighbours in memory. contiguous: the axis of neighbours in
+    memory, where it is a long one.
+    """
 
     use: Use
     span: int  # bytes
     pitch: int  # bytes between the rows that are read one after another
     adjacent: bool
+    contiguous: int | None
 
     @staticmethod
     def of(nest: Nest, found: list[Use], loop: str, rows: str) -> Operand | None:
@@ -93,8 +99,11 @@ class Operand:
         use, size = found[0], nest.bits // 8 or 1
         if not all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ()):
             return None
+        buffer = nest.buffers[use.buffer]
+        axes = [a for a, step in enumerate(strides_of(buffer)) if step == 1 and buffer.shape[a] != 1]
         span = size * prod(e for n, e in nest.extents.items() if nest.stride(use, n) != 0)
-        return Operand(use, span, abs(nest.stride(use, rows) or 0) * size, nest.stride(use, loop) == 1)
+        pitch, adjacent = abs(nest.stride(use, rows) or 0) * size, nest.stride(use, loop) == 1
+        return Operand(use, span, pitch, adjacent, axes[-1] if axes else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +300,8 @@ def _packing(facts: Facts, blocking: Blocking, share: float, target: Target) -> 
     f, b, time = facts, blocking, 0.0
     if b.pack != "none" and f.along is not None and not f.constant:
         together = b.pack == "block" and b.parallel == "rows"  # one thread copies what all of them read
-        copy = f.along.span / f.bytes * (3.0 / b.lanes if f.along.adjacent else GATHER)
+        apart = TURNED if f.along.contiguous is not None else GATHER
+        copy = f.along.span / f.bytes * (3.0 / b.lanes if f.along.adjacent else apart)
         time += copy if together else copy * share
     if b.left and f.across is not None:
         time += f.across.span / COPY_RATE * -(-f.n // (b.columns or f.n)) * share

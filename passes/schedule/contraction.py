@@ -14,6 +14,7 @@ from tilec.affine import Affine
 from tilec.passes.schedule.blocking import Blocking, Facts, blockings
 from tilec.passes.schedule.dot import dot
 from tilec.passes.schedule.plan import Nest, Plan, fresh, in_registers, step, threads
+from tilec.passes.schedule.transposition import MOST_LANES
 from tilec.schedule import Directive
 from tilec.target import Target
 
@@ -168,8 +169,28 @@ def _pack(plan: Plan, facts: Facts, blocking: Blocking, loop: str, space: str) -
     new = fresh(plan.kernel, f"{use.buffer}.p")
     if not plan.attempt(step("pack", use.buffer, loop, new, axis, blocking.width, space)):
         return False
-    _vector_copy(plan, f"{new}.{len(use.indices or ())}", blocking.lanes, blocking.width)
+    inner = f"{new}.{len(use.indices or ())}"
+    along = None if facts.constant else facts.along.contiguous  # constants are packed once, by plain copies
+    if along is None or along == axis or not _transposed(plan, facts, new, inner, 1 + along - (along > axis), blocking):
+        _vector_copy(plan, inner, blocking.lanes, blocking.width)
     return True
+
+
+def _transposed(plan: Plan, facts: Facts, new: str, inner: str, at: int, blocking: Blocking) -> bool:
+    """Copies squares that are read along memory, and turned in registers."""
+    if facts.along is None or blocking.lanes > MOST_LANES:
+        return False
+    loop, size = f"{new}.{at}", blocking.lanes
+    between = [f"{new}.{i}" for i in range(at + 1, len(facts.along.use.indices or ()))]
+    return plan.attempt(
+        step("reorder", *between, inner, loop),
+        step("tile", inner, size, f"{inner}.v", f"{inner}.l"),
+        step("reorder", loop, f"{inner}.l"),
+        step("tile", loop, size, f"{loop}.0", f"{loop}.1"),
+        step("vectorize", f"{inner}.l"),
+        step("unroll", f"{loop}.1"),
+        step("transpose", facts.along.use.buffer, f"{loop}.0", fresh(plan.kernel, f"{facts.along.use.buffer}.t")),
+    )
 
 
 def _vector_copy(plan: Plan, loop: str, lanes: int, extent: int = 0) -> None:

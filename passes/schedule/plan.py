@@ -26,7 +26,7 @@ class Limits:
     small: int = 512
     many: int = 1 << 16
     many_terms: int = 1 << 19
-    pack_reuse: int = 24
+    pack_reuse: int = 8
 
 
 DEFAULT = Limits()

@@ -71,6 +71,14 @@ def product(m: int, n: int, k: int, transposed: bool = False) -> Kernel:
     return contraction("matmul", "sum", F32, {"m": m, "n": n, "k": k}, var("m", "n"), (m, n), [a, b])
 
 
+@pytest.mark.parametrize("m, n, k", [(8, 128, 128), (9, 70, 50), (16, 33, 17), (30, 16, 300)])
+@pytest.mark.parametrize("machine", TARGETS)
+def test_operands_across_are_turned_in_registers(m: int, n: int, k: int, machine: Target) -> None:
+    kernel = product(m, n, k, transposed=True)
+    check(kernel, machine)
+    assert any(d.name == "transpose" for d in default_schedule(kernel, machine))
+
+
 @pytest.mark.parametrize("m, n, k", [(49, 512, 1024), (7, 512, 1024), (1536,) * 3, (196, 1000, 512), (768,) * 3])
 @pytest.mark.parametrize("machine", [AVX512, AVX2])
 def test_threads_share_products_evenly(m: int, n: int, k: int, machine: Target) -> None:
