@@ -99,6 +99,9 @@ class Operand:
         use, size = found[0], nest.bits // 8 or 1
         if not all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ()):
             return None
+        moving = [n for form in use.indices or () if isinstance(form, Affine) for n in form.variables()]
+        if len(set(moving)) < len(moving):  # a diagonal: the rectangle around it is its square
+            return None
         buffer = nest.buffers[use.buffer]
         axes = [a for a, step in enumerate(strides_of(buffer)) if step == 1 and buffer.shape[a] != 1]
         span = size * prod(e for n, e in nest.extents.items() if nest.stride(use, n) != 0)

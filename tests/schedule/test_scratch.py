@@ -7,10 +7,12 @@ from math import prod
 import pytest
 
 from tests.generators.kernels import contraction, v, var
+from tilec.backends.llvm.target import named
 from tilec.dtypes import F32
 from tilec.loops import Alloc, Kernel, walk
-from tilec.passes.schedule.default import scheduled
+from tilec.passes.schedule.default import default_schedule, scheduled
 from tilec.target import Target
+from tilec.text.loops_text import parse_kernel
 
 PRODUCTS = [
     *((n, n, n) for n in (64, 128, 256, 384, 512, 768, 1024, 1536, 2048)),
@@ -56,3 +58,12 @@ def test_convolutions(size: int, ci: int, co: int, window: int, step: int) -> No
     kernel = contraction("conv", "sum", F32, sizes, var("y", "x", "f"), (size, size, co), operands)
     for target in TARGETS:
         assert scratch(kernel, target) < MOST
+
+
+def test_a_diagonal_is_not_copied_as_a_square() -> None:
+    kernel = parse_kernel("""kernel f(in A: f32[5, 4096, 4096], out C: f32[5]) {
+      for i in 5 { C[i] = 0.0 }
+      for j in 5 { for k in 4096 { C[j] sum= A[j, k, k] } }
+    }""")
+    schedule = default_schedule(kernel, named("avx512", 2))
+    assert not [d for d in schedule if d.name in ("pack", "stage") and d.args[0] == "A"]
