@@ -214,7 +214,8 @@ def test_wrong_pointers() -> None:
     loaded = Loaded(ahead(SOFTMAX, {"X": ("N", 30)}))
     x, y = normal(70, 30), normal(70, 30)
     a, b = x.ctypes.data, y.ctypes.data
-    room = np.zeros(loaded.workspace(70), np.uint8).ctypes.data
+    workspace = np.zeros(loaded.workspace(70), np.uint8)
+    room = workspace.ctypes.data
     assert loaded.call(70, a, b, room) == OK
     assert [loaded.call(70, *p) for p in ((None, b, room), (a, None, room), (a, b, None))] == [NULL] * 3
     assert [loaded.call(70, *p, room) for p in ((a + 2, b), (a, b + 1))] == [MISALIGNED] * 2
