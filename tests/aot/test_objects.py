@@ -191,13 +191,15 @@ def test_a_budget_of_memory() -> None:
 def test_wrong_calls_are_refused() -> None:
     loaded = Loaded(ahead(MATMUL, {"A": (4, 4), "B": (4, 4)}))
     a, b, c = (np.ones((4, 4), np.float32) for _ in range(3))
-    room = np.zeros(loaded.size + 1, np.uint8).ctypes.data
+    workspace = np.zeros(loaded.size + 1, np.uint8)
+    room = workspace.ctypes.data
     x, y, z = (array.ctypes.data for array in (a, b, c))
     assert loaded.call(x, y, z, room) == 0
     assert [loaded.call(*p, room) for p in ((None, y, z), (x, None, z), (x, y, None))] == [1, 1, 1]
     assert [loaded.call(*p, room) for p in ((x + 2, y, z), (x, y + 1, z), (x, y, z + 3))] == [2, 2, 2]
     assert [loaded.call(x, y, p, room) for p in (x, y, x + 60, x - 60, y - 60, y + 60)] == [3] * 6
-    both = np.ones(32, np.float32).ctypes.data
+    memory = np.ones(32, np.float32)
+    both = memory.ctypes.data
     assert loaded.call(both, y, both + 64, room) == 0  # side by side is no overlap
     assert loaded.call(x, x, z, room) == 0  # inputs may
 
