@@ -39,6 +39,7 @@ INTEGERS_ONLY = {
     n for n, b in BUILTINS.items() if b.rule in ("bits", "shift") or n in ("div_raw", "shl_raw", "shr_raw")
 }
 WITHOUT = {"bitcast", "rem_raw"}  # floats may pass through, but there is no derivative
+WITHOUT |= {"scale2", "rarely"}  # what the expansions of elementary functions are made of, long after differentiation
 DECREED = {"stop_gradient", "reverse_grad"}  # derivatives that no difference of values shows
 OTHERS = INTEGERS_ONLY | WITHOUT | DECREED | {"cast", "logical_not"}
 FLOATS = sorted(set(BUILTINS) - OTHERS - {n for n in BUILTINS if "cmp" in n})

@@ -70,10 +70,11 @@ def test_padding_does_no_work() -> None:
 def test_schedules_add_no_work_but_the_combination_of_partial_results() -> None:
     combined = 37 * 2 * 64  # per row a maximum and a sum, each of 64 partial results
     softmax, matmul = {"X": "f32[37, 100]"}, {"A": "f32[50, 20]", "B": "f32[20, 70]"}
+    results = {SOFTMAX: 4 * 37 * 100, MATMUL: 4 * 50 * 70}  # bytes: rows of temporaries stay in the caches
     for text, shapes, more in ((SOFTMAX, softmax, combined), (MATMUL, matmul, 0)):
         plain, fast = costs(text, False, **shapes), costs(text, True, **shapes)
         assert sum(c.operations for c in plain) + more == sum(c.operations for c in fast)
-        assert sum(c.written for c in plain) == sum(c.written for c in fast)
+        assert sum(c.written for c in plain) >= sum(c.written for c in fast) == results[text]
 
 
 def test_integers_are_no_flops() -> None:

@@ -179,9 +179,9 @@ def test_command_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["profile", SOFTMAX, "--random", "X:f32[20,30]", "--seconds", "0", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["function"] == "softmax"
-    assert len(found["kernels"]) == 4
-    exp = found["kernels"][1]
-    assert (exp["flops"], exp["bytes_written"], exp["sources"][0]["line"]) == (1200, 2400, 4)
+    (chain,) = found["kernels"]  # the maximum, the exponential, its sum and the quotient
+    assert chain["flops"] == 5 * 600 and chain["bytes_written"] >= 2400
+    assert [source["line"] for source in chain["sources"]] == [3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
