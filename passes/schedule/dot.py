@@ -15,7 +15,7 @@ from tilec.affine import Affine
 from tilec.expr import Call, Read
 from tilec.instructions import NAMES, Instruction, instruction
 from tilec.passes.schedule.analysis import Use
-from tilec.passes.schedule.plan import Nest, Plan, fresh, step, threads
+from tilec.passes.schedule.plan import Nest, Plan, fresh, staged, step, threads
 from tilec.schedule import Directive
 from tilec.target import Target
 
@@ -210,11 +210,8 @@ def _even(extent: int, most: int, rows: int, unit: int, threads: int) -> int:
 
 def _staged(plan: Plan, store: str, loop: str, space: str) -> bool:
     """Keeps the tile apart; where that is safe it starts there, and the nest that uses it runs there."""
-    new = fresh(plan.kernel, f"{store}.r")
-    if not any(
-        plan.attempt(step("stage", store, loop, new, space, *how))
-        for how in (("init", 0, "finish"), ("init",), ("copy",))
-    ):
+    new = staged(plan, store, loop, space)
+    if new is None:
         return False
     for copy in (f"{new}.1", f"{new}.out.1") if space == "thread" else ():
         plan.attempt(step("vectorize", copy))

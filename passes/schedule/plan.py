@@ -139,11 +139,14 @@ def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> Non
 
 def in_registers(plan: Plan, store: str, loop: str) -> bool:
     """Keeps a tile in registers; where that is safe it starts there, and the nest that uses it runs there."""
+    return staged(plan, store, loop, "register") is not None
+
+
+def staged(plan: Plan, store: str, loop: str, space: str) -> str | None:
+    """Keeps a tile in a buffer of its own; its name, or None where that is refused."""
     new = fresh(plan.kernel, f"{store}.r")
-    return any(
-        plan.attempt(step("stage", store, loop, new, "register", *how))
-        for how in (("init", 0, "finish"), ("init",), ("copy",))
-    )
+    hows = (("init", 0, "finish"), ("init",), ("copy",))
+    return new if any(plan.attempt(step("stage", store, loop, new, space, *how)) for how in hows) else None
 
 
 def _busy(iterations: int, threads: int) -> float:

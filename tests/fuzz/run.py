@@ -130,12 +130,17 @@ def verdict(case: Case, whole: Graph, found: Mapping[str, Array], hidden: Mappin
 
 def run(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Summary:
     """Runs the programs of `seeds`; ends early after `stop` failures."""
+    return run_checks(seeds, lambda case, _: check(case, execute), stop)
+
+
+def run_checks(seeds: Iterable[int], judged: Callable[[Case, Summary], Verdict], stop: int = 20) -> Summary:
+    """Judges the programs of `seeds`; a refusal is counted, a crash is a failure."""
     summary = Summary()
     for seed in seeds:
         case = generate(seed)
         summary.count(case)
         try:
-            result = check(case, execute)
+            result = judged(case, summary)
         except TileError as refusal:
             summary.refused[refusal.code] += 1
             continue

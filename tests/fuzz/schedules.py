@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tests.fuzz.generate import Case, generate
+from tests.fuzz.generate import Case
 from tests.fuzz.judge import judge, same, visible
-from tests.fuzz.run import Array, Summary, Verdict, elaborate
+from tests.fuzz.run import Array, Summary, Verdict, elaborate, run_checks
 from tests.generators.schedules import random_schedule
 from tilec import pipeline
-from tilec.errors import TileError
 from tilec.graph import Graph
 from tilec.loops import Kernel, Program
 from tilec.options import Options
@@ -107,21 +106,8 @@ def _run(program: Program, graph: Graph, inputs: Mapping[str, Any], target: Targ
 
 def run(seeds: Iterable[int], schedules: int, stop: int = 20) -> Summary:
     """Runs the programs of `seeds`; ends early after `stop` failures."""
-    summary, target = Summary(), replace(pipeline.resolve_target("llvm"), threads=2)
-    for seed in seeds:
-        case = generate(seed)
-        summary.count(case)
-        try:
-            result = check(case, schedules, target, summary.notes)
-        except TileError as refusal:
-            summary.refused[refusal.code] += 1
-            continue
-        except Exception as crash:
-            result = Verdict(f"{type(crash).__name__}: {crash}", False)
-        summary.record(case, result)
-        if len(summary.failures) >= stop:
-            break
-    return summary
+    target = replace(pipeline.resolve_target("llvm"), threads=2)
+    return run_checks(seeds, lambda case, summary: check(case, schedules, target, summary.notes), stop)
 
 
 @dataclass(frozen=True, slots=True)
