@@ -59,7 +59,7 @@ def operands(case: Case) -> list[Any]:
 
 def work(case: Case) -> float:
     batch, _, inputs, outputs, kernel, _, groups = case
-    return 2.0 * batch * extent(case) ** 2 * outputs * (inputs // groups) * kernel**2
+    return float(2 * batch * extent(case) ** 2 * outputs * (inputs // groups) * kernel**2)
 
 
 TOPIC = Topic(

@@ -35,7 +35,8 @@ def operands(case: Case) -> list[Any]:
 
 def work(case: Case) -> float:
     name, rows, columns = case
-    return 4.0 * rows * columns * (OPERANDS.get(name, "m").count("m") + RESULTS.get(name, 1))
+    matrices = OPERANDS.get(name, "m").count("m") + RESULTS.get(name, 1)
+    return float(4 * rows * columns * matrices)
 
 
 TOPIC = Topic(
