@@ -12,7 +12,7 @@ import numpy as np
 from tilec.backend import Array, Built, Direct, Run
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.direct import HOLD, INTERRUPTIBLE, RELEASE, Launch, direct
-from tilec.backends.llvm.direct_code import KEPT
+from tilec.backends.llvm.direct_code.layout import KEPT
 from tilec.backends.llvm.interrupts import Entry, call_address, interrupted_program, interruptible
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.plans import NoPlans, Plan, Plans

@@ -23,7 +23,8 @@ import numpy as np
 
 from tilec.backend import Array, Direct
 from tilec.backends.llvm import jit
-from tilec.backends.llvm.direct_code import (
+from tilec.backends.llvm.direct_code import text
+from tilec.backends.llvm.direct_code.layout import (
     BYTE_ORDER,
     DATA,
     DTYPE,
@@ -36,7 +37,6 @@ from tilec.backends.llvm.direct_code import (
     RECORD,
     SHAPE,
     TYPE,
-    text,
 )
 from tilec.backends.llvm.support import support_code
 from tilec.backends.llvm.target import host
