@@ -229,7 +229,7 @@ def _staged(
     out = f"{new}.out"
     if final is not None:
         body += final.evaluate(copy.loops(out), copy.stored(out), copy.cell(out), copy.guards(out), new)
-    elif any(u.store for u in found):
+    elif initial is not None or any(u.store for u in found):  # the nest that is dropped stored the buffer, too
         body += copy.outward()
     return tuple(body)
 

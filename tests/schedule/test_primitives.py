@@ -71,3 +71,12 @@ def test_what_is_stored_perhaps_is_copied_in(inner: str) -> None:
     c = np.arange(4, dtype=np.float32)
     evaluate_kernel(kernel, {"A": np.ones(4, np.float32), "C": c})
     np.testing.assert_array_equal(c, np.arange(4))
+
+
+def test_what_the_dropped_initialisation_stored_is_copied_out() -> None:
+    """The loop only reads C: without the copy, C would keep what was there before."""
+    start = parse_kernel("""kernel f(in A: f32[4], out C: f32[4], out D: f32[4]) {
+      for i in 4 { C[i] = A[i] }
+      for j in 4 { D[j] = add(C[j], 1.0) }
+    }""")
+    assert_same(start, apply(start, parse_schedule("stage(C, j, c, heap, init)")), ())
