@@ -212,9 +212,10 @@ def substitute(block: Block, values: Mapping[str, Affine | Coef]) -> Block:
     return rewrite(block, visit)
 
 
-def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
+def map_accesses(block: Block, buffer: str, change: Redirect, *, keep_streams: bool = False) -> Block:
     """Redirects every access to `buffer`: `change` maps its indices to another buffer and indices.
 
+    Stores past the caches become plain ones, unless `keep_streams`: memory of one thread stays in its cache.
     Raises TILE0604 where a machine instruction uses the buffer: its operands stay where they are.
     """
 
@@ -227,7 +228,8 @@ def map_accesses(block: Block, buffer: str, change: Redirect) -> Block:
     def visit(stmt: Stmt) -> Block:
         if isinstance(stmt, Store) and stmt.buffer == buffer:
             target, indices = change(stmt.indices)
-            return (replace(stmt, buffer=target, indices=indices),)
+            stream = stmt.stream and keep_streams
+            return (replace(stmt, buffer=target, indices=indices, stream=stream),)
         if isinstance(stmt, Instr) and any(w.buffer == buffer for w in stmt.operands):
             raise refuse(f"'{buffer}' is an operand of the instruction '{stmt.name}'", "map to instructions last")
         return (stmt,)

@@ -24,7 +24,7 @@ from tilec.passes.schedule.analysis import (
     substitute,
     uses,
 )
-from tilec.passes.schedule.regions import Region, clip, edge_guards, region
+from tilec.passes.schedule.regions import Region, check_nesting, clip, edge_guards, region
 
 
 def compute_at(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") -> Kernel:
@@ -59,6 +59,7 @@ def compute_at(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") 
         if not inside:
             return (found,)
         _check_capture(producers, {loop.index for loop in (*scope.loops, found)})
+        check_nesting(found, scope, space, "compute_at")
         box = clip(region(inside, "compute_at"), shape)
         ranges = {**scope.ranges(), found.index: static(found.extent)}
         moved = [_moved(p, axes, local, box, shape, ranges) for p, axes in zip(producers, plans)]
@@ -88,7 +89,8 @@ def inline(kernel: Kernel, buffer: str) -> Kernel:
     Raises TILE0604 for aggregations, guarded or partial producers, and data-dependent reads of the buffer.
     """
     local = _local(kernel, buffer, "inline")
-    producers = [s for s in kernel.body if _stores(s, buffer)]
+    producing = [i for i, s in enumerate(kernel.body) if _stores(s, buffer)]
+    producers = [kernel.body[i] for i in producing]
     if len(producers) != 1:
         raise refuse(f"inline: '{buffer}' has {len(producers)} producing nests")
     shape = tuple(static(s) for s in local.shape)
@@ -96,7 +98,8 @@ def inline(kernel: Kernel, buffer: str) -> Kernel:
     store = _leaf(producers[0])
     if store is None or store.monoid is not None or _depth(producers[0]) != len([a for a in axes if a]):
         raise refuse(f"inline: the producer of '{buffer}' is not elementwise")
-    _check_operands(kernel, producers, [s for s in kernel.body if _reads(s, buffer)], "inline")
+    last = max((i for i, s in enumerate(kernel.body) if _reads(s, buffer)), default=producing[0])
+    _check_operands(kernel, producing, last, "inline")
 
     def leaf(e: Expr) -> Expr:
         if not isinstance(e, Read) or e.access.tensor != buffer:
@@ -137,29 +140,27 @@ def _reads(stmt: Stmt, buffer: str) -> bool:
 
 
 def _producers(kernel: Kernel, buffer: str, loop: str) -> list[Stmt]:
-    producers = [s for s in kernel.body if _stores(s, buffer)]
-    consumers = [s for s in kernel.body if loops_named((s,), loop)]
-    if not consumers:
+    producing = [i for i, s in enumerate(kernel.body) if _stores(s, buffer)]
+    consuming = [i for i, s in enumerate(kernel.body) if loops_named((s,), loop)]
+    if not consuming:
         raise malformed(f"compute_at: there is no loop '{loop}' in kernel '{kernel.name}'")
-    if not producers or any(s in producers for s in consumers):
+    if not producing or set(producing) & set(consuming):
         raise refuse(f"compute_at: '{buffer}' is produced inside the loop '{loop}', or nowhere")
-    order = list(kernel.body)
-    if max(map(order.index, producers)) > min(map(order.index, consumers)):
+    if producing[-1] > consuming[0]:
         raise refuse(f"compute_at: '{buffer}' is stored after the loop '{loop}'")
-    _check_operands(kernel, producers, consumers, "compute_at")
-    return producers
+    _check_operands(kernel, producing, consuming[-1], "compute_at")
+    return [kernel.body[i] for i in producing]
 
 
-def _check_operands(kernel: Kernel, producers: Sequence[Stmt], consumers: Sequence[Stmt], primitive: str) -> None:
-    """What producers read must be the same when they run later; what else they store would come too late."""
-    found = uses(tuple(producers))
+def _check_operands(kernel: Kernel, producing: Sequence[int], last: int, primitive: str) -> None:
+    """What producers read must be the same when they run later, up to the statement number `last`; what else they
+    store would come too late."""
+    found = uses(tuple(kernel.body[i] for i in producing))
     written = {u.buffer for u in found if u.store is not None}
     if len(written) > 1:
         raise refuse(f"{primitive}: the producers also store {', '.join(sorted(written))}")
     operands = {u.buffer for u in found if u.store is None} - written
-    order = list(kernel.body)
-    last = max((order.index(c) for c in consumers), default=0)
-    for stmt in order[order.index(producers[0]) : last + 1]:
+    for stmt in kernel.body[producing[0] : last + 1]:
         for use in uses((stmt,)):
             if use.store is not None and use.buffer in operands:
                 raise refuse(f"{primitive}: '{use.buffer}', which the producers read, is stored before the last use")

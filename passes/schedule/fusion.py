@@ -37,7 +37,7 @@ from tilec.passes.schedule.analysis import (
     substitute,
     uses,
 )
-from tilec.passes.schedule.regions import clip, region
+from tilec.passes.schedule.regions import check_nesting, clip, region
 
 
 def fuse(kernel: Kernel, first: str, second: str) -> Kernel:
@@ -117,9 +117,12 @@ def shrink(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") -> K
     box = clip(region(inside, "shrink"), tuple(static(s) for s in local.shape))
 
     def change(found: For, scope: Scope) -> Block:
-        ranges = {found.index: static(found.extent)}
-        if why := carried([u for u in uses(found.body, ranges) if u.buffer == buffer], found.index):
-            raise refuse(f"shrink: iterations of '{loop}' share cells of '{buffer}'", why)
+        check_nesting(found, scope, space, "shrink")
+        around = (*scope.loops, found)
+        for at, outer in enumerate(around):
+            ranges = {f.index: static(f.extent) for f in around[at:]}
+            if why := carried([u for u in uses(found.body, ranges) if u.buffer == buffer], outer.index):
+                raise refuse(f"shrink: iterations of '{outer.index}' share cells of '{buffer}'", why)
 
         def moved(indices: tuple[Index, ...]) -> tuple[str, tuple[Index, ...]]:
             return buffer, box.local([i for i in indices if isinstance(i, Affine)])

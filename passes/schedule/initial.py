@@ -51,7 +51,8 @@ class Initial:
         """The kernel without the nest, where that is safe."""
         if not self.covered:
             return kernel
-        return replace(kernel, body=tuple(s for s in kernel.body if s is not self.nest))
+        at = next(i for i, s in enumerate(kernel.body) if s is self.nest)  # an equal one may follow
+        return replace(kernel, body=kernel.body[:at] + kernel.body[at + 1 :])
 
 
 def initialise(kernel: Kernel, buffer: str, loop: str) -> Initial:

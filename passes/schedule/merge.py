@@ -128,7 +128,7 @@ def _joined(kernel: Kernel, buffer: str, axis: int, new: str) -> Kernel:
             raise refuse(f"merge: an index of '{buffer}' depends on data")
         return target, (*indices[:axis], first * size + second, *indices[axis + 2 :])
 
-    body = map_accesses(kernel.body, buffer, change)
+    body = map_accesses(kernel.body, buffer, change, keep_streams=True)
     if target == buffer:
         return replace(kernel, body=rewrite(body, lambda s: (_reshaped(s, buffer, shape),)))
     check_fresh(kernel, target)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import prod
 
 from tilec.affine import Affine
-from tilec.passes.schedule.analysis import Use, interval, part, refuse, static
+from tilec.loops import For, Space
+from tilec.passes.schedule.analysis import Scope, Use, interval, part, refuse, static
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,17 @@ class Region:
     def local(self, indices: Sequence[Affine]) -> tuple[Affine, ...]:
         """Indices relative to the start."""
         return tuple(i - s for i, s in zip(indices, self.starts))
+
+
+def check_nesting(loop: For, scope: Scope, space: Space, primitive: str) -> None:
+    """Raises TILE0604 where an allocation in the body of `loop` would be shared by lanes or by threads."""
+    kinds = {s.kind for s in (*scope.loops, loop)}
+    if "vector" in kinds:
+        raise refuse(f"{primitive}: '{loop.index}' is in vector lanes")
+    if "parallel" in kinds and space == "heap":
+        raise refuse(
+            f"{primitive}: the threads of a parallel loop around '{loop.index}' would share it", "use space thread"
+        )
 
 
 def region(found: Sequence[Use], primitive: str) -> Region:

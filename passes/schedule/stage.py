@@ -39,7 +39,7 @@ from tilec.passes.schedule.analysis import (
 from tilec.passes.schedule.copies import Copies, Layout
 from tilec.passes.schedule.final import Final, finish
 from tilec.passes.schedule.initial import Initial, initialise
-from tilec.passes.schedule.regions import Region, clip, region
+from tilec.passes.schedule.regions import Region, check_nesting, clip, region
 
 Start = Literal["copy", "init"]
 End = Literal["copy", "finish"]
@@ -209,7 +209,7 @@ def _staged(
     source, found = scope.buffer(buffer), _touching(loop, buffer, "stage")
     if source is None or not found:
         return loop.body
-    _check_nesting(loop, scope, space)
+    check_nesting(loop, scope, space, "stage")
     shape = tuple(static(s) for s in source.shape)
     box = region(found, "stage")
     if space != "register":
@@ -240,7 +240,7 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
         return loop.body
     if any(u.store for u in found):
         raise refuse(f"pack: '{source.name}' is stored in the loop '{loop.index}'")
-    _check_nesting(loop, scope, space)
+    check_nesting(loop, scope, space, "pack")
     shape = tuple(static(s) for s in source.shape)
     box = clip(region(found, "pack"), shape)
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
@@ -271,14 +271,6 @@ def _check_expanded(loop: For, found: Sequence[Use]) -> None:
     for inner in walk(loop.body):
         if isinstance(inner, For) and inner.index in moving and inner.kind not in ("unroll", "vector"):
             raise refuse(f"stage: loop '{inner.index}' indexes the registers and is {inner.kind}", "unroll it first")
-
-
-def _check_nesting(loop: For, scope: Scope, space: Space) -> None:
-    kinds = {s.kind for s in (*scope.loops, loop)}
-    if "vector" in kinds:
-        raise refuse(f"stage: '{loop.index}' is in vector lanes")
-    if "parallel" in kinds and space == "heap":
-        raise refuse(f"stage: the threads of a parallel loop around '{loop.index}' would share it", "use space thread")
 
 
 def _lane_axes(found: Sequence[Use], box: Region, loop: For, space: Space) -> set[int]:

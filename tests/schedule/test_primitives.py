@@ -80,3 +80,14 @@ def test_what_the_dropped_initialisation_stored_is_copied_out() -> None:
       for j in 4 { D[j] = add(C[j], 1.0) }
     }""")
     assert_same(start, apply(start, parse_schedule("stage(C, j, c, heap, init)")), ())
+
+
+@pytest.mark.parametrize("schedule", ["stage(t, m, c)", "shrink(t, m)", "tile(m, 2, o, i) stage(C, i, c)"])
+def test_private_copies_of_what_is_streamed_are_not_streamed(schedule: str) -> None:
+    start = parse_kernel("""kernel f(in A: f32[4], out C: f32[4]) {
+      alloc t: heap f32[4]
+      for m in 4 { C[m] stream= A[m] t[m] stream= A[m] }
+    }""")
+    kernel = apply(start, parse_schedule(schedule))
+    verify_kernel(kernel)
+    assert_same(start, kernel)

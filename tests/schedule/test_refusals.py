@@ -98,6 +98,34 @@ MIRRORED = """kernel f(in A: f32[4], out C: f32[4]) {
   for i in 4 { t[i] = A[i] } for j in 4 { C[j] = t[-j + 3] }
 }
 """
+ACROSS_ROUNDS = """kernel f(in A: f32[2, 4], out O: f32[2, 4]) {
+  alloc t: heap f32[4]
+  for o in 2 { for i in 4 { if -o >= 0 { t[i] = 0.0 } t[i] sum= A[o, i] O[o, i] = t[i] } }
+}
+"""
+READ_TWICE = """kernel f(inout B: f32[4], inout O: f32[4]) {
+  alloc t: heap f32[4]
+  for i in 4 { t[i] = mul(B[i], 2.0) }
+  for j in 4 { O[j] sum= t[j] }
+  for q in 4 { B[q] = 0.0 }
+  for j in 4 { O[j] sum= t[j] }
+}
+"""
+MADE_TWICE = """kernel f(in A: f32[4], inout O: f32[4]) {
+  alloc t: heap f32[4]
+  for z in 4 { t[z] = 0.0 }
+  for i in 4 { t[i] sum= A[i] }
+  for j in 4 { O[j] sum= t[j] }
+  for i in 4 { t[i] sum= A[i] }
+}
+"""
+SHARED = """kernel f(in A: f32[4], out O: f32[4]) {
+  alloc t: heap f32[4]
+  alloc u: heap f32[4]
+  for i in 4 { u[i] = A[i] }
+  for j in 4 { t[j] = u[j] O[j] = t[j] }
+}
+"""
 BESIDE = """kernel f(in A: f32[4, 6], inout C: f32[4]) {
   for m in 4 { for k in 6 { for l in 2 { C[m] sum= A[m, k] } C[m] sum= 1.0 } }
 }
@@ -179,6 +207,16 @@ UNSAFE = [
     (TWO_SUMS, "rfactor(k, p)", "does not aggregate into one cell"),
     (MIRRORED, "fuse(i, j)", "depend on one another"),
     (MIRRORED, "shrink(t, i)", "also used outside"),
+    (ACROSS_ROUNDS, "shrink(t, i)", "iterations of 'o' share cells"),
+    (READ_TWICE, "compute_at(t, j)", "stored before the last use"),
+    (READ_TWICE, "inline(t)", "stored before the last use"),
+    (MADE_TWICE, "compute_at(t, j)", "stored after the loop"),
+    (SHARED, "parallel(j) shrink(t, j, heap)", "would share it"),
+    (SHARED, "parallel(j) compute_at(u, j, heap)", "would share it"),
+    (SHARED, "parallel(j) shrink(t, j)", None),
+    (SHARED, "parallel(j) compute_at(u, j)", None),
+    (SHARED, "vectorize(j) shrink(t, j)", "is in vector lanes"),
+    (SHARED, "vectorize(j) compute_at(u, j)", "is in vector lanes"),
     (RUNNING, "rfactor(k, p)", "used otherwise"),
     (BESIDE, "rfactor(l, p)", "stored outside of the loop"),
     (MATMUL, "map_to(k, vdpbf16ps)", "is 2 loops, the nest of 'k' is 1"),
