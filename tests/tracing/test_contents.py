@@ -49,7 +49,36 @@ def test_read_only_views_of_what_can_be_written() -> None:
     assert contents.digest(0, view) != before
 
 
-def test_read_only_array_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flag_that_is_taken_back_for_a_moment() -> None:
+    contents, array = Contents(), np.zeros(LARGE, np.float32)
+    array.flags.writeable = False
+    before = contents.digest(0, array)
+    array.flags.writeable = True
+    array[7] = 1
+    array.flags.writeable = False
+    assert contents.digest(0, array) != before
+
+
+def test_views_made_before_an_array_became_read_only() -> None:
+    contents, array = Contents(), np.zeros(LARGE, np.float32)
+    view = array[:]
+    array.flags.writeable = False
+    before = contents.digest(0, array)
+    view[7] = 1
+    assert contents.digest(0, array) != before
+
+
+def test_the_copy_goes_with_the_array() -> None:
+    contents, first, second = Contents(), np.zeros(LARGE, np.float32), np.ones(LARGE, np.float32)
+    contents.digest(0, first)
+    contents.digest(0, second)
+    del first
+    assert contents._seen[0].array() is second
+    del second
+    assert not contents._seen
+
+
+def test_array_of_bytes_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from tilec.tracing import contents as module
 
     taken: list[Any] = []
@@ -60,8 +89,7 @@ def test_read_only_array_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(leaf)
 
     monkeypatch.setattr(module, "_digest", counted)
-    array = np.zeros(LARGE, np.float32)
-    array.flags.writeable = False
+    array = np.frombuffer(bytes(4 * LARGE), np.float32)
     found = Contents()
     assert len({found.digest(0, array) for _ in range(3)}) == 1
     assert len(taken) == 1

@@ -1,7 +1,8 @@
 """Floor 5: which contents an argument holds whose contents are compiled in: a digest, taken anew only where it changed.
 
 A digest of an array costs a millisecond for each megabyte or two. The array of the call before, if it is the same
-object, is compared with a copy of what it held, at the speed of memory; an array that nobody can write to is believed.
+object, is compared with a copy of what it held, at the speed of memory. Only an array of the memory of a `bytes` object
+is believed: a flag that forbids writing can be taken back, and does not bind views that were made before.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import weakref
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ SMALL = 1 << 12  # bytes of which a digest costs less than to remember it
 @dataclass(frozen=True, slots=True)
 class _Seen:
     array: weakref.ref[np.ndarray[Any, Any]]
-    held: Any  # a copy; None of an array that cannot change
+    held: Any  # a copy, of which the digest was taken; None of an array that cannot change
     digest: str
 
 
@@ -36,9 +38,16 @@ class Contents:
         seen = self._seen.get(place)
         if seen is not None and seen.array() is leaf and _unchanged(leaf, seen.held):
             return seen.digest
-        found = _digest(leaf)
-        self._seen[place] = _Seen(weakref.ref(leaf), None if _fixed(leaf) else leaf.copy(), found)
+        held = None if _fixed(leaf) else leaf.copy()
+        found = _digest(leaf if held is None else held)
+        self._seen[place] = _Seen(weakref.ref(leaf, partial(self._forget, place)), held, found)
         return found
+
+    def _forget(self, place: int, gone: weakref.ref[np.ndarray[Any, Any]]) -> None:
+        """Lets go of the copy of an array that is no more."""
+        seen = self._seen.get(place)
+        if seen is not None and seen.array is gone:
+            self._seen.pop(place, None)
 
 
 def _digest(leaf: Any) -> str:
@@ -47,16 +56,14 @@ def _digest(leaf: Any) -> str:
 
 
 def _fixed(array: Any) -> bool:
-    """Whether no array that shares its memory can be written to."""
+    """Whether nobody can ever write to the memory of an array: it is that of a `bytes` object."""
     while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
         array = array.base
-    return array is None or isinstance(array, bytes)
+    return isinstance(array, bytes)
 
 
 def _unchanged(array: Any, held: Any) -> bool:
-    return _fixed(array) if held is None else _same(array, held)
+    return held is None or _same(array, held)
 
 
 def _same(array: Any, held: Any) -> bool:
