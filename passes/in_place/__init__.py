@@ -257,6 +257,8 @@ class _Work:
 
     def _stored_in(self, launch: Launch, source: str, target: str) -> Launch | None:
         """The launch with `target` stored in the memory of `source`, which it may read; None where that is not safe."""
+        if not any(self._root(a) == source for a in launch.args):
+            return launch  # nothing is merged: the memory, or a part of it, is elsewhere
         if launch.args.count(target) != 1 or not self._alone(launch, target):
             return None
         names = [source if a == target else a for a in launch.args]

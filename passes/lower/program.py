@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
+from typing import cast
 
 from tilec.affine import Size
 from tilec.dtypes import BOOL
 from tilec.errors import Span
+from tilec.exact.boxes import integer
 from tilec.expr import reads
 from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Scan, Special, TensorType, While, operands
 from tilec.loops import (
@@ -26,6 +29,7 @@ from tilec.loops import (
     Store,
     accesses,
     is_open,
+    strides_of,
     walk,
 )
 from tilec.overwritten import modes_of
@@ -37,6 +41,9 @@ from .checks import every, zeros
 from .contractions import contraction
 from .control import cond, loop, scan
 from .elementwise import elementwise
+from .joins import plan
+from .joins.nests import joined
+from .joins.places import Place
 from .nests import Names
 from .specials import literal, special
 from .values import Values
@@ -74,11 +81,17 @@ class Builder:
             for p in graph.params:
                 self._memory[p.name] = self._assembly.declare(p.name, p.type, param=True)
             self._assembly.constant.update(p.name for p in graph.params if p.digest is not None)
+        constant = [p.name for p in graph.params if self._memory[p.name] in self._assembly.constant]
+        self._plan = plan(graph, partition, self._values, self._outside, constant)
 
     def _declare(self, name: str) -> str:
         """The buffer of a value."""
         type = self._values.types[name]
-        if self._targets is not None and name in self._targets:
+        if name in self._memory:  # a part of it was computed before
+            return self._memory[name]
+        if name in self._plan.places:
+            self._memory[name] = self._placed(name, self._plan.places[name])
+        elif self._targets is not None and name in self._targets:
             self._memory[name] = self._targets[name]
         elif self._targets is not None:
             self._memory[name] = self._assembly.declare(self._assembly.names.like(name), type)
@@ -86,11 +99,27 @@ class Builder:
             self._memory[name] = self._assembly.declare(name, type, param=name in self._outputs)
         return self._memory[name]
 
+    def _placed(self, name: str, place: Place) -> str:
+        """The memory of a part: a view of what it is a part of."""
+        assembly = self._assembly
+        whole = assembly.buffers[self._declare(place.tensor)]
+        shape, strides = self._values.fixed_shape(name), [integer(s) for s in strides_of(whole)]
+        view = self._view(name, whole.name, shape)
+        ahead = sum(a * s for a, s in zip(place.start, strides, strict=True))
+        offset = cast(Size, whole.offset + ahead)  # a sum of sizes is one
+        found = place.strides(shape, strides)
+        assembly.buffers[view] = replace(assembly.buffers[view], strides=found, offset=offset)
+        return view
+
     def add(self, groups: tuple[tuple[str, ...], ...]) -> None:
         """Lowers the groups of one kernel; or a reshape, a host call, or sub-Graphs, each a group of its own."""
+        if groups[0][0] in self._plan.absorbed:
+            return
         lets = [[self._lets[n] for n in group] for group in groups]
         first = lets[0][0]
         match first.node:
+            case Special(op="reshape") if groups[0][0] in self._plan.places:
+                self._declare(groups[0][0])
             case Special(op="reshape") as node:
                 self._reshape(first, node)
             case Special(op="host_call") as node:
@@ -116,7 +145,8 @@ class Builder:
         names = Names(self._values.types)
         body = tuple(s for lets in groups for s in self._body(lets, names))
         body = tuple(sorted(body, key=lambda s: not isinstance(s, Alloc)))  # a schedule may move nests to earlier ones
-        self._launch(_kernel(self._kernel_name(name), body, self._shown), stored)
+        if body:
+            self._launch(_kernel(self._kernel_name(name), body, self._shown), stored)
 
     def _kernel_name(self, name: str) -> str:
         return f"k{len(self._assembly.kernels)}_{name}"
@@ -124,7 +154,7 @@ class Builder:
     def _shown(self, name: str) -> Buffer:
         """A value's buffer, by the name that kernels use."""
         buffer = self._assembly.buffers[self._memory[name]]
-        return Buffer(name, buffer.dtype, buffer.shape, "param")
+        return Buffer(name, buffer.dtype, buffer.shape, "param", buffer.strides)
 
     def _body(self, lets: list[Let], names: Names) -> Block:
         """One group. What others in its kernel alone read is stored in memory of the kernel's own."""
@@ -132,6 +162,9 @@ class Builder:
         produced = [n for let in lets for n in let.names]
         stored = [n for n in produced if n in self._outside or n in self._passed]
         block: Block
+        join = self._plan.joins.get(first.names[0])
+        if join is not None:
+            return joined(first, join, rest, stored, self._values, names)
         match first.node:
             case Apply():
                 block = elementwise(lets, stored, self._values, names)
@@ -166,7 +199,7 @@ class Builder:
         step = Launch(kernel.name, self._places(names))
         assembly = self._assembly
         assembly.kernels.append(kernel)
-        own = self._outputs.isdisjoint(produced)
+        own = not any(n in self._outputs or n in self._plan.shared for n in produced)
         if own and assembly.constant.issuperset(inputs) and not is_open(kernel):
             assembly.constant.update(self._places(produced))
             assembly.init.append(step)

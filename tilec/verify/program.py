@@ -214,7 +214,35 @@ class _Steps:
         both = place_of(a, self.buffers).terms == place_of(b, self.buffers).terms  # then they move together
         extents = dict.fromkeys(self.extents, 1) if both else self.extents
         x, y = _extent(a, self.buffers, extents), _extent(b, self.buffers, extents)
-        return x is None or y is None or (x[0] < y[1] and y[0] < x[1])
+        near = x is None or y is None or (x[0] < y[1] and y[0] < x[1])
+        return near and not (both and self._interleaved(a, b))
+
+    def _interleaved(self, a: Buffer, b: Buffer) -> bool:
+        """Whether two views that move together, of known sizes, have no element in common, as columns side by side."""
+        x, y = (place_of(v, self.buffers).const for v in (a, b))
+        steps: dict[int, list[int]] = {}  # per stride how far an element of `a` may be behind and before one of `b`
+        for side, view in enumerate((b, a)):
+            for extent, stride in zip(view.shape, strides_of(view), strict=True):
+                if not isinstance(extent, int) or not isinstance(stride, int) or extent < 1 or stride < 0:
+                    return False
+                steps.setdefault(stride, [0, 0])[side] += extent - 1
+        axes = [(stride, -behind, before) for stride, (behind, before) in sorted(steps.items())]
+        return isinstance(x, int) and isinstance(y, int) and not _reaches(y - x, axes)
+
+
+def _reaches(distance: int, axes: Sequence[tuple[int, int, int]]) -> bool:
+    """Whether a distance is a sum of steps along axes; True if unsure.
+
+    `axes` are (stride, fewest steps, most steps), the smallest stride first: where no two axes overlap, few numbers of
+    steps along one leave a distance that the smaller ones reach.
+    """
+    axes = [(stride, low, high) for stride, low, high in axes if stride and low < high]
+    if not axes:
+        return distance == 0
+    (stride, fewest, most), rest = axes[-1], axes[:-1]
+    least, greatest = sum(s * low for s, low, _ in rest), sum(s * high for s, _, high in rest)
+    first, last = max(fewest, -((greatest - distance) // stride)), min(most, (distance - least) // stride)
+    return last - first > 2 or any(_reaches(distance - n * stride, rest) for n in range(first, last + 1))
 
 
 def _no_access(access: Access, dtype: DType) -> None:
