@@ -193,7 +193,7 @@ def op(
     TILE0701.
 
     >>> import numpy as np, tilec
-    >>> scale = tilec.op("function scale(X[N], f) -> (Y) { Y = X * f; }")
+    >>> scale = tilec.op("function scale(X[N], F) -> (Y) { Y = X * F; }")
     >>> scale(np.arange(3, dtype="float32"), 2.0).tolist()
     [0.0, 2.0, 4.0]
     """
