@@ -13,11 +13,11 @@ Function = Callable[..., Any]
 
 
 def chains(m: Any) -> Mapping[str, Function]:
-    """Elementwise chains, aggregations, and both in one; x is a matrix [rows, columns]."""
+    """Elementwise chains, aggregations, and both in one; x is a matrix [rows, columns]; variances are not negative."""
 
     def leaky(x: Any) -> Any:
-        y = x * 1.25 + 0.5
-        y = m.maximum(y, 0.125 * y)
+        y = x * 1.1 + 0.3
+        y = m.maximum(y, 0.1 * y)
         y = m.sqrt(m.abs(y * y + x) + 1.0)
         return m.minimum(y * 0.5 - 0.25, 6.0)
 
@@ -30,19 +30,23 @@ def chains(m: Any) -> Mapping[str, Function]:
 
     def layer_norm(x: Any, scale: Any, shift: Any) -> Any:
         d = x - m.mean(x, axis=-1, keepdims=True)
-        return d / m.sqrt(m.mean(d * d, axis=-1, keepdims=True) + 1e-5) * scale + shift
+        return d * (1.0 / m.sqrt(m.mean(d * d, axis=-1, keepdims=True) + 1e-5)) * scale + shift
 
     def batch_norm(x: Any, mean: Any, variance: Any, scale: Any, shift: Any) -> Any:
-        return m.maximum((x - mean) / m.sqrt(variance + 1e-3) * scale + shift, 0.0)
+        return m.maximum((x - mean) * (1.0 / m.sqrt(variance + 1e-3)) * scale + shift, 0.0)
 
     def batch_statistics(x: Any, scale: Any, shift: Any) -> Any:
         d = x - m.mean(x, axis=0)
-        return m.maximum(d / m.sqrt(m.mean(d * d, axis=0) + 1e-5) * scale + shift, 0.0)
+        return m.maximum(d * (1.0 / m.sqrt(m.mean(d * d, axis=0) + 1e-5)) * scale + shift, 0.0)
 
     def adam(p: Any, first: Any, second: Any, slope: Any) -> Any:
         a = 0.9 * first + 0.1 * slope
-        b = 0.999 * m.abs(second) + 0.001 * slope * slope
+        b = 0.999 * second + 0.001 * slope * slope
         return p - 0.001 * a / (m.sqrt(b) + 1e-7), a, b
+
+    def pooled(x: Any) -> Any:
+        rows, columns = x.shape
+        return m.max(m.reshape(x, (rows // 2, 2, columns // 128, 2, 64)), axis=(1, 3))
 
     return {
         "scale and shift": lambda x: x * 2.0 + 1.0,
@@ -58,7 +62,8 @@ def chains(m: Any) -> Mapping[str, Function]:
         "batch norm": batch_norm,
         "batch norm, training": batch_statistics,
         "Adam": adam,
-        "transpose": lambda x: m.transpose(x) * 2.0,
+        "max pooling": pooled,  # of 2x2, of images [rows, columns // 64] of 64 channels
+        "transpose": lambda x: m.transpose(x) + 0.0,
     }
 
 
@@ -71,7 +76,8 @@ OPERANDS: Mapping[str, str] = {
     "batch norm, training": "mcc",
     "Adam": "mmmm",
 }
-RESULTS: Mapping[str, int] = {"sum": 0, "row sums": 0, "column sums": 0, "Adam": 3}  # matrices; 1 elsewhere
+# results in matrices; 1 elsewhere
+RESULTS: Mapping[str, float] = {"sum": 0, "row sums": 0, "column sums": 0, "Adam": 3, "max pooling": 0.25}
 
 
 def layers(m: Any) -> Mapping[str, Function]:

@@ -28,7 +28,7 @@ def operands(case: Case) -> list[Any]:
     random = np.random.default_rng(0)
     shapes = [(rows, columns) if kind == "m" else (columns,) for kind in OPERANDS.get(name, "m")]
     found = [random.standard_normal(s, dtype=np.float32) for s in shapes]
-    if name == "batch norm":
+    if name in ("batch norm", "Adam"):
         found[2] = np.abs(found[2]) + np.float32(0.5)  # a variance
     return found
 

@@ -5,7 +5,12 @@
 `make(topic, threads)` returns an adapter: `prepare(shape, inputs)` compiles (untimed), `run(shape, prepared)` is timed,
 `to_numpy(shape, output)` is the result as they check it. Topics: gemm, conv, elementwise; latency makes a function.
 What is constant in an inference graph, right operands and weights, goes in as `constants=`, as with the contenders that
-pack them beforehand. `TILEC_TUNE=0` takes the default schedules; another number is the seconds of tuning a program.
+pack them beforehand. `TILEC_TUNE=0`, the default, takes the default schedules. Another number is the seconds that
+`prepare` may look for schedules of a program that nobody has looked for; `TILEC_TUNE=records` takes what was found,
+which is kept in RECORDS, or where `TILEC_CACHE_DIR` says, for each number of threads:
+
+    TILEC_TUNE=10 python gemm.py --rounds 1 --peers "" --add tilec=benchmarks/peers_adapter.py@python    tunes
+    TILEC_TUNE=records python gemm.py --add tilec=benchmarks/peers_adapter.py@python                     measures
 """
 
 from __future__ import annotations
@@ -13,7 +18,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,26 @@ import numpy as np
 import tilec
 import tilec.numpy as tnp
 from benchmarks.contenders import with_tilec
+
+RECORDS = Path.home() / ".cache" / "tilec-benchmarks"
+# chains of `benchmarks.definitions` by their names in the topic elementwise
+CHAINS = {
+    "axpb": "scale and shift",
+    "mul_add3": "multiply and add",
+    "gelu": "gelu",
+    "chain8": "nine operations",
+    "sum": "sum",
+    "rowsum": "row sums",
+    "colsum": "column sums",
+    "softmax": "softmax",
+    "layernorm": "layer norm",
+    "bn_relu": "batch norm",
+    "bn_train": "batch norm, training",
+    "bias_relu": "bias and relu",
+    "adam": "Adam",
+    "maxpool": "max pooling",
+    "transpose": "transpose",
+}
 
 
 class Adapter:
@@ -68,61 +92,10 @@ class Elementwise(Adapter):
     """shape: (operation, rows, columns)."""
 
     def prepare(self, shape: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        return partial(tilec.jit(operations()[shape[0]], target=with_tilec.target()), *inputs)
+        return with_tilec.chain(CHAINS[shape[0]], inputs)
 
     def to_numpy(self, shape: Sequence[Any], out: Any) -> Any:
         return np.asarray(out[0] if isinstance(out, tuple) else out, np.float32)
-
-
-def operations() -> dict[str, Callable[..., Any]]:
-    """The chains of the topic elementwise, each as one defines it with NumPy's names."""
-
-    def softmax(a: Any) -> Any:
-        e = tnp.exp(a - tnp.max(a, axis=-1, keepdims=True))
-        return e / tnp.sum(e, axis=-1, keepdims=True)
-
-    def layernorm(a: Any, g: Any, b: Any) -> Any:
-        d = a - tnp.mean(a, axis=-1, keepdims=True)
-        v = tnp.mean(d * d, axis=-1, keepdims=True)
-        return d * (1.0 / tnp.sqrt(v + 1e-5)) * g + b
-
-    def bn_train(a: Any, g: Any, b: Any) -> Any:
-        d = a - tnp.mean(a, axis=0)
-        v = tnp.mean(d * d, axis=0)
-        return tnp.maximum(d * (1.0 / tnp.sqrt(v + 1e-5)) * g + b, 0.0)
-
-    def adam(p: Any, m: Any, v: Any, g: Any) -> Any:
-        m2 = 0.9 * m + 0.1 * g
-        v2 = 0.999 * v + 0.001 * g * g
-        return p - 0.001 * m2 / (tnp.sqrt(v2) + 1e-7), m2, v2
-
-    def chain8(a: Any) -> Any:
-        y = a * 1.1 + 0.3
-        y = tnp.maximum(y, 0.1 * y)
-        y = tnp.sqrt(tnp.abs(y * y + a) + 1.0)
-        return tnp.minimum(y * 0.5 - 0.25, 6.0)
-
-    def maxpool(a: Any) -> Any:
-        rows, columns = a.shape
-        return tnp.max(tnp.reshape(a, (rows // 2, 2, columns // 128, 2, 64)), axis=(1, 3))
-
-    return {
-        "axpb": lambda a: a * 2.0 + 1.0,
-        "mul_add3": lambda a, b, c: a * b + c,
-        "gelu": lambda a: 0.5 * a * (1.0 + tnp.tanh(0.7978846 * (a + 0.044715 * a * a * a))),
-        "chain8": chain8,
-        "sum": tnp.sum,
-        "rowsum": lambda a: tnp.sum(a, axis=1),
-        "colsum": lambda a: tnp.sum(a, axis=0),
-        "softmax": softmax,
-        "layernorm": layernorm,
-        "bn_relu": lambda a, m, v, g, b: tnp.maximum((a - m) * (1.0 / tnp.sqrt(v + 1e-3)) * g + b, 0.0),
-        "bn_train": bn_train,
-        "bias_relu": lambda a, b: tnp.maximum(a + b, 0.0),
-        "adam": adam,
-        "maxpool": maxpool,
-        "transpose": lambda a: tnp.transpose(a) + 0.0,
-    }
 
 
 def latency(workload: str) -> Callable[[], Any]:
@@ -141,4 +114,5 @@ TOPICS = {"gemm": Gemm, "conv": Conv, "elementwise": Elementwise}
 def make(topic: str, threads: Any) -> Any:
     """An adapter of one topic; for latency, where the second argument names the workload, a function to time."""
     os.environ.setdefault("TILEC_TUNE", "0")
+    os.environ.setdefault("TILEC_CACHE_DIR", str(RECORDS))
     return latency(threads) if topic == "latency" else TOPICS[topic](threads)

@@ -22,6 +22,7 @@ from tilec.options import Options
 from tilec.pins import pins_of
 from tilec.runtime import argument
 from tilec.target import Target
+from tilec.tune.chooser import chooser
 
 # Processors that code can be made for anywhere: C compilers' names and those of `backends.llvm.target`.
 PROCESSORS = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512", "aarch64": "neon"}
@@ -101,13 +102,16 @@ def compile_ahead(
 ) -> Ahead:
     """Runs all passes. Constants are parameters with a digest, `constants` their values. Raises TileError.
 
+    Schedules are those recorded for this machine with one thread, where the code is for it.
+
     A limit of memory holds for the workspace, scratch of the code itself apart; with open sizes the function refuses
     those that would need more.
     """
     report = report if report is not None else Report()
     pins = pins_of(graph, options.schedules)
-    graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report)
-    program = pipeline.lower_graph(graph, target, options, guide=pipeline.Guide(pins, report))
+    guide = pipeline.Guide(pins, report, chooser(target, options.tune) or pipeline.by_rule)
+    graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report, guide)
+    program = pipeline.lower_graph(graph, target, options, guide=guide)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     arguments = _arguments(graph, program, fixed)
     names = _c_names((*(a.buffer for a in arguments), *program.sizes))

@@ -37,16 +37,16 @@ def compile_graph(
     watch("graph", graph)
     pins = pins_of(graph, options.schedules)
     graph = pipeline.optimise(graph, watch, report, options)
+    choose = chooser(device, options.tune)
+    guide = pipeline.Guide(pins, report, choose or pipeline.by_rule, preparation(choose, options.tune))
     if options.memory_limit is not None and device.backend != "reference":
-        graph = within_limit(graph, device, options, report)
+        graph = within_limit(graph, device, options, report, guide)
         watch("remat", graph)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     if device.backend == "reference":
         interface = interface_of(graph, tuple(report.warnings()), scalars)
         built: Built = _Reference(graph, arrays)
         return Executable(interface, device, built, Compiled(graph, None), arrays, options)
-    choose = chooser(device, options.tune)
-    guide = pipeline.Guide(pins, report, choose or pipeline.by_rule, preparation(choose, options.tune))
     program = pipeline.lower_graph(graph, device, options, watch, guide)
     interface = interface_of(graph, tuple(report.warnings()), scalars)
     try:

@@ -19,6 +19,7 @@ from tilec.kernel_key import kernel_key
 from tilec.loops import Alloc, Kernel, Program, walk
 from tilec.schedule import Directive, Pinned
 from tilec.tune.fits import applied_one
+from tilec.tune.record import MOST_DIRECTIVES
 
 ATTRIBUTE = "schedule"
 _PREFIX = re.compile(r"k[0-9]+_")
@@ -39,7 +40,7 @@ class Pin:
 
 
 def pins_of(graph: Graph, given: Sequence[Pinned]) -> tuple[Pin, ...]:
-    """What the statements of a Graph and those who compile it ask for; raises TileError TILE0603, TILE0607.
+    """What the statements of a Graph and those who compile it ask for; raises TileError TILE0603, TILE0604, TILE0607.
 
     To be called before any pass: a statement's tensor may be gone later.
     """
@@ -52,10 +53,25 @@ def pins_of(graph: Graph, given: Sequence[Pinned]) -> tuple[Pin, ...]:
                 pieces = tuple(_piece(arg, let, named) for arg in attribute.args)
                 used |= {a for a in attribute.args if not a.startswith('"')}
                 found.append(Pin(let.names[0], pieces, pieces[0].place if pieces else _place(let), required=False))
-    found += [Pin(g.name or None, (g,), g.place, required=True) for g in given if g.name not in used]
     for pin in found:
-        tuple(pin.steps())  # whether they can be read does not depend on the kernel
-    return tuple(found)
+        _check(pin)
+    return (*found, *pins_given(g for g in given if g.name not in used))
+
+
+def pins_given(given: Iterable[Pinned]) -> tuple[Pin, ...]:
+    """What a file of schedules asks for; raises TileError TILE0603, TILE0604."""
+    found = tuple(Pin(g.name or None, (g,), g.place, required=True) for g in given)
+    for pin in found:
+        _check(pin)
+    return found
+
+
+def _check(pin: Pin) -> None:
+    """Whether directives can be read, and how many there are, does not depend on the kernel."""
+    steps = tuple(pin.steps())
+    if len(steps) > MOST_DIRECTIVES:
+        text = f"the schedule has {len(steps):,} directives; {MOST_DIRECTIVES:,} are the limit"
+        raise error("TILE0604", text, steps[MOST_DIRECTIVES][1])
 
 
 def _lets(graph: Graph) -> Iterator[Let]:

@@ -37,8 +37,8 @@ def _leaky(x: Any) -> Any:
     result = np.empty_like(x)
     flat, out = x.ravel(), result.ravel()
     for i in prange(flat.size):
-        y = flat[i] * f(1.25) + f(0.5)
-        y = max(y, f(0.125) * y)
+        y = flat[i] * f(1.1) + f(0.3)
+        y = max(y, f(0.1) * y)
         y = math.sqrt(abs(y * y + flat[i]) + f(1))
         out[i] = min(y * f(0.5) - f(0.25), f(6))
     return result
@@ -116,7 +116,7 @@ def _adam(p: Any, first: Any, second: Any, slope: Any) -> Any:
         for j in range(p.shape[1]):
             g = slope[i, j]
             a[i, j] = f(0.9) * first[i, j] + f(0.1) * g
-            b[i, j] = f(0.999) * abs(second[i, j]) + f(0.001) * g * g
+            b[i, j] = f(0.999) * second[i, j] + f(0.001) * g * g
             result[i, j] = p[i, j] - f(0.001) * a[i, j] / (math.sqrt(b[i, j]) + f(1e-7))
     return result, a, b
 

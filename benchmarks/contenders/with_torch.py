@@ -42,6 +42,7 @@ MODULE = SimpleNamespace(
     sum=_reduce(torch.sum),
     mean=_reduce(torch.mean),
     matmul=torch.matmul,
+    reshape=torch.reshape,
     transpose=lambda x, axes=None: x.T if axes is None else x.permute(*axes),
     convolve=convolve,
 )
@@ -49,7 +50,7 @@ OWN: dict[str, Any] = {
     "gelu": lambda x: functional.gelu(x, approximate="tanh"),
     "softmax": lambda x: torch.softmax(x, -1),
     "layer norm": lambda x, scale, shift: functional.layer_norm(x, x.shape[-1:], scale, shift),
-    "transpose": lambda x: (x.T * 2.0).contiguous(),
+    "transpose": lambda x: x.T.contiguous(),
 }
 
 

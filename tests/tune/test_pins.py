@@ -132,6 +132,16 @@ def test_loops_inside_of_one_another_without_end_are_refused() -> None:
     compiled(PLAIN, schedules={"H": steps[: steps.index("tile(n.59")]})
 
 
+def test_more_directives_than_the_limit_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.schedule"
+    file.write_text("schedule H {\n" + "  unroll(k)\n" * 1025 + "}\n")
+    found = message(PLAIN, schedules=file)
+    assert "error[TILE0604]: the schedule has 1,025 directives; 1,024 are the limit" in found
+    assert f"{file}:1026:3" in found
+    text = message(LAYER.format(attribute='[[schedule("' + "unroll(k) " * 2000 + '")]]'))
+    assert "TILE0604" in text and "2,000 directives" in text and "<string>:2:" in text
+
+
 def test_a_brace_in_a_comment_of_a_file_closes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "mine.schedule"
     file.write_text(f"// {{ }}\nschedule H {{ // of `{{ H }}`, once\n  {RIGHT} // }}\n}} // }}\n")
@@ -197,6 +207,21 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     random = [f"--random={n}:f32{list(s)}" for n, s in SHAPES.items()]
     assert call(["run", str(program), *random, "--schedule", str(file)]) == 1
     assert f"{file}:1:14" in capsys.readouterr().err
+
+
+def test_opt_takes_schedules_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, file = tmp_path / "two.tile", tmp_path / "mine.schedule"
+    program.write_text("function (A[N, N]) -> (S, T) { S[i : N] = +(A[i, k]); T[k : N] = +(S[k] * A[i, k]); }")
+    command = ["opt", str(program), "--shape=A=6,6", f"--schedule={file}"]
+    file.write_text("schedule T { reorder(i, k) vectorize(k) }\n")
+    assert call(command) == 0
+    assert "for k in 6 vector" in capsys.readouterr().out
+    file.write_text("schedule Q { unroll(k) }\n")
+    assert call(command) == 1
+    assert "TILE0607" in capsys.readouterr().err
+    file.write_text("unroll(k)")
+    assert call(command) == 1
+    assert "several kernels" in capsys.readouterr().err
 
 
 def test_jit_takes_schedules() -> None:

@@ -22,6 +22,7 @@ from tilec.tune.child import Child, Gone
 from tilec.tune.record import Record, decode, encode, renamed
 from tilec.tune.records import Records
 from tilec.tune.search import Job, Search
+from tilec.tune.space import changes
 
 __all__ = ["records"]  # a fixture
 
@@ -50,7 +51,7 @@ class Told(Child):
                 return {"lost": "told so"} if ratio is None else {"ratio": ratio}
             case "compare":
                 chosen = {n: self.ratio(self.schedules[n]) for n in job["names"]}
-                return {"ratios": {n: self.final or r for n, r in chosen.items()}}
+                return {"ratios": {n: self.final or r for n, r in chosen.items()}, "milliseconds": 2.0}
             case _:
                 return {}
 
@@ -87,6 +88,30 @@ def test_the_fastest_wins(records: Records) -> None:
 def test_what_was_fast_by_chance_does_not_win(records: Records) -> None:
     record = search(Told(job(), lambda _: 0.7, final=1.01))[0].run()
     assert record.default
+
+
+def rows(schedule: Schedule) -> int:
+    """How many rows a register tile has."""
+    found = [d.args[1] for d in schedule if d.name == "tile" and "cut" in d.args and isinstance(d.args[1], int)]
+    return max((s for s in found if s <= 23), default=0)
+
+
+def test_small_changes_of_the_best_are_tried_until_none_helps(records: Records) -> None:
+    """A size that no rule proposes is reached step by step, each of which is a little faster."""
+
+    def ratio(schedule: Schedule) -> float:
+        return 1 - 0.01 * rows(schedule)
+
+    record = search(Told(job(), ratio))[0].run()
+    assert record.state == "complete" and rows(record.schedule) == 23
+
+
+def test_changes_are_of_equal_sizes_together_and_of_each_alone() -> None:
+    schedule = parse_schedule("tile(m, 8, a, b) pack(B, a, p, 1, 8, thread) tile(n, 2, c, d) unroll(d)")
+    found = list(changes(schedule))
+    assert schedule not in found
+    assert parse_schedule("tile(m, 12, a, b) pack(B, a, p, 1, 12, thread) tile(n, 2, c, d) unroll(d)") == found[0]
+    assert parse_schedule("tile(m, 9, a, b) pack(B, a, p, 1, 8, thread) tile(n, 2, c, d) unroll(d)") in found
 
 
 def test_a_search_that_was_ended_goes_on(records: Records) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import tilec
 from tilec import api, pipeline
 from tilec.artifacts.image import Image
+from tilec.cli.main import call
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.kernel_key import kernel_digest, kernel_names
 from tilec.loops import Kernel, Program
+from tilec.options import Options
 from tilec.pipeline import Guide
 from tilec.schedule import parse_schedule
 from tilec.text.loops_text import print_kernel
@@ -148,3 +151,56 @@ def test_another_program_stays_in_the_cache_when_a_record_is_written(records: Re
         found = tilec.compile(PRODUCT, A=(40, 40), B=(40, 40))
         assert isinstance(found.ir, Image) and before
         assert {p.name: p.read_bytes() for p in records.directory.parent.glob("*.entry")} == before
+
+
+# beside the compiler ------------------------------------------------------------------------------------------------
+
+
+def test_code_made_ahead_of_time_takes_the_records_of_one_thread(
+    records: Records, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "f.tile").write_text(PRODUCT)
+    command = ["compile", str(tmp_path / "f.tile"), "--shape=A=48,48", "--shape=B=48,48", "--emit=loops"]
+
+    def made(*more: str) -> str:
+        assert call([*command, *more]) == 0
+        return capsys.readouterr().out
+
+    plain, foreign = made(), made("--target=x86-64-v3")
+    records.put(record_of(product().kernels[0], SLOW), pipeline.resolve_target("llvm"))
+    assert "for k in 48 unroll" in made() and "for k in 48 unroll" not in plain
+    assert made("--target=x86-64-v3") == foreign
+    with tilec.config(tune=0):
+        assert made() == plain
+    with tilec.config(threads=2):  # what is known of this machine with two threads would be another record
+        assert "for k in 48 unroll" in made()
+
+
+SOFTMAX = """function (X[N, M]) -> (S) {
+  P[n : N] = >(X[n, m]);
+  E[n, m : N, M] = =(exp(X[n, m] - P[n]));
+  T[n : N] = +(E[n, m]);
+  S[n, m : N, M] = =(E[n, m] / T[n]);
+}"""
+
+
+def test_a_limit_of_memory_counts_what_the_chosen_schedule_takes(records: Records) -> None:
+    """The default one needs only a row at a time."""
+    plain, pinned = Options(memory_limit=1000), api.with_schedules(Options(memory_limit=1000), None, {"S": "unroll(m)"})
+
+    def warnings(options: Options) -> list[str]:
+        return [w.message for w in api.compile_for(SOFTMAX, "auto", None, {"X": (64, 64)}, options=options).warnings]
+
+    said = ["the temporary tensors of 'main' need 16,896 bytes, 15,896 more than the limit"]
+    assert warnings(plain) == [] and warnings(pinned) == said
+    kernel = unscheduled(SOFTMAX, X="f32[64, 64]").kernels[0]
+    records.put(record_of(kernel, "unroll(m)"), pipeline.resolve_target("llvm"))
+    assert warnings(plain) == said
+
+
+def test_a_compilation_does_not_go_on_with_an_earlier_search(records: Records) -> None:
+    target, kernel = pipeline.resolve_target("llvm"), product().kernels[0]
+    partial = replace(record_of(kernel, SLOW), state="partial")
+    records.put(partial, target)
+    tilec.compile(PRODUCT, A=(48, 48), B=(48, 48), tune=30.0)
+    assert records.get(partial.kernel, target) == partial

@@ -15,7 +15,7 @@ def command(
     passes: str = typer.Option("", "-p", "--passes", help="Names, comma-separated; default: the whole pipeline."),
     function: str | None = typer.Option(None, "-f", "--function", help="The function of a .tile file."),
     shapes: list[str] = typer.Option([], "--shape", metavar="NAME=TYPE", help="An input's type or value: A=f32[8,8]."),
-    schedule: str | None = typer.Option(None, "--schedule", help="A file of schedule directives for pass 'schedule'."),
+    schedule: str | None = typer.Option(None, "--schedule", help="A file of schedules, for pass 'schedule'."),
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N]."),
     print_after: str = typer.Option("", "--print-after", help="Show the IR after this pass; 'all' for each."),
     dump_dir: Path | None = typer.Option(None, "--dump-dir", help="Write the IR after each pass to numbered files."),

@@ -10,14 +10,14 @@ from typing import Any
 from tilec import api, pipeline
 from tilec.cli import sources
 from tilec.cli.shapes import signature
-from tilec.errors import TileError, error
+from tilec.errors import Report, TileError, error
 from tilec.files import write_file
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.passes import fuse, lower, place, prepack, share
-from tilec.passes.schedule import apply
-from tilec.schedule import parse_schedule
+from tilec.pins import pinned, pins_given, resolved
+from tilec.schedule import parse_file
 from tilec.text.graph_text import parse_graph, print_graph
 from tilec.text.loops_text import parse_program, print_program
 from tilec.type_graph import is_typed
@@ -69,10 +69,8 @@ def _on(kind: type, name: str, run: Callable[[Any], Any]) -> Callable[[Any], Any
 def _schedule(program: Program, file: str | None, target: str) -> Program:
     if file is None:
         return pipeline.schedule(program, pipeline.resolve_target(target))
-    from dataclasses import replace
-
-    directives = parse_schedule(api.read_text(file), file)
-    return replace(program, kernels=tuple(apply(k, directives) for k in program.kernels))
+    pins = resolved(program, pins_given(parse_file(api.read_text(file), file)), Report())
+    return pipeline.schedule(pinned(program, pins), pipeline.resolve_target(target), done=frozenset(pins))
 
 
 def load(file: str, function: str | None, shapes: Sequence[str]) -> Any:

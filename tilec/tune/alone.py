@@ -16,6 +16,7 @@ from tilec.schedule import Schedule
 from tilec.tune.fits import points
 
 _SPECIAL = (float("inf"), float("-inf"), float("nan"), -0.0, 0.0)
+_LINE = 64  # bytes
 _EVERY = 61  # one in so many elements is special
 
 
@@ -60,7 +61,16 @@ def made_up(buffer: Buffer, generator: np.random.Generator, special: bool) -> Ar
 def inputs(program: Program, seed: int, special: bool = False) -> dict[str, Array]:
     """Arrays for all parameters and constants, and for results; the same for a seed everywhere."""
     generator = np.random.default_rng(seed)
-    return {b.name: made_up(b, generator, special) for b in program.buffers}
+    return {b.name: on_a_line(made_up(b, generator, special)) for b in program.buffers}
+
+
+def on_a_line(array: Array) -> Array:
+    """A copy that begins a cache line, as temporaries and large results do: by chance one candidate's array would lie
+    better than another's, which may weigh more than their schedules."""
+    memory = np.empty(array.nbytes + _LINE, np.uint8)
+    copy: Array = np.ndarray(array.shape, array.dtype, memory, -memory.ctypes.data % _LINE)
+    copy[...] = array
+    return copy
 
 
 def reorders(schedule: Schedule) -> bool:

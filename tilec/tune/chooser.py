@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tilec.kernel_key import kernel_digest, kernel_names
 from tilec.loops import Kernel
@@ -41,6 +41,9 @@ def _applied(kernel: Kernel, record: Record) -> Kernel | None:
 
 
 def chooser(target: Target, tune: float | None = None) -> Chooser | None:
-    """What chooses from the records; None where these are not wanted, or cannot be of use."""
-    records = open_records() if wanted(tune) and (target.backend, target.device) == ("llvm", "host") else None
-    return None if records is None else Chooser(records, target)
+    """What chooses from the records; None where these are not wanted, or cannot be of use.
+
+    The device of code made ahead of time is a triple; where all else is as on this machine, so are its records.
+    """
+    records = open_records() if wanted(tune) and target.backend == "llvm" else None
+    return None if records is None else Chooser(records, replace(target, device="host"))

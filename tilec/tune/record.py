@@ -19,7 +19,7 @@ from tilec.target import Target
 
 FORMAT = 1
 MOST_BYTES = 1 << 18  # of a file
-_MOST_DIRECTIVES = 256
+MOST_DIRECTIVES = 1024  # of a schedule; good ones have some dozens
 _STATES = ("complete", "partial")
 
 
@@ -132,7 +132,7 @@ def _checksum(content: Mapping[str, Any]) -> str:
 def _record(content: Mapping[str, Any]) -> Record:
     lines = _texts(content["schedule"])
     schedule = parse_schedule("\n".join(lines))
-    if len(schedule) > _MOST_DIRECTIVES or content["state"] not in _STATES or not isinstance(content["target"], dict):
+    if len(schedule) > MOST_DIRECTIVES or content["state"] not in _STATES or not isinstance(content["target"], dict):
         raise ValueError("it is malformed")
     return Record(
         kernel=_text(content["kernel"]),

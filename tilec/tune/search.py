@@ -1,18 +1,19 @@
 """Floor 5: the search for the fastest schedule of one kernel.
 
-Proposed schedules are tried in their order, then small changes of the best. Each is built, checked and timed beside the
-default schedule in a child process, which may be lost at any moment. The best three are compared once more, by turns;
-the winner replaces the default schedule only if it is clearly faster.
+Proposed schedules are tried in the order of their estimates, soon by turns with small changes of the best so far, until
+all are tried or time is over. Each is built, checked and timed beside the default schedule in a child process, which
+may be lost at any moment. The best three are compared once more, by turns; the winner replaces the default schedule
+only if it is clearly faster.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from random import Random
+from itertools import count
 from typing import Any
 
 from tilec.kernel_key import kernel_digest, kernel_names
@@ -24,14 +25,14 @@ from tilec.tune.alone import alone
 from tilec.tune.child import Child, Gone
 from tilec.tune.fits import fitting
 from tilec.tune.record import Record, traits
-from tilec.tune.space import mutation, proposed
+from tilec.tune.space import changes, proposed
 from tilec.version import VERSION
 
 CLEARLY = 0.98  # times the default schedule's time: what is slower than that does not replace it
 _FINALISTS = 3
-_FINAL_ROUNDS = 11
-_FRUITLESS = 64  # changes in a row that made nothing faster end the search
-_DRAWN = 50 * _FRUITLESS  # changes looked at, those that do not apply included
+_FIRST, _FINAL = 0.1, 0.5  # seconds for the comparison of a candidate that seems the best, and for the last one
+_ROUNDS = 5, 51
+_UNCHANGED = 8  # proposals before the first change of the best of them
 _LOADING = 60.0  # seconds for a child to start, build the default schedule, and run it
 PATIENCE = 10.0  # for a candidate, and what twenty runs take
 _LOSSES = 8  # children lost in a row end the search
@@ -95,8 +96,7 @@ class Search:
         self.tried = dict.fromkeys([_short(self.default), *self.tried])
         if self.earlier is not None:
             self._again(self.earlier)
-        ended = self._all(proposed(self.job.kernel, self.job.target, self.job.constant), "proposals")
-        ended = ended and self._changes()
+        ended = self._explore()
         self._final()
         return self.record("complete" if ended else "partial")
 
@@ -145,32 +145,31 @@ class Search:
         if not earlier.default and schedule is not None:
             self._attempt("earlier", schedule)
 
-    def _all(self, candidates: Iterator[tuple[str, Schedule]], stage: str) -> bool:
-        """Tries all candidates; False where time ran out."""
-        for name, schedule in candidates:
-            if time.monotonic() > self.until or self.losses >= _LOSSES:
-                return False
-            if _short(schedule) not in self.tried:
-                self._attempt(name, schedule)
-            self._tell(stage)
+    def _explore(self) -> bool:
+        """Tries proposals, from some on by turns with changes of the best so far; False where time ran out."""
+        proposals = proposed(self.job.kernel, self.job.target, self.job.constant)
+        for number in count():
+            proposal = next(proposals, None)
+            change = self._change() if proposal is None or number >= _UNCHANGED else None
+            if proposal is None and change is None:
+                return True
+            for name, schedule in filter(None, (proposal, change)):
+                if time.monotonic() > self.until or self.losses >= _LOSSES:
+                    return False
+                if _short(schedule) not in self.tried:
+                    self._attempt(name, schedule)
+                self._tell("proposals" if proposal else "changes")
         return True
 
-    def _changes(self) -> bool:
-        """Changes of the best schedule, and of what becomes of it; False where time ran out."""
-        random, fruitless = Random(self.job.digest), 0
-        for _ in range(_DRAWN):
-            if time.monotonic() > self.until or self.losses >= _LOSSES:
-                return False
-            best = self.good[0][2] if self.good and self.good[0][0] < 1 else self.default
-            schedule = mutation(best, random)
-            if schedule is None or fruitless == _FRUITLESS:
-                break
-            if _short(schedule) in self.tried or fitting(self.job.kernel, schedule) is None:
-                continue
-            self._attempt(f"m{len(self.tried)}", schedule)
-            self._tell("changes")
-            fruitless = fruitless + 1 if not self.good or self.good[0][2] in (best, self.default) else 0
-        return True
+    def _change(self) -> tuple[str, Schedule] | None:
+        """A change of the best schedule that applies and is new; None where all have been tried."""
+        best = self.good[0][2] if self.good and self.good[0][0] < 1 else self.default
+        for schedule in changes(best):
+            if (short := _short(schedule)) not in self.tried:
+                if fitting(self.job.kernel, schedule) is not None:
+                    return f"m{len(self.tried)}", schedule
+                self.tried[short] = None
+        return None
 
     def _attempt(self, name: str, schedule: Schedule) -> None:
         """Tries a schedule; one that seems to be the best so far is timed again, for chance favours some of many."""
@@ -178,7 +177,7 @@ class Search:
         ratio = self._built(name, schedule)
         better = ratio is not None and ratio < min(self.good[0][0] if self.good else 1.0, CLEARLY)
         if better:
-            ratio = self._compared([name]).get(name)
+            ratio = self._compared([name], _FIRST).get(name)
         if ratio is None:
             self.lost += 1
             return
@@ -199,11 +198,18 @@ class Search:
         ratio: float = found["ratio"]
         return ratio
 
-    def _compared(self, names: list[str]) -> dict[str, float]:
-        """Ratios of the times of what the child has built to that of the default schedule; none where it is lost."""
-        limit = self.patience + self._seconds(20 * _FINAL_ROUNDS * (len(names) + 1))
-        found = self._ask({"job": "compare", "names": names, "rounds": _FINAL_ROUNDS}, limit)
-        return {} if found is None else found.get("ratios", {})
+    def _compared(self, names: list[str], seconds: float) -> dict[str, float]:
+        """Ratios of the times of what the child has built to that of the default schedule, of as many rounds as take so
+        long; none where it is lost."""
+        least, most = _ROUNDS
+        rounds = max(least, min(most, int(seconds / self._seconds(len(names) + 1))))
+        limit = self.patience + self._seconds(20 * rounds * (len(names) + 1))
+        found = self._ask({"job": "compare", "names": names, "rounds": rounds}, limit)
+        if found is None or "ratios" not in found:
+            return {}
+        self.milliseconds = found["milliseconds"]  # the first runs of a process are often slow
+        ratios: dict[str, float] = found["ratios"]
+        return ratios
 
     def _final(self) -> None:
         """The best ones once more, by turns with the default schedule; what the child has lost is built again, once."""
@@ -212,7 +218,7 @@ class Search:
         ratios: dict[str, float] = {}
         for _ in range(2 if best else 0):
             names = [n for _, n, s in best if n in self.resident or self._built(n, s) is not None]
-            if ratios := self._compared(names):
+            if ratios := self._compared(names, _FINAL):
                 break
         self.good = sorted(((ratios[n], n, s) for _, n, s in best if n in ratios), key=lambda g: g[0])
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from random import Random
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.candidates import candidates
 from tilec.schedule import Directive, Schedule
 from tilec.target import Target
 
-# Where the size of a tile stands in directives that have one; equal sizes belong together.
+# Where the size of a tile stands in directives that have one; equal sizes mostly belong together.
 _SIZES = {"tile": 1, "pack": 4, "peel": 1}
 _MOST = 1 << 16
+_STEPS = ((3, 2, 0), (3, 4, 0), (2, 1, 0), (1, 2, 0), (1, 1, 1), (1, 1, -1))  # size * a / b + c
 _PROPOSED = 64
 
 
@@ -24,15 +24,19 @@ def proposed(kernel: Kernel, target: Target, constant: frozenset[str]) -> Iterat
         yield f"c{number}", schedule
 
 
-def mutation(schedule: Schedule, random: Random) -> Schedule | None:
-    """The schedule with one size of its tiles changed, everywhere where it is that size; None where it has none."""
-    sizes = sorted({size for d in schedule if (size := _size(d)) is not None and size > 1})
-    if not sizes:
-        return None
-    old = random.choice(sizes)
-    new = random.choice([old * 2, old // 2, old + 1, old - 1, old * 3 // 2, old * 3 // 4])
-    new = min(max(2, new), _MOST)
-    return tuple(_resized(d, old, new) for d in schedule)
+def changes(schedule: Schedule) -> Iterator[Schedule]:
+    """The schedule with one size of its tiles changed: first wherever it is that size, then in one directive only."""
+    sizes: dict[int, list[int]] = {}
+    for at, directive in enumerate(schedule):
+        if (size := _size(directive)) is not None and size > 1:
+            sizes.setdefault(size, []).append(at)
+    alone = [(size, [at]) for size, places in sizes.items() if len(places) > 1 for at in places]
+    for places in (list(sizes.items()), alone):
+        for times, parts, more in _STEPS:
+            for old, where in places:
+                new = min(max(2, old * times // parts + more), _MOST)
+                if new != old:
+                    yield tuple(_resized(d, new) if at in where else d for at, d in enumerate(schedule))
 
 
 def _size(directive: Directive) -> int | None:
@@ -41,8 +45,6 @@ def _size(directive: Directive) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _resized(directive: Directive, old: int, new: int) -> Directive:
-    if _size(directive) != old:
-        return directive
+def _resized(directive: Directive, size: int) -> Directive:
     at = _SIZES[directive.name]
-    return Directive(directive.name, (*directive.args[:at], new, *directive.args[at + 1 :]))
+    return Directive(directive.name, (*directive.args[:at], size, *directive.args[at + 1 :]))

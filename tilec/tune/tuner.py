@@ -43,13 +43,21 @@ class Outcome:
 
 
 def preparation(choose: Chooser | None, seconds: float | None = None) -> Prepare:
-    """What a compilation does before it schedules kernels: it tunes those without a record, where that is wanted."""
+    """What a compilation does before it schedules kernels: it tunes those without a record, where that is wanted.
+
+    However often it schedules, that takes no longer than what is wanted.
+    """
+    left = choice.seconds(seconds)
 
     def prepare(program: Program, done: frozenset[str]) -> None:
-        if choose is not None and (limit := choice.seconds(seconds)) > 0:
-            for outcome in tune(program, choose.target, choose.records, limit, done=done):
-                if outcome.problem is not None:
-                    _log.info("kernel %s is not tuned: %s", outcome.kernel.name, outcome.problem)
+        nonlocal left
+        if choose is None or left <= 0:
+            return
+        started = time.monotonic()
+        for outcome in tune(program, choose.target, choose.records, left, done=done, again=False):
+            if outcome.problem is not None:
+                _log.info("kernel %s is not tuned: %s", outcome.kernel.name, outcome.problem)
+        left -= time.monotonic() - started
 
     return prepare
 
@@ -65,6 +73,7 @@ def tune(
     limit: float,
     *,
     resume: bool = True,
+    again: bool = True,
     tell: Tell = ignore,
     done: frozenset[str] = frozenset(),
     patience: float = PATIENCE,
@@ -73,11 +82,11 @@ def tune(
     """Tunes the kernels of an unscheduled program for about `limit` seconds, and says what became of each.
 
     Those with most work come first; each gets its share of the time that is left. With `resume`, those with a complete
-    record keep it, and a search that was ended early goes on. An interruption leaves the best schedules so far in the
-    records. Records that cannot be written are told once. `done` kernels have their schedules already. A candidate may
-    take `patience` seconds to be compiled.
+    record keep it, and a search that was ended early goes on; not `again`, it keeps its record, too. An interruption
+    leaves the best schedules so far in the records. Records that cannot be written are told once. `done` kernels have
+    their schedules already. A candidate may take `patience` seconds to be compiled.
     """
-    session = _Session(target, records, resume, tell, patience)
+    session = _Session(target, records, resume, again, tell, patience)
     jobs = [Job(k, constant, target) for k, constant in launched(program) if k.name not in done]
     jobs.sort(key=lambda job: -points(job.kernel.body))
     until = time.monotonic() + limit
@@ -121,6 +130,7 @@ class _Session:
     target: Target
     records: Records
     resume: bool
+    again: bool
     tell: Tell
     patience: float
     silent: bool = field(default=False)
@@ -130,7 +140,7 @@ class _Session:
         if not tunable(job.kernel, self.target):
             return Outcome(job.kernel, None, _why_not(job.kernel, self.target))
         earlier = self.records.get(job.digest, self.target)
-        if self.resume and earlier is not None and earlier.state == "complete":
+        if self.resume and earlier is not None and (earlier.state == "complete" or not self.again):
             return Outcome(job.kernel, earlier, kept=True)
         if limit <= 0:
             return Outcome(job.kernel, earlier, "no time was left")

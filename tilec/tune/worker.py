@@ -36,14 +36,14 @@ from tilec.passes.schedule.default import default_schedule
 from tilec.schedule import Schedule, parse_schedule
 from tilec.target import Target
 from tilec.text.loops_text import parse_program
-from tilec.tune.alone import differing, finished, inputs, reorders, terms
+from tilec.tune.alone import differing, finished, inputs, on_a_line, reorders, terms
 from tilec.tune.fits import applied, points
 
 _EVALUATED = 1 << 15  # points of a kernel that the evaluator runs in a moment
 _SPECIAL = 1 << 26  # points of a kernel that is run again on infinities and NaN
 _SHORT = 200e-6  # seconds: shorter runs are timed several at a time
 _ROUNDS = 3
-_HOPELESS = 1.5  # times the default's time: not looked at again
+_HOPELESS = 1.2  # times the default's time: not looked at again
 _ROOM = 1 << 30  # bytes of address space for compiling, besides the arrays
 
 
@@ -63,6 +63,7 @@ class Bench:
     expected_special: dict[str, Array] = field(default_factory=dict)
     exact: bool = True  # the default schedule keeps the order of sums
     built: dict[str, Callable[[], None]] = field(default_factory=dict)
+    together: dict[str, int] = field(default_factory=dict)  # how many runs of each are timed as one
 
     @property
     def kernel(self) -> Kernel:
@@ -99,7 +100,7 @@ class Bench:
         if points(self.kernel.body) <= _EVALUATED:
             self._evaluate()
             verified.append("the evaluator")
-        self.built["default"] = self._ready(built)
+        self._keep("default", built)
         seconds = statistics.median(self.times(["default"], _ROUNDS)["default"])
         return {"milliseconds": seconds * 1e3, "schedule": [str(d) for d in schedule], "verified": verified}
 
@@ -116,8 +117,10 @@ class Bench:
         self._check(self.run(built, self.arrays), self.expected, exact)
         if self.special is not None and exact:
             self._check(self.run(built, self.special), self.expected_special, exact)
-        self.built[name] = self._ready(built)
-        ratio = self.ratios([name], _ROUNDS)[name]
+        self._keep(name, built)
+        ratio = self.ratios([name], 1)[0][name]  # what is much slower shows it at once
+        if ratio <= _HOPELESS:
+            ratio = self.ratios([name], _ROUNDS)[0][name]
         if ratio > _HOPELESS:
             del self.built[name]
         return {"ratio": ratio}
@@ -126,8 +129,13 @@ class Bench:
         if wrong := differing(found, expected, self.results(), exact, terms(self.kernel)):
             raise Lost(f"it computes another {wrong} than the default schedule")
 
+    def _keep(self, name: str, built: Built) -> None:
+        """Makes it ready to be timed; its first run warms it up."""
+        self.built[name] = self._ready(built)
+        self.together[name] = max(1, round(_SHORT / max(_timed(self.built[name], 1), 1e-7)))
+
     def _ready(self, built: Built) -> Callable[[], None]:
-        fresh = {n: self.arrays[n].copy() for n in self.program.results}
+        fresh = {n: on_a_line(self.arrays[n]) for n in self.program.results}
         params, results = [fresh.get(n, self.arrays[n]) for n in self.program.params], list(fresh.values())
         if hasattr(built, "bind"):
             bound: Callable[[], None] = built.bind(params, results)
@@ -135,18 +143,18 @@ class Bench:
         return lambda: built(params, results)
 
     def times(self, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
-        """Seconds of single runs, taken by turns; the first run of each warms it up."""
-        together = {n: max(1, round(_SHORT / max(_timed(self.built[n], 1), 1e-7))) for n in names}
+        """Seconds of single runs, taken by turns."""
         found: dict[str, list[float]] = {n: [] for n in names}
         for _ in range(rounds):
             for name in names:
-                found[name].append(_timed(self.built[name], together[name]))
+                found[name].append(_timed(self.built[name], self.together[name]))
         return found
 
-    def ratios(self, names: Sequence[str], rounds: int) -> dict[str, float]:
-        """Medians of times over those of the default schedule in the same round."""
+    def ratios(self, names: Sequence[str], rounds: int) -> tuple[dict[str, float], float]:
+        """Medians of times over those of the default schedule in the same round; milliseconds of the latter."""
         found = self.times(["default", *names], rounds)
-        return {n: statistics.median(t / d for t, d in zip(found[n], found["default"])) for n in names}
+        ratios = {n: statistics.median(t / d for t, d in zip(found[n], found["default"])) for n in names}
+        return ratios, statistics.median(found["default"]) * 1e3
 
 
 def _timed(call: Callable[[], None], count: int) -> float:
@@ -195,8 +203,8 @@ def answer(job: Mapping[str, Any], bench: Bench | None) -> tuple[Bench | None, d
             case "try":
                 return bench, bench.attempt(job["name"], parse_schedule("\n".join(job["schedule"])))
             case "compare":
-                ratios = bench.ratios(job["names"], job["rounds"])
-                return bench, {"ratios": ratios}
+                ratios, milliseconds = bench.ratios(job["names"], job["rounds"])
+                return bench, {"ratios": ratios, "milliseconds": milliseconds}
             case _:
                 for name in job["names"]:
                     bench.built.pop(name, None)
