@@ -39,7 +39,8 @@ def alignment(frame: Frame, storage: Storage, form: Offset) -> int:
     """Bytes to which a whole vector at `form` is known to be aligned; 0 where it cannot be streamed."""
     size = storage.buffer.dtype.bytes
     steps: list[Size] = [form.const, *(c for _, c in form.terms)]
-    if not frame.aligned or not storage.base.startswith("%p") or not all(isinstance(s, int) for s in steps):
+    is_parameter = storage.base not in ("%shared", "%private")
+    if not frame.aligned or not is_parameter or not all(isinstance(s, int) for s in steps):
         return 0
     found = gcd(frame.aligned, storage.offset, *(s * size for s in steps if isinstance(s, int)))
     return found if found >= PIECE and frame.lanes * size >= PIECE else 0

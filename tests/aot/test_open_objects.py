@@ -20,6 +20,7 @@ from tests.fuzz.generate import generate
 from tests.fuzz.judge import judge, visible
 from tests.fuzz.run import elaborate as elaborate_case
 from tests.fuzz.sizes import REFUSALS, VALUES, arguments, choices, opened, with_sizes
+from tests.generators.texts import ATTENTION
 from tilec import api
 from tilec.affine import resolve
 from tilec.ahead import PROCESSORS, Ahead, compile_ahead, target_named
@@ -70,14 +71,6 @@ def normal(*shape: int) -> Any:
 
 
 BATCHES = (0, 1, 2, 15, 64, 70)
-ATTENTION = """function attention(Q[N, T, D], K[N, T, D], V[N, T, D]) -> (O) {
-  S[n, i, j : N, T, T] = +(Q[n, i, d] * K[n, j, d]);
-  M[n, i, 0 : N, T, 1] = >(S[n, i, j]);
-  E = exp(S - M);
-  Z[n, i, 0 : N, T, 1] = +(E[n, i, j]);
-  P = E / Z;
-  O[n, i, d : N, T, D] = +(P[n, i, j] * V[n, j, d]);
-}"""
 
 
 @pytest.mark.parametrize("batch", BATCHES)

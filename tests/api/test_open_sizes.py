@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.generators.texts import ATTENTION
 from tilec import build, pipeline
 from tilec.errors import TileError
 from tilec.options import Options
@@ -117,16 +118,8 @@ def test_an_aggregation_over_nothing(monoid: str, empty: float) -> None:
 
 
 def test_several_open_sizes() -> None:
-    attention = """function a(Q[N, T, D], K[N, T, D], V[N, T, D]) -> (O) {
-      S[n, i, j : N, T, T] = +(Q[n, i, d] * K[n, j, d]);
-      M[n, i, 0 : N, T, 1] = >(S[n, i, j]);
-      E = exp(S - M);
-      Z[n, i, 0 : N, T, 1] = +(E[n, i, j]);
-      P = E / Z;
-      O[n, i, d : N, T, D] = +(P[n, i, j] * V[n, j, d]);
-    }"""
     shape = ("N", "T", 4)
-    executable = tilec.compile(attention, "llvm", Q=shape, K=shape, V=shape)
+    executable = tilec.compile(ATTENTION, "llvm", Q=shape, K=shape, V=shape)
     assert executable.sizes == ("N", "T")
     rng = np.random.default_rng(0)
     for n, t in ((1, 1), (2, 5), (3, 40), (0, 3), (3, 0)):

@@ -19,6 +19,7 @@ from tests.fuzz.generate import Case
 from tests.fuzz.judge import judge, same, visible
 from tests.fuzz.run import Array, Summary, Verdict, elaborate, run_checks
 from tests.generators.schedules import random_schedule
+from tests.generators.targets import EAGER, with_small_caches
 from tilec import pipeline
 from tilec.graph import Graph
 from tilec.loops import Kernel, Program
@@ -26,14 +27,12 @@ from tilec.options import Options
 from tilec.passes import place
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
-from tilec.passes.schedule.plan import Limits
 from tilec.runtime import dense, empty
 from tilec.schedule import Schedule
 from tilec.target import Target
 from tilec.verify.loops import verify_program
 
 STEPS = 12
-EAGER = Limits(1, 1, 1, 2)
 
 
 def check(case: Case, schedules: int, target: Target, applied: Counter[str]) -> Verdict:
@@ -79,8 +78,7 @@ def schedule(program: Program, target: Target, r: Random, reorder: bool) -> tupl
 def _kernel(kernel: Kernel, target: Target, r: Random, reorder: bool) -> tuple[Kernel, Schedule]:
     first: Schedule = ()
     if r.random() < 0.4:
-        small = replace(target, l1=256, l2=1024)  # caches under which small kernels are cut as large ones are
-        first = default_schedule(kernel, small, EAGER)
+        first = default_schedule(kernel, with_small_caches(target), EAGER)
     if not reorder and any(d.name == "rfactor" for d in first):
         first = ()
     changed, more = random_schedule(apply(kernel, first), r, STEPS, reorder)

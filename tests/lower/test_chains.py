@@ -12,8 +12,8 @@ import pytest
 
 import tilec
 import tilec.numpy as tnp
+from tests.generators.targets import AVX2, AVX512, EAGER
 from tests.schedule.test_compiled import TARGETS
-from tests.schedule.test_default import AVX2, AVX512, EAGER
 from tilec.evaluate.graph import evaluate
 from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tilec
+from tests.generators.texts import ATTENTION
 from tilec import api
 from tilec.cli.main import call
 from tilec.errors import TileError
@@ -141,14 +142,6 @@ def test_of_an_executable_and_on_the_command_line(capsys: pytest.CaptureFixture[
 
 # open sizes ----------------------------------------------------------------------------------------------------------
 
-ATTENTION = """function attention(Q[N, T, D], K[N, T, D], V[N, T, D]) -> (O) {
-  S[n, i, j : N, T, T] = +(Q[n, i, d] * K[n, j, d]);
-  M[n, i, 0 : N, T, 1] = >(S[n, i, j]);
-  E = exp(S - M);
-  Z[n, i, 0 : N, T, 1] = +(E[n, i, j]);
-  P = E / Z;
-  O[n, i, d : N, T, D] = +(P[n, i, j] * V[n, j, d]);
-}"""
 
 
 def attention(*shape: int | str) -> tilec.Executable:

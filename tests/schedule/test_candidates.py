@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import islice
 from random import Random
 
 import pytest
 
 from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
+from tests.generators.targets import AVX512, with_small_caches
 from tilec.dtypes import F32
 from tilec.loops import Kernel
 from tilec.passes.schedule import apply
@@ -18,9 +18,8 @@ from tilec.schedule import parse_schedule, print_schedule
 from tilec.target import Target
 from tilec.verify.loops import verify_kernel
 
-AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
 TARGETS = [AVX512, Target("llvm", vector_bytes=32, registers=16), Target("llvm", threads=4)]
-SMALL_CACHES = [replace(t, l1=256, l2=1024) for t in TARGETS]  # under which small kernels are cut as large ones are
+SMALL_CACHES = [*map(with_small_caches, TARGETS)]
 
 
 def check(kernel: Kernel, target: Target, seed: int, count: int = 6) -> None:

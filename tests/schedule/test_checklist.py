@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.fuzz.schedules import EAGER
 from tests.generators.kernels import GENERATORS, arrays
 from tests.generators.schedules import random_schedule
+from tests.generators.targets import EAGER
 from tests.schedule.test_compiled import program_of
 from tests.schedule.test_docs import examples
 from tests.schedule.test_refusals import UNSAFE

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.generators.kernels import arrays, assert_same, contraction, run, var
+from tests.generators.targets import AVX2, AVX512, EAGER, SSE
 from tests.schedule.test_compiled import TARGETS
-from tests.schedule.test_default import AVX2, AVX512, EAGER, SSE
 from tests.schedule.test_reductions import compiled
 from tilec.affine import Affine
 from tilec.dtypes import BOOL, F16, F32, F64, I8, I32, I64, DType

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.generators.kernels import arrays, generate, run
-from tests.schedule.test_default import EAGER
+from tests.generators.targets import EAGER
 from tilec.loops import Kernel, Launch, Program
 from tilec.passes import place
 from tilec.passes.schedule import apply

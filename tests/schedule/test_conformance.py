@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.generators.targets import EAGER
 from tests.language.test_conformance import ROWS, make_input
 from tilec.dtypes import BY_NAME
 from tilec.evaluate.loops import evaluate_program
@@ -21,13 +22,11 @@ from tilec.loops import Program
 from tilec.passes import fuse, lower
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
-from tilec.passes.schedule.plan import Limits
 from tilec.pipeline import optimise
 from tilec.target import Target
 from tilec.verify.loops import verify_program
 
 RUN = [row for row in ROWS if row["expect"]["kind"] == "values"]
-EAGER = Limits(1, 1, 1, 2)
 TARGETS = (
     Target("llvm", vector_bytes=64, registers=32, threads=2, l1=256, l2=1024),
     Target("llvm", threads=4, l1=256, l2=1024),

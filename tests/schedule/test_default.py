@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
 
 from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
+from tests.generators.targets import AVX2, AVX512, EAGER, SSE, with_small_caches
 from tilec.dtypes import F16, F32
 from tilec.loops import Alloc, For, Kernel, Store, walk
 from tilec.passes.schedule import apply
@@ -19,15 +19,8 @@ from tilec.target import Target
 from tilec.text.loops_text import parse_kernel
 from tilec.verify.loops import verify_kernel
 
-AVX512 = Target("llvm", vector_bytes=64, registers=32, threads=2)
-AVX2 = Target("llvm", vector_bytes=32, registers=16, threads=4)
-SSE = Target("llvm")
 TARGETS = [AVX512, AVX2, SSE]
-
-
-# Limits and caches under which small kernels go the ways of large ones.
-EAGER = Limits(1, 1, 1, 2)
-SMALL = [replace(t, l1=256, l2=1024) for t in TARGETS]
+SMALL = [*map(with_small_caches, TARGETS)]
 
 
 def check(kernel: Kernel, target: Target, limits: Limits = DEFAULT) -> Kernel:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.generators.kernels import Array, arrays, assert_same, contraction, run, var
+from tests.generators.targets import AVX2, AVX512, SSE
 from tests.schedule.test_compiled import TARGETS, program_of
-from tests.schedule.test_default import AVX2, AVX512, SSE
 from tilec.dtypes import BOOL, F16, F32, F64, I8, I32, I64, DType
 from tilec.loops import Alloc, For, Kernel, walk
 from tilec.passes import place

@@ -11,7 +11,7 @@ import pytest
 
 from tests.backends.llvm_support import build, older, serial_host
 from tests.generators.kernels import Array, arrays, generate, run
-from tests.schedule.test_default import EAGER
+from tests.generators.targets import EAGER
 from tilec.backends.llvm.kernel import emit_kernel
 from tilec.errors import TileError
 from tilec.loops import Kernel, Store, walk

@@ -11,7 +11,7 @@ import pytest
 
 from tests.backends.llvm_support import older, run, serial_host
 from tests.generators.kernels import Array, assert_same, kernel, nest, param, v
-from tests.schedule.test_default import EAGER
+from tests.generators.targets import EAGER
 from tilec.backends.llvm.kernel import emit_kernel
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I16, I32, I64, U8, DType
 from tilec.errors import TileError

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.schedule.test_default import AVX2, AVX512, EAGER, SSE
+from tests.generators.targets import AVX2, AVX512, EAGER, SSE
 from tilec.dtypes import BF16, F16, F32, F64, I8, I32, U8, DType
 from tilec.evaluate.loops import evaluate_program
 from tilec.frontends.tile.elaborate import to_graph
