@@ -88,7 +88,7 @@ def _first_line(reason: Exception) -> list[str]:
 
 def argument(name: str, value: Any, expected: TensorType) -> Array:
     """`value` as a dense, aligned array of exactly the expected type; raises TileError TILE0503, 0504, 0505."""
-    if expected.weak and isinstance(value, bool | int | float):
+    if expected.weak and not expected.shape and isinstance(value, bool | int | float):
         return _number(name, value, expected)
     array = as_array(name, value)
     found = type_of(array)
@@ -117,7 +117,7 @@ class Slot:
         self._name, self._type = name, type
         self._dtype, self._shape = type.dtype.numpy, tuple(type.shape)
         self._maker: Callable[[], Array] | None = None
-        self._real = type.weak and type.dtype.is_float and type.dtype.bits >= 32
+        self._real = type.weak and not type.shape and type.dtype.is_float and type.dtype.bits >= 32
 
     def taken(self, value: Any) -> Array:
         """`argument`, with short ways for an array that is what is expected, and for a float."""

@@ -88,7 +88,7 @@ def direct(
         dtype = type.dtype.numpy
         words += [id(dtype), type.rank, ctypes.addressof(shape), prod(sizes[k]) * dtype.itemsize, place]
         if k < len(params):
-            words += [_NUMBERS.get(type.dtype.name, 0) if type.weak else 0, id(names[k])]
+            words += [_NUMBERS.get(type.dtype.name, 0) if type.weak and not type.shape else 0, id(names[k])]
         else:
             words += [id(makers[k - len(params)]), 0]
     assert len(words) == HEADER + RECORD * len(types)

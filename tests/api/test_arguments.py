@@ -200,3 +200,13 @@ def test_a_number_beside_float64_keeps_its_digits() -> None:
     assert tilec.run(scale, {"X": double, "F": 0.1})["Y"].tolist() == [0.1, 0.1]
     assert tilec.run(scale, {"X": single, "F": 0.1})["Y"].dtype == np.float32
     assert tilec.compile(scale, X=double, F=0.1)(double, 1 / 3)[0] == 1 / 3
+
+
+def test_a_number_does_not_stand_for_a_tensor() -> None:
+    from tilec.text.graph_text import parse_graph
+
+    graph = parse_graph("graph f(X: weak f32[4], Z: f32[4]) -> (Y) { Y: f32[4] = add(X, Z) }")
+    executable = tilec.compile(graph, "llvm")
+    for _ in range(4):  # in Python first, then by a direct call
+        assert code(lambda: executable(2.0, np.ones(4, np.float32))) == "TILE0503"
+        assert executable(*[np.ones(4, np.float32)] * 2).tolist() == [2.0] * 4
