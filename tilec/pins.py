@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from tilec.errors import Report, Source, Span, TileError, error
 from tilec.graph import Graph, Let, subgraphs
 from tilec.kernel_key import kernel_key
-from tilec.loops import Alloc, Kernel, Program, walk
+from tilec.loops import Alloc, Kernel, Program, is_unsliced, walk
 from tilec.schedule import Directive, Pinned
 from tilec.tune.fits import applied_one
 from tilec.tune.record import MOST_DIRECTIVES
@@ -106,14 +106,15 @@ def _place(let: Let) -> Span:
 def resolved(program: Program, pins: Iterable[Pin], report: Report) -> dict[str, Pin]:
     """Pins by the names of kernels, right after lowering; those equal to a pinned one take its pin, too.
 
-    Raises TileError TILE0607 where no kernel computes the tensor, and two schedules are for one kernel; warns of it
-    where a program asks for it, for what a statement computes may be simplified away.
+    Raises TileError TILE0607 where no kernel computes the tensor, where it has open sizes, and where two schedules are
+    for one kernel; of the first two a program is only warned, for what a statement computes may be simplified away,
+    and its sizes are not its own.
     """
     found: dict[str, Pin] = {}
     for pin in pins:
         kernel = _kernel(program, pin.tensor)
-        if kernel is None:
-            _unused(program, pin, report)
+        if kernel is None or is_unsliced(kernel):
+            _unused(program, kernel, pin, report)
         elif found.setdefault(kernel.name, pin) is not pin:
             notes = ["statements that are computed together share a kernel"]
             raise error("TILE0607", f"there are two schedules for the kernel '{kernel.name}'", pin.place, notes=notes)
@@ -137,14 +138,19 @@ def _made(kernel: Kernel) -> set[str]:
     return local | {p.buffer.name for p in kernel.params if p.mode != "in"}
 
 
-def _unused(program: Program, pin: Pin, report: Report) -> None:
-    text = "there are several kernels, and the schedule names none"
-    if pin.tensor is not None:
+def _unused(program: Program, kernel: Kernel | None, pin: Pin, report: Report) -> None:
+    notes, help = [f"kernels: {', '.join(k.name for k in program.kernels) or 'none'}"], None
+    if kernel is not None:
+        text = f"the loops of kernel '{kernel.name}' have open sizes, so that its schedule is not used"
+        notes = ["such loops run in blocks of several extents, each with the default schedule"]
+        help = "compile it for sizes that are numbers"
+    elif pin.tensor is not None:
         text = f"no kernel computes '{pin.tensor}', so that its schedule is not used"
-    notes = [f"kernels: {', '.join(k.name for k in program.kernels) or 'none'}"]
+    else:
+        text = "there are several kernels, and the schedule names none"
     if pin.required:
-        raise error("TILE0607", text, pin.place, notes=notes)
-    report.warning("TILE0607", text, pin.place, notes=notes)
+        raise error("TILE0607", text, pin.place, notes=notes, help=help)
+    report.warning("TILE0607", text, pin.place, notes=notes, help=help)
 
 
 def pinned(program: Program, pins: Mapping[str, Pin]) -> Program:

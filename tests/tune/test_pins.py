@@ -231,3 +231,31 @@ def test_jit_takes_schedules() -> None:
     with pytest.raises(TileError, match="no kernel computes 'nothing'"):
         tilec.jit(product, schedules={"nothing": "unroll(k)"})(np.ones((4, 4), "f4"), np.ones((4, 4), "f4"))
     assert tilec.jit(product, tune=0)(np.ones((4, 4), "f4"), np.ones((4, 4), "f4"))[0, 0] == 4
+
+
+OPEN: dict[str, Any] = {"X": "f32[N, 20]", "W": "f32[20, 24]", "B": "f32[24]"}
+
+
+def test_open_sizes_have_no_schedule_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("H", ""):
+        with pytest.raises(TileError, match=r"TILE0607.*open sizes"):
+            tilec.compile(PLAIN, **OPEN, schedules={name: RIGHT})
+    program, file = tmp_path / "layer.tile", tmp_path / "mine.schedule"
+    program.write_text(PLAIN)
+    file.write_text(RIGHT)
+    shapes = [f"--shape={n}={t}" for n, t in OPEN.items()]
+    assert call(["compile", str(program), *shapes, "--schedule", str(file)]) == 1
+    assert f"{file}:1:1" in capsys.readouterr().err
+
+
+def test_a_program_is_warned_of_its_schedules_for_open_sizes() -> None:
+    executable = tilec.compile(LAYER.format(attribute=f'[[schedule("{RIGHT}")]]'), **OPEN)
+    (warning,) = executable.warnings
+    assert warning.code == "TILE0607" and warning.span is not None and "<string>:2:15" in warning.render()
+
+
+def test_kernels_without_open_loops_keep_their_schedule_in_a_program_of_open_sizes() -> None:
+    text = "function (A[N, K], B[K, K]) -> (C, D) { C = A * 2.0; D[i, j : K, K] = +(B[i, k] * B[k, j]); }"
+    executable = tilec.compile(text, A="f32[N, 12]", B=(12, 12), schedules={"D": "unroll(k)"})
+    assert executable.program is not None
+    assert any("unroll" in print_kernel(k) for k in executable.program.kernels if "D" in k.name)
