@@ -38,6 +38,7 @@ from tilec.partition import Partition, labelled
 from tilec.specials import SPECIALS
 
 CHEAP = 2  # cost up to which work may be repeated
+OFTEN = 32  # times that cheap work is repeated, from which on it is done once where that takes no kernel of its own
 EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
 MAX_COST = 64  # of one inlined expression
 MAX_DEPTH = 64  # of Lets inlined into one another: what costs nothing, as a transposition, is bounded by this alone
@@ -225,8 +226,9 @@ class _Fuser:
         evaluations = [points for _, points in self._readers.get(name, ())]
         if -1 in evaluations or self._pays_once(name, how):
             return False
+        often = sum(evaluations) >= OFTEN * _count(self._shapes[name])
         if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
-            return True
+            return how.cost == 0 or not often or self._joinable(name, how) is None
         return sum(evaluations) <= _count(self._shapes[name])
 
     def _pays_once(self, name: str, how: _Pointwise) -> bool:

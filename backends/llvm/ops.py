@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import copysign, isnan
 
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.target import has, is_x86
@@ -15,6 +16,7 @@ from tilec.backends.llvm.types import (
     NARROW,
     Value,
     constant,
+    float_of,
     is_constant,
     mangled,
     memory_type,
@@ -316,7 +318,7 @@ class Ops:
         if instruction := _FLOAT.get(op):
             return self._rounded(lambda a, b: self.binary(instruction, a, b), args, dtype)
         if op in _EXTREME:
-            return self._extreme(op, *self.alike(*args))
+            return self._extreme_of_constant(op, *args) or self._extreme(op, *self.alike(*args))
         if op in _ROUNDING:
             return self._rounding(op, args[0])
         match op:
@@ -333,6 +335,18 @@ class Ops:
             case "rem_raw":
                 return self.cast(self._each(self._remainder, *(self.cast(a, F64) for a in args)), dtype)
         return None
+
+    def _extreme_of_constant(self, op: str, a: Value, b: Value) -> Value | None:
+        """Beside a number, as in relu and clip, only the other operand may be NaN: that one is what x86's own
+        instruction gives then. It gives that one also where both are zero; adding 0 makes 0 of a maximum of -0."""
+        number, x = (a, b) if is_constant(a.ref) else (b, a)
+        value = float_of(number.ref)
+        if value is None or isnan(value) or x.dtype not in (F32, F64) or not is_x86(self.target):
+            return None
+        if op == "min" and value == 0 and copysign(1.0, value) < 0:
+            return None
+        found = self.select(self.compare("cmp_gt" if op == "max" else "cmp_lt", number, x), number, x)
+        return self.binary("fadd", found, number) if op == "max" and value == 0 else found
 
     def _extreme(self, op: str, a: Value, b: Value) -> Value:
         """Maximum or minimum with NaN and signed zeros as the table says.

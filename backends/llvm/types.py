@@ -82,6 +82,11 @@ def _float_text(double: bytes, dtype: DType) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
+def float_of(ref: str) -> float | None:
+    """The number that `float_text` spells; None for anything else."""
+    return float(struct.unpack("<d", struct.pack("<Q", int(ref, 16)))[0]) if ref.startswith("0x") else None
+
+
 def scalar_text(value: int | float, dtype: DType) -> str:
     """A constant of `dtype` as the SSA element type spells it."""
     if dtype.is_float:

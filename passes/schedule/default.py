@@ -27,6 +27,7 @@ from tilec.target import Target
 
 ROWS = 4  # that share what they read of an operand without rows
 SHORT = 1 << 10  # bytes of such a row, at most: several long ones at a time are too many streams
+BLOCK = 128  # longer rows that share a copy of it
 
 
 def default_schedule(
@@ -54,6 +55,7 @@ def planned(
 ) -> Plan:
     """The plan of the default schedule, or with a rank that of the choice so far down in the model's order."""
     if (chain := _by_rows(Plan(kernel, limits, constant, rank), target)) is not None:
+        streams(chain, target)
         return chain
     plan = Plan(kernel, limits, constant, rank)
     try:
@@ -164,22 +166,43 @@ def _elementwise(plan: Plan, nest: Nest, lane: str, target: Target, tile: bool) 
             return
     _lanes(plan, lane, lane, nest.extents[lane], nest, target)
     outer = [n for n in others if n in nest.free]
-    if tile and outer and others[-1] == outer[-1] and _share_columns(plan, nest, outer[-1], lane):
+    if tile and outer and others[-1] == outer[-1] and _share_columns(plan, nest, outer[-1], lane, target):
         outer[-1] = f"{outer[-1]}.0"
     threads(plan, nest, outer, target)
 
 
-def _share_columns(plan: Plan, nest: Nest, row: str, lane: str) -> bool:
-    """Some short rows at a time, where an operand is the same in each row: it is read once for all of them."""
-    shared = [u for u in nest.reads() if nest.stride(u, row) == 0 and nest.stride(u, lane) == 1]
-    short = nest.extents[lane] * nest.bits <= 8 * SHORT
-    if not shared or not short or nest.extents[row] < 2 * ROWS or not plan.extent(f"{lane}.0"):
+def _share_columns(plan: Plan, nest: Nest, row: str, lane: str, target: Target) -> bool:
+    """Several rows at a time, where operands are the same in each row."""
+    found = {u.buffer: u for u in nest.reads() if nest.stride(u, row) == 0 and nest.stride(u, lane) == 1}
+    if not found or not plan.extent(f"{lane}.0"):
         return False
-    return plan.attempt(
+    if nest.extents[lane] * nest.bits > 8 * SHORT:
+        return _copy_columns(plan, nest, list(found), row, lane, target)
+    return nest.extents[row] >= 2 * ROWS and plan.attempt(
         step("tile", row, ROWS, f"{row}.0", f"{row}.1"),
         step("reorder", f"{lane}.0", f"{row}.1"),
         step("unroll", f"{row}.1"),
     )
+
+
+def _copy_columns(plan: Plan, nest: Nest, shared: list[str], row: str, lane: str, target: Target) -> bool:
+    """A copy of what a block of rows shares begins a cache line, as no caller's array need: half as many loads."""
+    size = sum(nest.buffers[name].dtype.bytes for name in shared) * nest.extents[lane]
+    if nest.extents[row] < 2 * BLOCK or 2 * size > target.l1:
+        return False
+    before = plan.kernel, list(plan.directives)
+    done = plan.attempt(step("tile", row, BLOCK, f"{row}.0", f"{row}.1"))
+    for name in shared:
+        new = fresh(plan.kernel, f"{name}.c")
+        last = len(nest.buffers[name].shape) - 1
+        done = done and plan.attempt(
+            step("stage", name, f"{row}.0", new, "thread"),
+            step("tile", f"{new}.{last}", target.lanes(nest.bits), f"{new}.t", f"{new}.l"),
+            step("vectorize", f"{new}.l"),
+        )
+    if not done:
+        plan.kernel, plan.directives = before
+    return done
 
 
 def _lanes(plan: Plan, loop: str, name: str, extent: int, nest: Nest, target: Target) -> None:

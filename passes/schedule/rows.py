@@ -54,9 +54,18 @@ def fuse_rows(plan: Plan, target: Target) -> bool:
             return False
         rows = _all_fused(plan, len(rows))
     for name in [s.buffer.name for s in plan.kernel.body if isinstance(s, Alloc) and s.buffer.base is None]:
-        any(plan.attempt(step("shrink", name, loop)) for loop in reversed(rows))
+        _shrink(plan, name, rows)
     _in_threads(plan, rows, target)
     return True
+
+
+def _shrink(plan: Plan, name: str, rows: list[str]) -> None:
+    """A buffer keeps what one iteration needs; a single number is in a register, as a constant of the loops inside."""
+    before = plan.kernel, list(plan.directives)
+    loop = next((n for n in reversed(rows) if plan.attempt(step("shrink", name, n))), None)
+    if loop is not None and prod(static(s) for s in buffers(plan.kernel)[name].shape) == 1:
+        plan.kernel, plan.directives = before
+        plan.attempt(step("shrink", name, loop, "register"))
 
 
 def _in_threads(plan: Plan, rows: list[str], target: Target) -> None:

@@ -15,7 +15,7 @@ from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
 from tilec.evaluate.expr import evaluate_call
-from tilec.expr import Call, Expr
+from tilec.expr import Call, Const, Expr
 from tilec.graph import TensorType
 from tilec.numpy_semantics import fused
 
@@ -84,6 +84,24 @@ def test_builtin(op: str, dtype: DType) -> None:
     bound = entry.ulp if dtype.bits >= 32 or not entry.ulp else 1
     for kind in KINDS:
         compare(found[f"out.{kind}"], np.asarray(expected), result.dtype, bound)
+
+
+@pytest.mark.parametrize("dtype", [d for d in dtypes.ALL if d.is_float], ids=str)
+@pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("name", ["sse2", "avx2", "host"])
+def test_extreme_beside_a_number(op: str, dtype: DType, name: str) -> None:
+    """As in relu and clip: zeros of both signs, infinities and NaN, on either side."""
+    (values,) = grid([dtype])
+    (x,) = operands([dtype])
+    numbers = [Const(v, dtype) for v in (0.0, -0.0, 6.0, -1.5, float("inf"), float("-inf"), float("nan"))]
+    pairs = {f"{k}{side}": (x, c)[::side] for k, c in enumerate(numbers) for side in (1, -1)}
+    calls: dict[str, Expr] = {n: Call(op, pair, dtype) for n, pair in pairs.items()}
+    found = compute(calls, [values], [dtype], None if name == "host" else older(name))
+    for key, pair in pairs.items():
+        columns = [np.full_like(values, e.value) if isinstance(e, Const) else values for e in pair]
+        expected = np.asarray(evaluate_call(op, columns, [dtype, dtype], dtype, "typed"))
+        for kind in KINDS:
+            compare(found[f"{key}.{kind}"], expected, dtype, 0)
 
 
 @pytest.mark.parametrize("source", dtypes.ALL, ids=str)

@@ -17,7 +17,7 @@ from tests.schedule.test_compiled import TARGETS
 from tilec.evaluate.graph import evaluate
 from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph
-from tilec.loops import Alloc, For, Kernel, Program, walk
+from tilec.loops import Alloc, For, Kernel, Program, Store, walk
 from tilec.passes import fuse, in_place, lower, place
 from tilec.passes.schedule.default import default_schedule, scheduled
 from tilec.pipeline import backend, optimise
@@ -77,6 +77,23 @@ def test_one_pass_over_the_rows(function: Function, shape: tuple[int, ...]) -> N
     found = scheduled(program.kernels[0], AVX512, EAGER)
     assert len(chain(found)) == 1
     assert not [s for s in walk(found.body) if isinstance(s, Alloc) and s.buffer.space == "heap"]
+
+
+def test_numbers_of_a_row_are_computed_once_and_stay_in_registers() -> None:
+    graph = graph_of(layer_norm, np.zeros((8, 4096), np.float32))
+    options = fuse.Options(chains=True)
+    assert fuse.run(graph, options).groups == (("sum", "div"), ("sum_2", "sqrt"), ("result",))  # div is the mean
+    (kernel,) = lowered(graph, options).kernels
+    allocated = [s.buffer for s in walk(scheduled(kernel, AVX512).body) if isinstance(s, Alloc)]
+    assert {b.space for b in allocated} == {"register"}
+
+
+def test_large_results_of_chains_go_past_the_caches() -> None:
+    for function in ONE:
+        (kernel,) = lowered(graph_of(function, np.zeros((24, 640), np.float32))).kernels
+        for l3, streamed in ((1 << 14, {"result"}), (1 << 20, set())):
+            found = scheduled(kernel, replace(AVX512, l3=l3))
+            assert {s.buffer for s in walk(found.body) if isinstance(s, Store) and s.stream} == streamed
 
 
 def test_attention_is_one_kernel() -> None:
