@@ -10,7 +10,7 @@ import pytest
 
 import tilec
 import tilec.numpy as tnp
-from tests.schedule.test_default import AVX512
+from tests.generators.targets import AVX512
 from tilec.loops import For, Store, walk
 from tilec.pipeline import Options, lower_graph, optimise, resolve_target
 
@@ -50,6 +50,22 @@ def test_positions(dtype: str, shape: tuple[int, int]) -> None:
     for x in images(dtype, shape):
         for got, want in zip(function(x), expected(x), strict=True):
             np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float32"])
+@pytest.mark.parametrize("shape", [(512, 512), (4096, 64), (2, 1 << 17), (4099, 64)])
+def test_long_axes_in_blocks(dtype: str, shape: tuple[int, int]) -> None:
+    """Ties between blocks and in them; NaN in several blocks; the last size has no block that divides it."""
+    function = tilec.jit(positions)
+    for x in images(dtype, shape):
+        for got, want in zip(function(x), expected(x), strict=True):
+            np.testing.assert_array_equal(got, want)
+
+
+def test_positions_along_long_axes_have_no_slope() -> None:
+    x = np.random.default_rng(3).standard_normal(1 << 18).astype(np.float32)
+    slope = tilec.grad(lambda x: tnp.sum(x * tnp.astype(tnp.argmax(x), tnp.float32)))(x)
+    np.testing.assert_array_equal(slope, np.full_like(x, x.argmax()))
 
 
 def test_threads_change_nothing() -> None:

@@ -17,6 +17,7 @@ from tilec.expr import Const, Expr, IndexValue
 from tilec.graph import Constraint
 from tilec.numpy.axes import axes_of, axis_of
 from tilec.numpy.elementwise import isfinite, stop_gradient
+from tilec.numpy.indexing import take_along_axis
 from tilec.numpy.shapes import reshape, squeeze
 from tilec.rules import call, shape_text
 from tilec.tracing.contraction import contraction, element, variables
@@ -26,6 +27,7 @@ from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 LONGEST = 4096  # terms that are added up one after the other
+MANY = 1 << 18  # elements of which positions are looked for in blocks
 SHORT = 128  # terms along the last axis below which their sums are not worth vectors
 Axis: TypeAlias = int | Sequence[int] | None
 
@@ -204,6 +206,40 @@ def _position(monoid: str, x: Tensor, axis: int | None, keepdims: bool) -> Any:
     if axis is None:
         x = reshape(x, (product(x.type.shape),))
     along = 0 if axis is None else axis_of(axis, rank)
+    block = _block(x.type.shape, along)
+    position = _by_blocks(monoid, x, along, block) if block else _first(monoid, x, along)
+    if axis is None:
+        return reshape(position, (1,) * rank if keepdims else ())
+    return position if keepdims else squeeze(position, along)
+
+
+def _block(shape: Sequence[Size], along: int) -> int:
+    """How many elements of a long axis are one block for `_by_blocks`; 0 where that does not pay.
+
+    Blocks of the last axis lie together, of others each element is in a cache line of its own.
+    """
+    sizes = [s for s in shape if isinstance(s, int)]
+    if len(sizes) < len(shape) or product(sizes) < MANY:
+        return 0
+    count, most = sizes[along], 1024 if along == len(shape) - 1 else 32
+    return next((n for n in range(most, most // 4, -1) if count % n == 0 and count >= 64 * n), 0)
+
+
+def _by_blocks(monoid: str, x: Tensor, along: int, block: int) -> Tensor:
+    """Reads a long axis once: extrema of blocks, the first block that has the extremum of all, and the place in it."""
+    before, after = x.type.shape[:along], x.type.shape[along + 1 :]
+    count = x.type.shape[along]
+    assert isinstance(count, int)
+    blocks = reshape(x, (*before, count // block, block, *after))
+    where = _first(monoid, _extremum(monoid, blocks, along + 1, False), along)
+    near = take_along_axis(blocks, reshape(where, (*before, 1, 1, *after)), axis=along)
+    inside = _first(monoid, reshape(near, (*before, block, *after)), along)
+    found: Tensor = apply("add", apply("mul", where, block), inside)
+    return found
+
+
+def _first(monoid: str, x: Tensor, along: int) -> Tensor:
+    """The position along an axis, which is kept with size 1."""
     best = _extremum(monoid, x, along, True)
     names, forms = variables(x.ndim)
     own = element(x, forms)
@@ -211,10 +247,7 @@ def _position(monoid: str, x: Tensor, axis: int | None, keepdims: bool) -> Any:
     found = call("bit_or", call("cmp_eq", own, element(best, others)), call("cmp_ne", own, own))
     body = call("cond", found, IndexValue(forms[along], I32), _number(x.type.shape[along]))
     shape = [1 if a == along else n for a, n in enumerate(x.type.shape)]
-    position = contraction("min", names, body, others, shape, stem=f"arg{monoid}")
-    if axis is None:
-        return reshape(position, (1,) * rank if keepdims else ())
-    return position if keepdims else squeeze(position, along)
+    return contraction("min", names, body, others, shape, stem=f"arg{monoid}")
 
 
 def _number(size: Size) -> Expr:
