@@ -33,9 +33,9 @@ from tilec.text.loops_text import parse_kernel
 @dataclass(frozen=True, slots=True)
 class Instruction:
     """meaning: what it computes. most: the greatest extents of open sizes. group: how many neighbours of `b` lie
-    together. features: of a CPU that has it, any of these sets. slow: features of CPUs that have it but are as fast
-    without. note: where the machine's numbers differ from those of
-    the meaning."""
+    together. backward: whether the last of these comes first. features: of a CPU that has it, any of these sets. slow:
+    features of CPUs that have it but are as fast without. note: where the machine's numbers differ from those of the
+    meaning."""
 
     name: str
     meaning: Kernel
@@ -44,6 +44,7 @@ class Instruction:
     features: tuple[frozenset[str], ...]
     note: str = ""
     slow: frozenset[str] = frozenset()
+    backward: bool = False
 
     @property
     def operands(self) -> tuple[Buffer, ...]:
@@ -58,6 +59,27 @@ class Instruction:
 _DOT = """
 kernel {name}(inout c: {c}[N], in a: {a}[J], in b: {b}[N, J] strides [{group}, 1]) {{
   for j in J unroll {{ for i in N vector {{ c[i] sum= mul(cast.{c}(a[j]), cast.{c}(b[i, j])) }} }}
+}}
+"""
+
+# Products of bytes of one sign, as machines have them that multiply unsigned bytes with signed ones: `a` is moved by
+# half of its range, and what that adds to the sum is the same for all `a`.
+_MOVED = """
+kernel {name}(inout c: i32[N], in a: {a}[J], in b: {b}[N, J] strides [4, 1]) {{
+  for j in J unroll {{ for i in N vector {{ c[i] sum= mul(add(cast.i32(a[j]), {by}), cast.i32(b[i, j])) }} }}
+}}
+"""
+
+_ADDED = """
+kernel {name}(inout c: i32[N], in b: {b}[N, J] strides [4, 1]) {{
+  for j in J unroll {{ for i in N vector {{ c[i] sum= mul({by}, cast.i32(b[i, j])) }} }}
+}}
+"""
+
+# The machine adds up such a pair from its second member on: it is the order of the terms where `b` has it turned.
+_TURNED = """
+kernel {name}(inout c: {c}[N], in a: {a}[J], in b: {b}[N, 2] strides [2, 1]) {{
+  for j in J unroll {{ for i in N vector {{ c[i] sum= mul(cast.{c}(a[j]), cast.{c}(b[i, 1 - j])) }} }}
 }}
 """
 
@@ -97,6 +119,9 @@ _DOTS = {
     "vpdpwssd": ("i32", "i16", "i16", 2, _VNNI, ""),
     "vdpbf16ps": ("f32", "bf16", "bf16", 2, _BF16, _BF16_NOTE),
 }
+_FORMS = {"moved": _MOVED, "added": _ADDED}
+PARTS = {f"vpdpbusd.{a}.{a}": ("", "moved", "added") for a in ("i8", "u8")}  # their names behind a colon
+_BACKWARD = ("vdpbf16ps",)
 _SLOW = {"vdpbf16ps": frozenset({"+amx-bf16"})}  # there it takes two cycles, measured on a Sapphire Rapids
 NAMES: tuple[str, ...] = (*_MATRICES, *_DOTS)  # the faster ones first
 
@@ -104,12 +129,15 @@ NAMES: tuple[str, ...] = (*_MATRICES, *_DOTS)  # the faster ones first
 @cache
 def instruction(name: str) -> Instruction | None:
     """The instruction of that name; None where there is none."""
-    if name not in NAMES:
+    base, _, part = name.partition(":")
+    if base not in NAMES or part not in PARTS.get(base, ("",)):
         return None
-    c, a, b, group, features, note = (_DOTS | _MATRICES)[name]
-    text = (_DOT if name in _DOTS else _TILES).format(name=name, c=c, a=a, b=b, group=group)
-    most = {"N": 16, "J": group} if name in _DOTS else {"M": 16, "N": 16, "K": 16}
-    return Instruction(name, parse_kernel(text), most, group, features, note, _SLOW.get(name, frozenset()))
+    c, a, b, group, features, note = (_DOTS | _MATRICES)[base]
+    backward = base in _BACKWARD
+    form = _FORMS.get(part) or (_TURNED if backward else _DOT if base in _DOTS else _TILES)
+    text = form.format(name=base, c=c, a=a, b=b, group=group, by=128 if a == "i8" else -128)
+    most = {"N": 16, "J": group} if base in _DOTS else {"M": 16, "N": 16, "K": 16}
+    return Instruction(name, parse_kernel(text), most, group, features, note, _SLOW.get(base, frozenset()), backward)
 
 
 def known(stmt: Instr) -> Instruction:

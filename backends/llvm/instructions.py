@@ -48,13 +48,13 @@ class _Dot:
     @staticmethod
     def of(frame: Frame, stmt: Instr) -> _Dot | None:
         """None where the operands are not where they must be."""
-        c, a, b = stmt.operands
+        c, *a, b = stmt.operands
         nest = expand(stmt)
         store = next(s for s in walk(nest) if isinstance(s, Store))
-        (lanes,), (terms,) = ([number(e) for e in w.extents if e is not None] for w in (c, a))
+        (lanes,), (*_, terms) = ([number(e) for e in w.extents if e is not None] for w in (c, a[0] if a else b))
         if frame.in_vector or not lanes <= frame.lanes or frame.lanes not in (4, 8, 16) or frame.mask is not None:
             return None
-        if not all(w.buffer in frame.storage and w.buffer not in frame.registers for w in (a, b)):
+        if not all(w.buffer in frame.storage and w.buffer not in frame.registers for w in (*a, b)):
             return None
         if c.buffer in frame.registers and frame.registers[c.buffer].lane_axis is None:
             return None
@@ -103,7 +103,7 @@ class _Dot:
 
     def b(self) -> str:
         """A lane's terms of b in each lane."""
-        window = self.stmt.operands[2]
+        window = self.stmt.operands[-1]
         place = memory.address(self.frame, window.buffer, window.starts)
         return self._load(self.wide, place, window, 4 // self.full)
 
@@ -161,17 +161,37 @@ def _signed_unsigned(dot: _Dot, c: Value) -> Value:
 
 
 def _signed(dot: _Dot, c: Value) -> Value:
-    """a * b = (a + 128) * b - 128 * b, modulo 2^32, where a + 128 is unsigned; 128 * b is the same for all rows."""
-    bits = dot.splat(dot.used(_BYTES))
-    moved = dot.vnni("vpdpbusd", c.ref, dot.pure("xor", dot.a(), bits), dot.b())
-    return Value(dot.pure("sub", moved, dot.vnni("vpdpbusd", "zeroinitializer", bits, dot.b())), I32, c.lanes)
+    """a * b = (a + 128) * b - 128 * b, modulo 2^32, where a + 128 is unsigned."""
+    return _less(dot, _signed_moved(dot, c), _signed_added)
+
+
+def _signed_moved(dot: _Dot, c: Value) -> Value:
+    moved = dot.pure("xor", dot.a(), dot.splat(dot.used(_BYTES)))
+    return Value(dot.vnni("vpdpbusd", c.ref, moved, dot.b()), I32, c.lanes)
+
+
+def _signed_added(dot: _Dot, c: Value) -> Value:
+    return Value(dot.vnni("vpdpbusd", c.ref, dot.splat(dot.used(_BYTES)), dot.b()), I32, c.lanes)
 
 
 def _unsigned(dot: _Dot, c: Value) -> Value:
     """a * b = b * (a - 128) + b * 128, modulo 2^32; a - 128 is signed."""
-    bits = dot.splat(dot.used(_BYTES))
-    moved = dot.vnni("vpdpbusd", c.ref, dot.b(), dot.pure("xor", dot.a(), bits))
-    return Value(dot.pure("sub", moved, dot.vnni("vpdpbusd", "zeroinitializer", dot.b(), bits)), I32, c.lanes)
+    return _less(dot, _unsigned_moved(dot, c), _unsigned_added)
+
+
+def _unsigned_moved(dot: _Dot, c: Value) -> Value:
+    moved = dot.pure("xor", dot.a(), dot.splat(dot.used(_BYTES)))
+    return Value(dot.vnni("vpdpbusd", c.ref, dot.b(), moved), I32, c.lanes)
+
+
+def _unsigned_added(dot: _Dot, c: Value) -> Value:
+    return Value(dot.vnni("vpdpbusd", c.ref, dot.b(), dot.splat(dot.used(_BYTES))), I32, c.lanes)
+
+
+def _less(dot: _Dot, moved: Value, added: Formula) -> Value:
+    """What is left without what moving `a` has added."""
+    less = added(dot, Value("zeroinitializer", I32, moved.lanes))
+    return Value(dot.pure("sub", moved.ref, less.ref), I32, moved.lanes)
 
 
 def _words(dot: _Dot, c: Value) -> Value:
@@ -179,19 +199,17 @@ def _words(dot: _Dot, c: Value) -> Value:
 
 
 def _bfloat(dot: _Dot, c: Value) -> Value:
-    """The machine adds the second product first, so both operands change places within a lane: those of a before they
-    are spread over the lanes, where that is no work for vector registers.
+    """The machine adds the second product first, and b is packed for that; the terms of a change places before they are
+    spread over the lanes, where that is no work for vector registers.
 
     A term that there is none of is -0 * 0, which changes no sum.
     """
     emitter, lanes = dot.frame.emitter, c.lanes
     word, b = dot.word(), dot.b()
     if dot.terms == 1:
-        word, b = emitter.pure(f"or i32 {word}, -2147483648"), dot.pure("and", b, dot.splat(0xFFFF))
+        word, b = emitter.pure(f"or i32 {word}, -2147483648"), dot.pure("and", b, dot.splat(0xFFFF0000))
     turned = emitter.pure(emitter.call("llvm.fshl.i32", "i32", f"i32 {word}", f"i32 {word}", "i32 16"))
     a = dot.frame.ops.splat(Value(turned, I32)).ref
-    operands = [f"{dot.wide} {b}", f"{dot.wide} {b}", f"{dot.wide} {dot.splat(16)}"]
-    b = emitter.pure(emitter.call(f"llvm.fshl.v{lanes}i32", dot.wide, *operands))
     pairs = f"<{lanes * 2} x bfloat>"
     parts = [f"{pairs} {emitter.pure(f'bitcast {dot.wide} {x} to {pairs}')}" for x in (a, b)]
     text = emitter.call(f"llvm.x86.avx512bf16.dpbf16ps.{lanes * 32}", c.type, str(c), *parts)
@@ -202,7 +220,11 @@ _DOTS: Mapping[str, Formula] = {
     "vpdpbusd.u8.i8": _unsigned_signed,
     "vpdpbusd.i8.u8": _signed_unsigned,
     "vpdpbusd.i8.i8": _signed,
+    "vpdpbusd.i8.i8:moved": _signed_moved,
+    "vpdpbusd.i8.i8:added": _signed_added,
     "vpdpbusd.u8.u8": _unsigned,
+    "vpdpbusd.u8.u8:moved": _unsigned_moved,
+    "vpdpbusd.u8.u8:added": _unsigned_added,
     "vpdpwssd": _words,
     "vdpbf16ps": _bfloat,
 }

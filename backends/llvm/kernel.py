@@ -21,6 +21,7 @@ from tilec.backends.llvm.address import Scalar, number
 from tilec.backends.llvm.bits import as_bits
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.frame import Frame, Scratch, Storage
+from tilec.backends.llvm.offsets import without_offsets
 from tilec.backends.llvm.ops import Ops
 from tilec.backends.llvm.registers import plan
 from tilec.backends.llvm.screen import Screen, screen
@@ -46,7 +47,7 @@ class KernelText:
 
 def emit_kernel(kernel: Kernel, name: str, target: Target) -> KernelText:
     """LLVM functions of a kernel called `name`; raises TileError TILE0602 for what the backend cannot express."""
-    kernel = as_bits(kernel)
+    kernel = without_offsets(as_bits(kernel), target)
     found = screen(kernel, target)
     if found is None:
         return _emit_streams(kernel, name, target) if streams.streamed(kernel) else _emit_version(kernel, name, target)

@@ -16,12 +16,13 @@ class Layout:
     """Storage of a region: axes in storage order, each an axis of the region, or its tiles, or the place in a tile.
 
     split: tile size per split axis. order: (axis, part), part 0 an unsplit axis, 1 the tiles, 2 the place in a tile.
-    pad: elements added to the pitch of the last but one axis.
+    pad: elements added to the pitch of the last but one axis. backward: split axes whose places in a tile count down.
     """
 
     split: Mapping[int, int]
     order: tuple[tuple[int, int], ...]
     pad: int = 0
+    backward: frozenset[int] = frozenset()
 
     def shape(self, extents: Sequence[int]) -> tuple[int, ...]:
         sizes = []
@@ -47,15 +48,19 @@ class Layout:
                 pair = divide(form, self.split[axis], ranges)
                 if pair is None:
                     return None
-                parts[axis, 1], parts[axis, 2] = pair
+                parts[axis, 1], parts[axis, 2] = pair[0], self._turned(axis, pair[1])
         return tuple(parts[key] for key in self.order)
 
     def local(self, stored: Sequence[Affine], rank: int) -> tuple[Affine, ...]:
         """Inverse of `place`."""
         forms = [Affine()] * rank
         for (axis, which), form in zip(self.order, stored):
-            forms[axis] = forms[axis] + (form * self.split[axis] if which == 1 else form)
+            part = form * self.split[axis] if which == 1 else self._turned(axis, form)
+            forms[axis] = forms[axis] + part
         return tuple(forms)
+
+    def _turned(self, axis: int, place: Affine) -> Affine:
+        return -place + (self.split[axis] - 1) if axis in self.backward else place
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class _Dot:
 
     name: str
     group: int  # terms that it adds up in a lane
+    backward: bool  # and the last of them lies first
     matrices: bool  # of several rows
     term: str  # the loop over them
     near: Use  # the factor that is the same in all lanes
@@ -74,7 +75,8 @@ def _terms(nest: Nest, found: Instruction, near: Use, packed: Use, lane: str) ->
     for term in reversed(nest.reductions):
         axis, along = _axis(packed, lane), _axis(packed, term)
         if nest.stride(near, term) == 1 and None not in (axis, along) and term not in nest.guarded:
-            yield _Dot(found.name, found.group, "M" in found.most, term, near, packed, axis or 0, along or 0)
+            form = found.name, found.group, found.backward, "M" in found.most
+            yield _Dot(*form, term, near, packed, axis or 0, along or 0)
         if found.operands[0].dtype.is_float:
             return  # the order of a float sum stays, so its terms are those of the innermost loop
 
@@ -140,7 +142,7 @@ def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target:
     shared = [n for n in free if n not in batch]
     depth = nest.buffers[found.packed.buffer].dtype.bytes * prod(nest.extents[n] for n in nest.reductions)
     width = max(tile.columns, _BLOCK_BYTES // depth // tile.columns * tile.columns)
-    height = max(tile.rows, _BLOCK_BYTES // depth // tile.rows * tile.rows)
+    height = max(tile.rows, _BLOCK_BYTES // depth)
     term, unit = found.term, 16 if found.matrices else 1
     done = plan.attempt(
         step("reorder", *batch, lane, *shared, row, *others, term),
@@ -161,7 +163,8 @@ def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target:
     new = fresh(plan.kernel, f"{found.packed.buffer}.p")
     wide = [n for n in batch if nest.extents[n] >= target.threads > 1 and nest.points >= plan.limits.many_terms]
     where = f"{lane}.b", new, found.axis, tile.columns, "thread" if wide else "heap", 0
-    packing = step("pack", found.packed.buffer, *where, found.along, found.group)
+    order = ["backward"] if found.backward else []
+    packing = step("pack", found.packed.buffer, *where, found.along, found.group, *order)
     if not plan.attempt(packing, step("map_to", f"{term}.1", found.name)):
         return False
     threads(plan, nest, wide or [*shared, f"{row}.b", f"{row}.p"], target)

@@ -167,9 +167,14 @@ class _Unifier:
                 return None
             index = index.substitute(single)
             moved = Affine(tuple((n, c) for n, c in index.terms if n in inside))
-            starts.append(index - moved)
-            taken = bool(left) and left[0][0] == moved and (moved != Affine() or self._placed(left, indices, extents))
-            extents.append(self._size(left.pop(0)[1]) if taken else None)
+            form, size = left[0] if left else (Affine(), 1)
+            taken = bool(left) and form - form.const == moved
+            taken = taken and (moved != Affine() or self._placed(left, indices, extents))
+            if taken and form.const != 0 and index != form:
+                return None  # the window might begin before the buffer does
+            starts.append(index - form if taken else index)
+            extents.append(self._size(size) if taken else None)
+            left = left[taken:]
             if not taken and moved != Affine():
                 return None
         return None if left else Window(buffer, tuple(starts), tuple(extents))

@@ -15,6 +15,7 @@ After vectorize(n) stage(C, m, c, register):
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from typing import Literal
 
@@ -43,6 +44,7 @@ from tilec.passes.schedule.regions import Region, check_nesting, clip, region
 
 Start = Literal["copy", "init"]
 End = Literal["copy", "finish"]
+Order = Literal["forward", "backward"]
 
 
 def stage(
@@ -114,13 +116,15 @@ def pack(
     pad: int = 0,
     along: int = -1,
     group: int = 1,
+    order: Order = "forward",
 ) -> Kernel:
     """Copies what the body of `loop` reads of `buffer` into panels of `size` along `axis`.
 
     The panels are the outermost axis of `new`, the place in a panel the innermost; the other axes keep their order
     between. B[k, n] packed with axis 1 and size 64 is new[n/64, k, n%64]. Copy loops are `new.0`, `new.1` .... With a
     `group`, that many neighbours on the axis `along` lie together, inside the place in a panel, as instructions take
-    them that add up several products: B[k, n] in groups of 4 along axis 0 is new[n/64, k/4, n%64, k%4].
+    them that add up several products: B[k, n] in groups of 4 along axis 0 is new[n/64, k/4, n%64, k%4]. With the order
+    `backward` the last of a group comes first: new[n/64, k/4, n%64, 3 - k%4].
 
     Before:
         kernel f(in B: f32[3, 8], inout C: f32[8])
@@ -150,11 +154,14 @@ def pack(
     rank = len(source.shape)
     if not 0 <= axis < rank or size < 1 or space not in SPACES or space in ("param", "register") or pad < 0:
         raise malformed(f"pack: bad axis {axis}, size {size}, space '{space}' or pad {pad}")
-    if group < 1 or (group > 1 and (along == axis or not 0 <= along < rank)):
-        raise malformed(f"pack: bad group of {group} along axis {along}")
+    apart = along != axis and 0 <= along < rank
+    if order not in ("forward", "backward") or group < 1 or (group > 1 and not apart):
+        raise malformed(f"pack: bad group of {group} along axis {along}, order '{order}'")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
     layout = _panels(rank, axis, size, along, group, pad)
+    if order == "backward":
+        layout = replace(layout, backward=frozenset({along} & layout.split.keys()))
 
     def change(found: For, scope: Scope) -> Block:
         body = _packed(found, scope, buffer, new, space, layout)
@@ -288,7 +295,10 @@ def _lane_axes(found: Sequence[Use], box: Region, loop: For, space: Space) -> se
 
 def _layout(found: Sequence[Use], box: Region, space: Space, pad: int, loop: For) -> Layout:
     split: dict[int, int] = {}
-    vectors = {s.index: static(s.extent) for s in walk(loop.body) if isinstance(s, For) and s.kind == "vector"}
+    vectors: dict[str, int] = {}
+    for inner in walk(loop.body):  # there may be several of one name, the last with fewer lanes
+        if isinstance(inner, For) and inner.kind == "vector":
+            vectors[inner.index] = max(static(inner.extent), vectors.get(inner.index, 1))
     for axis in sorted(_lane_axes(found, box, loop, space)):
         widths = {
             vectors[name]

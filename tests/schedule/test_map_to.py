@@ -37,7 +37,8 @@ def nest(name: str, r: Random, full: bool = False) -> str:
         result = f"{rows}, 2, {lanes}"
     else:
         terms = group if full else r.randint(1, group)
-        factors = [f"cast.{c}(A[m + {shift}, {group}*k + j])", f"cast.{c}(P[k, n, j])"]
+        place = f"{group - 1} - j" if found.backward else "j"
+        factors = [f"cast.{c}(A[m + {shift}, {group}*k + j])", f"cast.{c}(P[k, n, {place}])"]
         inputs = f"in A: {a}[{3 + shift}, {group * steps}], in P: {b}[{steps}, {lanes}, {group}]"
         loops = f"for j in {terms} {{ for n in {lanes} {{"
         store, around = "C[m, 1, n]", f"for m in 3 {{ for k in {steps} {{"
