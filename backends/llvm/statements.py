@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import assert_never
 
-from tilec.affine import Affine
-from tilec.backends.llvm import exprs, instructions, memory, tiles
+from tilec.backends.llvm import exprs, instructions, memory, tiles, written
 from tilec.backends.llvm.address import Form, Index, Lanes, Scalar, number, split
 from tilec.backends.llvm.frame import Frame, Mask, Storage
-from tilec.backends.llvm.registers import Cell, cell_of
 from tilec.backends.llvm.types import Value
 from tilec.buffers import elements
 from tilec.dtypes import BOOL
 from tilec.errors import error
-from tilec.instructions import expand, stored
+from tilec.instructions import expand
 from tilec.loops import (
     Alloc,
     Barrier,
@@ -155,13 +153,13 @@ def serial(
     emitter = frame.emitter
     before, header, leave = emitter.block, emitter.fresh("loop"), emitter.fresh("done")
     index = emitter.fresh("i")
-    _forget_stored(frame, loop.body)
+    written.forget_loads(frame, loop.body)
     emitter.jump(header)
     emitter.label(header)
     phis = emitter.placeholder()
     scalar = Scalar(index, emitter.depth + 1, number(loop.extent))
     with frame.index(loop.index, meaning(scalar)):
-        initial, carried = _carry(frame, loop.body)
+        initial, carried = written.carry(frame, loop.body)
     with emitter.scope():
         _instance(frame, loop, meaning(scalar), outline)
         following = emitter.emit(f"add nuw nsw i64 {index}, 1")
@@ -170,93 +168,19 @@ def serial(
     latch = emitter.block
     phis.append(f"  {index} = phi i64 [ {first}, %{before} ], [ {following}, %{latch} ]")
     for cell, phi in carried.items():
-        phis.append(_phi(phi, initial[cell], before, frame.cells[cell], latch))
+        phis.append(written.phi(phi, initial[cell], before, frame.cells[cell], latch))
     emitter.label(leave)
-
-
-def _phi(phi: Value, first: Value, before: str, then: Value, after: str) -> str:
-    return f"  {phi.ref} = phi {phi.type} [ {first.ref}, %{before} ], [ {then.ref}, %{after} ]"
-
-
-def _carry(frame: Frame, body: Block) -> tuple[dict[Cell, Value], dict[Cell, Value]]:
-    """Values before the loop and fresh names for the phis of the cells written in it."""
-    initial, carried = {}, {}
-    for cell in _written(frame, body):
-        register = frame.registers[cell[0]]
-        value = frame.cells.get(cell, memory.undefined(register, frame.lanes))
-        initial[cell] = value
-        carried[cell] = Value(frame.emitter.fresh("r"), value.dtype, value.lanes)
-    frame.cells.update(carried)
-    return initial, carried
-
-
-def _written(frame: Frame, body: Block) -> list[Cell]:
-    """Cells of outer register buffers that a block may write, in order of their first writing."""
-    found: dict[Cell, None] = {}
-    _scan_writes(frame, body, frozenset(), found)
-    return list(found)
-
-
-def _scan_writes(frame: Frame, body: Block, inner: frozenset[str], found: dict[Cell, None]) -> None:
-    for stmt in body:
-        match stmt:
-            case Alloc():
-                inner |= {stmt.buffer.name}
-            case Store() if stmt.buffer in frame.registers and stmt.buffer not in inner:
-                register = frame.registers[stmt.buffer]
-                position = tuple(split(i, frame.indices).const for i in stmt.indices if isinstance(i, Affine))
-                found[cell_of(register, position, frame.lanes)[0]] = None
-            case If() | While():
-                _scan_writes(frame, stmt.body, inner, found)
-            case Instr() if stored(stmt) & frame.registers.keys():
-                _scan_writes(frame, expand(stmt), inner, found)
-            case For() if _stored_in(stmt.body) & frame.registers.keys():
-                for index in _instances(frame, stmt):
-                    with frame.index(stmt.index, index):
-                        _scan_writes(frame, stmt.body, inner, found)
-
-
-def _instances(frame: Frame, loop: For) -> list[Index]:
-    """Indices under which register cells of a loop's body differ."""
-    extent = number(loop.extent)
-    if loop.kind == "vector" and frame.lanes:
-        return [Lanes(base) for base in range(0, extent, frame.lanes)]
-    if loop.kind in ("unroll", "vector"):
-        return list(range(extent))
-    return [0] if extent == 1 else [Scalar("?", 0, extent)]
-
-
-def _stored_in(body: Block) -> set[str]:
-    """Buffers that a block stores to."""
-    names: set[str] = set()
-    for stmt in walk(body):
-        if isinstance(stmt, Store):
-            names.add(stmt.buffer)
-        elif isinstance(stmt, Instr):
-            names |= stored(stmt)
-    return names
-
-
-def _forget_stored(frame: Frame, body: Block) -> None:
-    """Loads made before a loop are no longer good in its later iterations where the loop stores.
-
-    A view declared in the loop is taken to be stored to.
-    """
-    names = _stored_in(body)
-    names |= {s.buffer.base for s in walk(body) if isinstance(s, Alloc) and s.buffer.base is not None}
-    for name in names & frame.storage.keys():
-        frame.emitter.forget_loads(frame.storage[name].root)
 
 
 def _while(frame: Frame, stmt: While, outline: Outliner) -> None:
     emitter = frame.emitter
     before, header = emitter.block, emitter.fresh("while")
     inside, leave = emitter.fresh("do"), emitter.fresh("done")
-    _forget_stored(frame, stmt.body)
+    written.forget_loads(frame, stmt.body)
     emitter.jump(header)
     emitter.label(header)
     phis = emitter.placeholder()
-    initial, carried = _carry(frame, stmt.body)
+    initial, carried = written.carry(frame, stmt.body)
     with emitter.scope():
         test = exprs.emit(frame, stmt.condition)
         if test.lanes:
@@ -269,7 +193,7 @@ def _while(frame: Frame, stmt: While, outline: Outliner) -> None:
         block(frame, stmt.body, outline)
         emitter.jump(header)
     for cell, phi in carried.items():
-        phis.append(_phi(phi, initial[cell], before, frame.cells[cell], emitter.block))
+        phis.append(written.phi(phi, initial[cell], before, frame.cells[cell], emitter.block))
     frame.cells.update(carried)
     emitter.label(leave)
 
@@ -327,7 +251,7 @@ def _branch(frame: Frame, conditions: list[Value]) -> Iterator[None]:
         old = cells.get(cell) or memory.undefined(frame.registers[cell[0]], frame.lanes)
         if old != value:
             phi = Value(emitter.fresh("r"), value.dtype, value.lanes)
-            emitter.line(_phi(phi, old, before, value, after).strip())
+            emitter.line(written.phi(phi, old, before, value, after).strip())
             frame.cells[cell] = phi
 
 
