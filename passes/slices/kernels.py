@@ -23,6 +23,7 @@ from tilec.loops import (
     map_exprs,
     rewrite,
     row_major,
+    strides_of,
     walk,
 )
 from tilec.overwritten import modes_of
@@ -201,7 +202,7 @@ class _Builder:
 
 
 def strides(buffer: Buffer, view: View) -> tuple[Size, ...] | None:
-    """Strides of a part of a dense buffer; None where it is dense itself. An axis of extent 1 may have any."""
+    """Strides of a part of a buffer; None where it is dense itself. An axis of extent 1 may have any."""
     dense = row_major(view.shape)
-    own = tuple(d if n == 1 else s for n, s, d in zip(view.shape, row_major(buffer.shape), dense))
+    own = tuple(d if n == 1 else s for n, s, d in zip(view.shape, strides_of(buffer), dense, strict=True))
     return None if own == dense else own

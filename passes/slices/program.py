@@ -23,7 +23,7 @@ from tilec.loops import (
     Program,
     Step,
     Store,
-    row_major,
+    strides_of,
     walk,
 )
 
@@ -97,7 +97,7 @@ class Slicer:
         offset = Affine.of(base.moves, base.offset)
         if view.shape == base.shape and all(s == Affine() for s in view.starts):
             return base.name
-        for start, stride in zip(view.starts, row_major(base.shape)):
+        for start, stride in zip(view.starts, strides_of(base), strict=True):
             offset = offset + start.substitute(starts) * stride
         assert not isinstance(offset.const, float)
         name = self._names.numbered(base.name)

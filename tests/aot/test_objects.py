@@ -109,6 +109,21 @@ def test_temporary_tensors_live_in_the_workspace() -> None:
     assert loaded.size >= 7 * 300 * 4 or loaded.size == loaded.made.module.workspace
 
 
+def test_parts_are_computed_in_the_memory_of_a_result() -> None:
+    """And in that of a temporary tensor, beside a part that the caller gives."""
+    code = """function f(A[M, K], B[K, N]) -> (R, S) {
+      P[m, n : M, N] = +(A[m, k] * B[k, n]);
+      First[m, n : M, N + K] = =(P[m, n]);
+      R[m, n + N : M, N + K] = =(A[m, n]) default First;
+      Q[m, n : M, N] = +(R[m, k] * B[k, n]);
+      T[m, n : M + M, N] = =(Q[m, n]);
+      U[m + M, n : M + M, N] = =(B[m, n]) default T;
+      S[m, k : M + M, K] = +(U[m, n] * B[k, n]);
+    }"""
+    loaded = compare(code, {"A": normal(5, 7), "B": normal(7, 9)})
+    assert {b.base for b in loaded.made.program.buffers} == {None, "R", "U"}
+
+
 def test_constants_are_data_of_the_object() -> None:
     b = normal(17, 9)
     loaded = compare(MATMUL, {"A": normal(5, 17)}, {"B": b})

@@ -12,8 +12,11 @@ import tilec
 import tilec.numpy as tnp
 from tests.fuzz.control import Judge
 from tilec.devices import backend, resolve_target
+from tilec.errors import Report
 from tilec.evaluate.graph import evaluate
+from tilec.evaluate.loops import evaluate_program
 from tilec.graph import Graph
+from tilec.memory_limit import within_limit
 from tilec.options import Options
 from tilec.passes import infer
 from tilec.pipeline import lower_graph, optimise
@@ -244,3 +247,38 @@ def test_constants_are_copied(name: str, target: str) -> None:
     function = tilec.jit(CONSTANT[name], target=target)
     for _ in range(2):
         np.testing.assert_array_equal(function(X, Y), want[name])
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_open_sizes(rows: int, target: str) -> None:
+    """A part of fixed sizes is placed; one whose size a call gives is not."""
+
+    def function(x: Any, y: Any) -> Any:
+        p = tnp.transpose(x) @ x
+        return tnp.concatenate((p, y)), tnp.concatenate((x @ p, x), 1), tnp.reshape(tnp.stack((p, y), 1), (8, 4))
+
+    x = np.arange(rows * 4, dtype=np.int32).reshape(rows, 4)
+    p = x.T @ x
+    want = np.concatenate((p, Y)), np.concatenate((x @ p, x), 1), np.stack((p, Y), 1).reshape(8, 4)
+    found = tilec.jit(function, open_sizes={"x": ("N", None)}, target=target)(x, Y)
+    for value, other in zip(found, want, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def test_within_a_budget_of_memory() -> None:
+    """Values that are computed again are parts, too."""
+
+    def loss(x: Any) -> Any:
+        for _ in range(3):
+            x = tnp.tanh(tnp.concatenate((x @ x, tnp.tanh(x) @ x), 1)[:, ::2])
+        return tnp.sum(x * x)
+
+    graph = optimise(tilec.jit(tilec.grad(loss)).lower(np.ones((32, 32), np.float32)).graph)
+    inputs = {graph.params[0].name: np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32) / 8}
+    full = lower_graph(graph, resolve_target("llvm")).arena
+    found = within_limit(graph, resolve_target("llvm"), Options(remat="auto", memory_limit=full // 2), Report())
+    assert found is not graph
+    program = lower_graph(found, resolve_target("llvm"))
+    assert program.arena < full
+    (want,), got = evaluate(graph, inputs).values(), evaluate_program(program, inputs)
+    np.testing.assert_allclose(got[program.results[0]], want, rtol=1e-4, atol=1e-5)
