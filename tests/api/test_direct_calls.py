@@ -11,7 +11,9 @@ import resource
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -382,3 +384,46 @@ def test_dtypes_that_are_not_the_usual_object() -> None:
     assert executable.direct is not None
     assert executable.direct((x,), None) is not NotImplemented
     assert executable.direct((x.astype(">f4"),), None) is NotImplemented
+
+
+def test_arrays_in_files(tmp_path: Path) -> None:
+    """Memory maps are no plain arrays: they are inputs and outputs all the same, and plain views of them, too."""
+    fast, _ = pair("add")
+    a, b = arguments(fast, np.random.default_rng(1))
+    maps = [np.memmap(tmp_path / name, a.dtype, "w+", shape=a.shape) for name in "xy"]
+    maps[0][:] = a
+    assert fast(maps[0], b).tolist() == fast(np.asarray(maps[0]), b).tolist() == (a + b).tolist()
+    assert fast(a, b, out=maps[1]) is maps[1] and maps[1].tolist() == (a + b).tolist()
+    fixed = np.memmap(tmp_path / "x", a.dtype, "r", shape=a.shape)
+    assert fast(np.asarray(fixed), b).tolist() == (a + b).tolist()
+    for array in (fixed, np.asarray(fixed)):
+        with pytest.raises(tilec.TileError):
+            fast(a, b, out=array)
+
+
+def test_calls_amid_the_conversion_of_arguments() -> None:
+    """Objects that are asked for an array may call the program, without end too, or change another argument."""
+    fast, _ = pair("add")
+    a, b = arguments(fast, np.random.default_rng(1))
+
+    class Nested:
+        def __init__(self, depth: int) -> None:
+            self.depth = depth
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return fast(Nested(self.depth - 1), b) if self.depth else a
+
+    class Reshaping:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            other.shape = (2, 3)
+            return a
+
+    np.testing.assert_array_equal(fast(Nested(4), b), a + 5 * b)
+    with pytest.raises(tilec.TileError):
+        fast(Nested(-1), b)  # never ends
+    other = b.copy()
+    with pytest.raises(tilec.TileError):
+        fast(Reshaping(), other)
+    with pytest.raises(tilec.TileError):
+        fast(weakref.proxy(a), b)
+    np.testing.assert_array_equal(fast(a, b), a + b)

@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -199,3 +200,79 @@ def test_results_begin_a_cache_line(size: int) -> None:
     x = np.arange(size, dtype=np.float32)
     kept = [doubled(x) for _ in range(5)]
     assert all(address(y) % 64 == 0 and y.flags.writeable and np.array_equal(y, 2 * x) for y in kept)
+
+
+def test_many_threads_keep_and_drop_results_at_random() -> None:
+    """Results and views of them never change while anyone has them: their first and last elements say whose they are.
+
+    Threads hand results to one another, so that they are let go of elsewhere, and some in cycles, by the collector.
+    """
+    executable = tilec.compile("function f(A[N], S[]) -> (B) { B = A + S; }", A=f"f32[{SHAPE[0]}]", S="f32[]")
+    zeros = np.zeros(SHAPE, F32)
+    shared: list[tuple[Array, int]] = []
+    wrong: list[int] = []
+    start = threading.Barrier(6)
+
+    def check(array: Array, number: int) -> None:
+        if not (array[0] == array[-1] == array[len(array) // 2] == number):
+            wrong.append(number)
+
+    def work(k: int) -> None:
+        r, kept = random.Random(k), list[tuple[Array, int]]()
+        start.wait()
+        for step in range(60):
+            number = 1000 * k + step
+            result = executable(zeros, np.float32(number))
+            kept.append((result if r.random() < 0.5 else r.choice([result[7:], result[::-3]]), number))
+            if r.random() < 0.3:
+                shared.append(kept.pop(r.randrange(len(kept))))
+            if r.random() < 0.1:
+                cycle: list[Any] = [result]
+                cycle.append(cycle)
+            del result
+            while kept and r.random() < 0.6:
+                check(*kept.pop(r.randrange(len(kept))))
+            with suppress(IndexError):  # another thread may have been quicker
+                while len(shared) > 4:
+                    check(*shared.pop(0))
+        for pair in kept:
+            check(*pair)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and result_memory.results.kept() <= result_memory.results.limit
+
+
+def test_results_are_let_go_of_amid_calls() -> None:
+    """What finalizers and the collector call runs amid other calls, and gets memory of its own."""
+    executable = tilec.compile("function f(A[N]) -> (B) { B = A + 1.0; }", A=SHAPE)
+    a = np.zeros(SHAPE, F32)
+    for _ in range(3):
+        executable(a)
+    calls: list[bool] = []
+
+    def again() -> None:
+        inner = executable(a)
+        calls.append(bool((inner[::4099] == 1).all()))
+
+    def collected(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and len(calls) < 200:
+            again()
+
+    gc.callbacks.append(collected)
+    before = gc.get_threshold()
+    gc.set_threshold(5)
+    try:
+        for _ in range(20):
+            result = executable(a)
+            weakref.finalize(result, again)
+            assert (executable(result)[::4099] == 2).all()
+            result[:] = 7
+            del result
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collected)
+    assert len(calls) >= 20 and all(calls)
