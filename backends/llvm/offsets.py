@@ -98,6 +98,8 @@ class _Rewriting:
             here += [n for n in first if n.source in written]
             outward += [n for n in first if n.source not in written]
             done += [*_placed([n for n in first if n.source in written]), *new]
+            changed = _written((stmt,))
+            here = [n for n in here if n.source not in changed]
         return tuple(done), outward
 
     def statement(self, stmt: Stmt) -> tuple[Block, list[_Added]]:

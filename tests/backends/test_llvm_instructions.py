@@ -62,6 +62,25 @@ def test_as_the_meaning(name: str, seed: int, plain: bool) -> None:
     np.testing.assert_array_equal(actual["C"], expected["C"])
 
 
+REPACKED = """kernel f(in A: i8[4, 8], inout B: i8[2, 16, 4], out C: i32[4, 16]) {
+  alloc c: register i32[4, 16]
+  for m in 4 unroll { for n in 16 vector { c[m, n] = 0 } }
+  for k in 2 { for m in 4 unroll { instr vpdpbusd.i8.i8(c[m, 0 : 16], A[m, 4*k : 4], B[k, 0 : 16, 0 : 4]) } }
+  for h in 2 { for i in 16 { for j in 4 { B[h, i, j] = 1 } } }
+  for k in 2 { for m in 4 unroll { instr vpdpbusd.i8.i8(c[m, 0 : 16], A[m, 4*k : 4], B[k, 0 : 16, 0 : 4]) } }
+  for m in 4 unroll { for n in 16 vector { C[m, n] = c[m, n] } }
+}
+"""
+
+
+def test_what_moving_adds_is_summed_up_anew_where_the_factor_changes() -> None:
+    kernel = parse_kernel(REPACKED)
+    given = filled(kernel, 0)
+    expected = {n: a.copy() for n, a in given.items()}
+    evaluate_kernel(kernel, expected)
+    np.testing.assert_array_equal(llvm_support.run(kernel, given, llvm_support.serial_host())["C"], expected["C"])
+
+
 def cpu(name: str, *features: str) -> Target:
     """A named target with further features, to make assembly for."""
     target = named(name)
