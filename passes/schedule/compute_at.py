@@ -185,7 +185,7 @@ def _outside(block: Block, loop: str) -> list[Use]:
 
 
 def _leaf(stmt: Stmt) -> Store | None:
-    while isinstance(stmt, For | If) and len(stmt.body) == 1:
+    while isinstance(stmt, For) and len(stmt.body) == 1:  # what a guard keeps from being read must not be
         stmt = stmt.body[0]
     return stmt if isinstance(stmt, Store) else None
 

@@ -119,6 +119,12 @@ MADE_TWICE = """kernel f(in A: f32[4], inout O: f32[4]) {
   for i in 4 { t[i] sum= A[i] }
 }
 """
+GUARDED = """kernel f(in A: f32[8], out O: f32[8]) {
+  alloc t: heap f32[8]
+  for i in 8 { if i - 1 >= 0 { t[i] = A[i - 1] } }
+  for j in 8 { O[j] = cond(cmp_gt($(j): i32, 0), t[j], 0.0) }
+}
+"""
 SHARED = """kernel f(in A: f32[4], out O: f32[4]) {
   alloc t: heap f32[4]
   alloc u: heap f32[4]
@@ -210,6 +216,7 @@ UNSAFE = [
     (ACROSS_ROUNDS, "shrink(t, i)", "iterations of 'o' share cells"),
     (READ_TWICE, "compute_at(t, j)", "stored before the last use"),
     (READ_TWICE, "inline(t)", "stored before the last use"),
+    (GUARDED, "inline(t)", "not elementwise"),
     (MADE_TWICE, "compute_at(t, j)", "stored after the loop"),
     (SHARED, "parallel(j) shrink(t, j, heap)", "would share it"),
     (SHARED, "parallel(j) compute_at(u, j, heap)", "would share it"),
