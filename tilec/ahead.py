@@ -108,7 +108,7 @@ def compile_ahead(
     those that would need more.
     """
     report = report if report is not None else Report()
-    pins = pins_of(graph, options.schedules)
+    pins = pins_of(graph, options.schedules, report)
     guide = pipeline.Guide(pins, report, chooser(target, options.tune) or pipeline.by_rule)
     graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report, guide)
     program = pipeline.lower_graph(graph, target, options, guide=guide)

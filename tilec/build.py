@@ -35,7 +35,7 @@ def compile_graph(
     """
     report = report if report is not None else Report()
     watch("graph", graph)
-    pins = pins_of(graph, options.schedules)
+    pins = pins_of(graph, options.schedules, report)
     graph = pipeline.optimise(graph, watch, report, options)
     choose = chooser(device, options.tune)
     guide = pipeline.Guide(pins, report, choose or pipeline.by_rule, preparation(choose, options.tune))

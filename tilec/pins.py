@@ -39,10 +39,11 @@ class Pin:
             yield from piece.directives()
 
 
-def pins_of(graph: Graph, given: Sequence[Pinned]) -> tuple[Pin, ...]:
+def pins_of(graph: Graph, given: Sequence[Pinned], report: Report | None = None) -> tuple[Pin, ...]:
     """What the statements of a Graph and those who compile it ask for; raises TileError TILE0603, TILE0604, TILE0607.
 
-    To be called before any pass: a statement's tensor may be gone later.
+    To be called before any pass: a statement's tensor may be gone later. Where no schedule is given at all, those that
+    statements name are missed in `report` only: most tools have none to give, and the default one computes the same.
     """
     named = {g.name: g for g in given}
     found: list[Pin] = []
@@ -50,6 +51,9 @@ def pins_of(graph: Graph, given: Sequence[Pinned]) -> tuple[Pin, ...]:
     for let in _lets(graph):
         for attribute in let.attributes:
             if attribute.name == ATTRIBUTE and let.names and let.names[0] not in named:
+                if missing := [a for a in attribute.args if not a.startswith('"') and a not in named]:
+                    _missed(missing[0], let, named, report or Report())
+                    continue
                 pieces = tuple(_piece(arg, let, named) for arg in attribute.args)
                 used |= {a for a in attribute.args if not a.startswith('"')}
                 found.append(Pin(let.names[0], pieces, pieces[0].place if pieces else _place(let), required=False))
@@ -89,11 +93,15 @@ def _piece(argument: str, let: Let, named: Mapping[str, Pinned]) -> Pinned:
         if at >= 0:
             return Pinned(let.names[0], place.source.name, place.source.text, at + 1, at + len(argument) - 1)
         return Pinned(let.names[0], "<schedule>", argument[1:-1], 0, len(argument) - 2)
-    if argument in named:
-        return named[argument]
-    notes = [f"given: {', '.join(named) or 'none'}"]
-    help = f"give it with schedules={{'{argument}': ...}}, or in a file: schedule {argument} {{ ... }}"
-    raise error("TILE0607", f"there is no schedule '{argument}'", place, notes=notes, help=help)
+    return named[argument]
+
+
+def _missed(name: str, let: Let, given: Mapping[str, Pinned], report: Report) -> None:
+    text, place = f"there is no schedule '{name}'", _place(let)
+    help = f"give it with schedules={{'{name}': ...}}, or in a file for --schedule: schedule {name} {{ ... }}"
+    if given:
+        raise error("TILE0607", text, place, notes=[f"given: {', '.join(given)}"], help=help)
+    report.warning("TILE0607", text, place, notes=["the default schedule is used"], help=help)
 
 
 def _place(let: Let) -> Span:

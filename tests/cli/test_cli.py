@@ -188,6 +188,66 @@ def test_opt_prints_every_stage(folder: Path, capsys: pytest.CaptureFixture[str]
     assert call(["opt", str(dump / names[0]), "-p", "place"]) == 1
 
 
+PRODUCT = """function f(A[M, K], B[K, N]) -> (C) {
+  [[schedule("reorder(k, n) tile(n, 8, n.0, n.1) vectorize(n.1)")]] C[m, n : M, N] = +(A[m, k] * B[k, n]);
+}"""
+EIGHT = ["--shape", "A=f32[12,16]", "--shape", "B=f32[16,32]"]
+
+
+def test_opt_uses_the_schedules_that_a_program_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "product.tile"
+    program.write_text(PRODUCT)
+    assert call(["opt", str(program), *EIGHT]) == 0
+    out = capsys.readouterr().out
+    assert "for n.1 in 8 vector" in out and "parallel" not in out
+    assert call(["compile", str(program), *EIGHT, "--emit", "loops"]) == 0
+    assert capsys.readouterr().out == out
+    program.write_text(PRODUCT.replace("reorder(k, n)", "reorder(k, q)"))
+    assert call(["opt", str(program), *EIGHT]) == 1
+    assert f"{program}:2:15" in capsys.readouterr().err
+    assert call(["opt", str(program), *EIGHT, "-p", "infer,bounds,lower"]) == 0
+
+
+def test_opt_prints_schedules_that_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, file = tmp_path / "product.tile", tmp_path / "found.schedule"
+    program.write_text(PRODUCT)
+    assert call(["opt", str(program), *EIGHT, "--print-schedule"]) == 0
+    text = capsys.readouterr().out
+    assert text == "schedule k0_C {\n  reorder(k, n)\n  tile(n, 8, n.0, n.1)\n  vectorize(n.1)\n}\n"
+    program.write_text(PRODUCT[: PRODUCT.index("[[")] + PRODUCT[PRODUCT.index("C[m") :])
+    shapes = ["--shape", "A=f32[64,64]", "--shape", "B=f32[64,64]", "--target", "x86-64-v3"]
+    assert call(["opt", str(program), *shapes]) == 0
+    loops = capsys.readouterr().out
+    assert call(["opt", str(program), *shapes, "--print-schedule"]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert "vectorize" in file.read_text()
+    assert call(["opt", str(program), *shapes, "--schedule", str(file)]) == 0
+    assert capsys.readouterr().out == loops
+    assert call(["opt", str(program), *shapes, "-p", "infer", "--print-schedule"]) == 1
+    assert "TILE0605" in capsys.readouterr().err
+
+
+def test_opt_shows_what_is_fused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = tmp_path / "product.tile"
+    program.write_text(PRODUCT)
+    assert call(["opt", str(program), *EIGHT, "-p", "infer,bounds,fuse", "--verify-each"]) == 0
+    assert capsys.readouterr().out == "C\ninlined: \n"
+    assert call(["opt", str(program), *EIGHT, "-p", "infer,bounds,fuse,cse"]) == 1
+    assert "pass 'cse' works on a Graph, not on a Partition" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("passes", ["lower", "infer,lower", "infer,fuse"])
+def test_opt_lowers_bounded_graphs_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], passes: str
+) -> None:
+    program = tmp_path / "masked.tile"
+    program.write_text("function f(A[N, N], M[N, N]) -> (O) { P = M ? exp(A) : 0.0; O[i : N] = +(P[i, j]); }")
+    shapes = ["--shape", "A=f32[5,5]", "--shape", "M=bool[5,5]"]
+    assert call(["opt", str(program), *shapes, "-p", passes]) == 1
+    err = capsys.readouterr().err
+    assert "TILE0605" in err and "first" in err
+
+
 def test_opt_reads_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(MATMUL.encode())))
     assert call(["opt", "-", "-p", "infer", "--shape", "A=f32[2,3]", "--shape", "B=f32[3,4]"]) == 0

@@ -108,6 +108,30 @@ def test_a_schedule_that_nobody_gave() -> None:
     assert "given: other" in text
 
 
+def test_tools_without_schedules_take_the_default_for_a_named_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = LAYER.format(attribute="[[schedule(blocked)]]")
+    executable = compiled(text)
+    assert kernel(executable) == kernel(compiled(PLAIN))
+    (warning,) = executable.warnings
+    assert warning.code == "TILE0607" and "<string>:2:" in warning.render() and "default" in warning.render()
+    program, file = tmp_path / "layer.tile", tmp_path / "mine.schedule"
+    program.write_text(text + 'test "t" { assert_close(layer([[1]], [[2]], [3]), [[5]]); }\n')
+    file.write_text(f"schedule blocked {{ {RIGHT} }}")
+    random = [f"--random={n}:f32{list(s)}" for n, s in SHAPES.items()]
+    shapes = [f"--shape={n}={','.join(map(str, s))}," for n, s in SHAPES.items()]
+    assert call(["test", str(program)]) == 0
+    assert call(["check-grad", str(program), "--random", "X:f32[2,3]", "--random", "W:f32[3,2]"]) == 0
+    assert call(["tune", str(program), *shapes, "--list"]) == 0
+    capsys.readouterr()
+    for command in (["profile", *random, "--seconds=0.01"], ["memory", *shapes]):
+        assert call([command[0], str(program), *command[1:]]) == 0
+        assert "TILE0607" in capsys.readouterr().err
+        assert call([command[0], str(program), *command[1:], "--schedule", str(file)]) == 0
+        assert "TILE0607" not in capsys.readouterr().err
+
+
 def test_errors_in_files_are_shown_where_they_are(tmp_path: Path) -> None:
     file = tmp_path / "mine.schedule"
     file.write_text("// mine\nschedule H {\n  tile(n, 8, n.0, n.1)\n  vectorize(z)\n}\n")

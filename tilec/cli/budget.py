@@ -1,4 +1,4 @@
-"""Floor 6: `--memory-limit` and `--remat`: a budget for temporary tensors, as options of commands."""
+"""Floor 6: options of several commands: a budget for temporary tensors, and a file of schedules."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ LIMIT = typer.Option(None, "--memory-limit", metavar="BYTES", help="The most tha
 REMAT = typer.Option(
     "none", "--remat", metavar="MODE", help="auto: values are computed again, to keep to the limit; or none."
 )
+SCHEDULE = typer.Option(None, "--schedule", metavar="FILE", help="A file of schedules of kernels.")
 
 
 def budget(limit: int | None, remat: str) -> Options:

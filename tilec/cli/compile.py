@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tilec.cli.budget import LIMIT, REMAT, budget
+from tilec.cli.budget import LIMIT, REMAT, SCHEDULE, budget
 from tilec.cli.color import shown
 from tilec.errors import Report
 from tilec.options import Options
@@ -50,7 +50,7 @@ def command(
     output: str | None = typer.Option(None, "-o", "--output", help="File to write; '-' for standard output."),
     target: str = typer.Option("auto", "--target", help="llvm:host, x86-64, x86-64-v3, x86-64-v4 or aarch64."),
     symbol: str | None = typer.Option(None, "--symbol", help="Name of the C function; default: tilec_FUNCTION."),
-    schedule: str | None = typer.Option(None, "--schedule", metavar="FILE", help="A file of schedules of kernels."),
+    schedule: str | None = SCHEDULE,
     limit: int | None = LIMIT,
     remat: str = REMAT,
 ) -> int:

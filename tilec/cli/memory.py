@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tilec.cli.budget import LIMIT, REMAT, budget
+from tilec.cli.budget import LIMIT, REMAT, SCHEDULE, budget
 
 
 def command(
@@ -20,6 +20,7 @@ def command(
     donated: list[str] = typer.Option([], "--donate", metavar="NAME=RESULT", help="An input that a result overwrites."),
     limit: int | None = LIMIT,
     remat: str = REMAT,
+    schedule: str | None = SCHEDULE,
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON, all tensors included."),
 ) -> int:
     """Show the memory that a call needs: the largest live set, the arena, and the largest tensors.
@@ -34,11 +35,10 @@ def command(
     from tilec.open_sizes import Limit
 
     known = numbers(sizes)
+    options = api.with_schedules(budget(limit, remat), None, schedule)
     program = api.parse_text(sources.read(file), sources.shown(file))
     with inputs_given_by("--shape NAME=f32[64,64] or --shape NAME=64,64 (float32)"):
-        found = api.compile_for(
-            program, "llvm", function, signature(shapes), options=budget(limit, remat), donate=pairs(donated)
-        )
+        found = api.compile_for(program, "llvm", function, signature(shapes), options=options, donate=pairs(donated))
     for warning in found.warnings:
         print(warning.render(), file=sys.stderr)
     needed = found.memory_for(**known)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tilec.cli.budget import SCHEDULE
 from tilec.cli.color import shown
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def command(
     ),
     trace: str | None = typer.Option(None, "--trace", metavar="FILE.json", help="Write a Chrome trace (for Perfetto)."),
     roofline: str | None = typer.Option(None, "--roofline", metavar="FILE.svg", help="Write a roofline picture."),
+    schedule: str | None = SCHEDULE,
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
     """Time each kernel and compare it with what this machine can do at best.
@@ -44,7 +46,7 @@ def command(
 
     values = read_inputs(inputs, random, seed)
     with inputs_given_by("-i NAME=FILE.npy, -i NAME=NUMBER or --random NAME:f32[64,64]"):
-        executable, stages = _compiled(file, function, values)
+        executable, stages = _compiled(file, function, values, schedule)
     arguments = {n: v for n, v in values.items() if n in executable.params}
     found = interruptible(lambda: profile(executable, arguments, measure(executable.target), seconds))
     if trace is not None:
@@ -57,10 +59,13 @@ def command(
     return 0
 
 
-def _compiled(file: str, function: str | None, values: dict[str, Any]) -> tuple[Executable, Stages]:
+def _compiled(
+    file: str, function: str | None, values: dict[str, Any], schedule: str | None
+) -> tuple[Executable, Stages]:
     """Compiles anew, so that every tensor knows its source, and notes when each stage ended."""
     from tilec import api
     from tilec.cli import sources
+    from tilec.options import Options
 
     started = last = time.perf_counter()
     stages: Stages = []
@@ -71,9 +76,10 @@ def _compiled(file: str, function: str | None, values: dict[str, Any]) -> tuple[
         stages.append((stage, last - started, now - started))
         last = now
 
+    options = api.with_schedules(Options(), None, schedule)
     program = api.parse_text(sources.read(file), sources.shown(file))
     watch("parse", None)
-    executable = api.compile_for(program, "llvm", function, values, watch=watch)
+    executable = api.compile_for(program, "llvm", function, values, options=options, watch=watch)
     watch("machine code", None)
     return executable, stages
 

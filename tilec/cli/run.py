@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from tilec.cli.budget import SCHEDULE
 from tilec.cli.color import shown
 from tilec.cli.interrupt import interruptible
 from tilec.options import Options
@@ -25,7 +26,7 @@ def command(
     outputs: list[str] = typer.Option([], "-o", "--output", metavar="NAME=FILE", help="Write a result to a .npy file."),
     seed: int = typer.Option(0, "--seed", min=0, metavar="NUMBER", help="Seed of --random."),
     target: str = typer.Option("auto", "--target", help="auto, llvm, opencl[:N] or reference."),
-    schedule: str | None = typer.Option(None, "--schedule", metavar="FILE", help="A file of schedules of kernels."),
+    schedule: str | None = SCHEDULE,
     timing: bool = typer.Option(False, "--time", metavar="", help="Also show compile and run times."),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
