@@ -96,7 +96,7 @@ def _on(kind: type, name: str, run: Callable[[Any], Any]) -> Callable[[Any], Any
             raise error("TILE0605", f"pass {name!r} works on a {kind.__name__}, not on a {found}")
         if isinstance(ir, Graph) and name != "infer" and not is_typed(ir):
             raise error("TILE0605", f"pass {name!r} works on a typed Graph", help="run the pass 'infer' first")
-        if name in ("fuse", "lower") and not _is_bounded(ir):
+        if isinstance(ir, Graph) and name in ("fuse", "lower") and not _is_bounded(ir):
             raise error("TILE0605", f"pass {name!r} works on a bounded Graph", help="run the pass 'bounds' first")
         return run(ir)
 
