@@ -48,7 +48,7 @@ def main(topic: Topic) -> None:
     parser.add_argument("--contenders", default=",".join(CONTENDERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--budget", type=float, default=0.03, help="seconds a round takes of each contender")
-    parser.add_argument("--json", type=Path, help="file for the figures, which benchmarks/report.py makes tables of")
+    parser.add_argument("--json", type=Path, help="file to add the figures to, for benchmarks/report.py")
     options = parser.parse_args()
     names = [n for n in options.contenders.split(",") if installed(n)]
     for missing in sorted(set(options.contenders.split(",")) - set(names)):
@@ -158,6 +158,13 @@ def _write(
     rows: Mapping[str, Mapping[str, float]],
     memory: Mapping[str, int],
 ) -> None:
+    """Beside the rows that the file has of other runs of the topic with as many threads."""
     work = {label: topic.work(case) for label, case in cases.items()}
-    found = {"topic": topic.name, "unit": topic.unit, "threads": threads, "work": work, "seconds": rows}
-    path.write_text(json.dumps({**found, "memory": memory}, indent=1), encoding="utf-8")
+    head = {"topic": topic.name, "unit": topic.unit, "threads": threads}
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if any(earlier.get(name) != value for name, value in head.items()):
+        earlier = {"work": {}, "seconds": {}, "memory": {}}
+    of = {name: {**earlier[name], **new} for name, new in (("work", work), ("seconds", rows), ("memory", memory))}
+    for name in ("work", "seconds"):
+        of[name] = {label: of[name][label] for label in topic.cases if label in of[name]}
+    path.write_text(json.dumps({**head, **of}, indent=1), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,3 +111,13 @@ def test_tables() -> None:
     assert "old" not in report.placed(text, report.title(figures), "new")
     with pytest.raises(SystemExit, match="no place"):
         report.placed(text, "other", "new")
+
+
+def test_figures_of_several_runs_are_one_table(tmp_path: Path) -> None:
+    path, labels = tmp_path / "f.json", list(gemm.TOPIC.cases)[:3]
+    for label in reversed(labels):
+        compare._write(path, gemm.TOPIC, 1, {label: gemm.TOPIC.cases[label]}, {label: {"tilec": 1.0}}, {"tilec": 5})
+    found = json.loads(path.read_text())
+    assert list(found["seconds"]) == list(found["work"]) == labels and found["memory"] == {"tilec": 5}
+    compare._write(path, gemm.TOPIC, 2, {}, {}, {})
+    assert json.loads(path.read_text())["seconds"] == {}

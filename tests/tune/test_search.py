@@ -37,6 +37,9 @@ class Told(Child):
         self.schedules: dict[str, Schedule] = {}
         self.tried: list[Schedule] = []
 
+    def end(self) -> None:
+        self.schedules.clear()
+
     def ask(self, job: Mapping[str, Any], limit: float) -> dict[str, Any]:
         assert limit > 0
         match job["job"]:

@@ -19,7 +19,7 @@ from tilec.target import Target
 
 FORMAT = 1
 MOST_BYTES = 1 << 18  # of a file
-MOST_DIRECTIVES = 1024  # of a schedule; good ones have some dozens
+MOST_DIRECTIVES = 256  # of a schedule; good ones have some dozens
 _STATES = ("complete", "partial")
 
 

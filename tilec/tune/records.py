@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tilec.files import TEMPORARY, distrust, read_with_status, write_whole
 from tilec.target import Target
-from tilec.tune.record import MOST_BYTES, Foreign, Record, decode, encode, traits_digest
+from tilec.tune.record import MOST_BYTES, Foreign, Record, decode, encode, traits, traits_digest
 
 _log = logging.getLogger("tilec")
 _SUFFIX = ".json"
@@ -48,6 +48,8 @@ class Records:
         found = _read(path)
         if found.record is not None and path.name != _name(found.record.kernel, path.stem[-16:]):
             found = Entry(path, None, f"{_DAMAGED}: it is of another kernel")
+        if found.record is not None and found.record.target != traits(target):
+            found = Entry(path, None, "it is of another kind of machine")
         if found.problem is not None:
             _tell(found)
         return found.record

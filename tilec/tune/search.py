@@ -2,8 +2,8 @@
 
 Proposed schedules are tried in the order of their estimates, soon by turns with small changes of the best so far, until
 all are tried or time is over. Each is built, checked and timed beside the default schedule in a child process, which
-may be lost at any moment. The best three are compared once more, by turns; the winner replaces the default schedule
-only if it is clearly faster.
+may be lost at any moment. The best three are compared once more, by turns, in another process; the winner replaces the
+default schedule only if it is clearly faster.
 """
 
 from __future__ import annotations
@@ -212,10 +212,14 @@ class Search:
         return ratios
 
     def _final(self) -> None:
-        """The best ones once more, by turns with the default schedule; what the child has lost is built again, once."""
+        """The best ones once more, by turns with the default schedule, in a new process: where code and arrays lie is
+        chance, which favoured the best of many. What a child loses is built again, once."""
         self._tell("final")
-        best = [g for g in self.good if g[0] <= 1][:_FINALISTS]
+        best = [g for g in self.good if g[0] <= CLEARLY][:_FINALISTS]
         ratios: dict[str, float] = {}
+        if best:
+            self.child.end()
+            self.loaded, self.resident = False, set()
         for _ in range(2 if best else 0):
             names = [n for _, n, s in best if n in self.resident or self._built(n, s) is not None]
             if ratios := self._compared(names, _FINAL):
