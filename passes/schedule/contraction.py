@@ -11,8 +11,9 @@ from __future__ import annotations
 from math import prod
 
 from tilec.affine import Affine
+from tilec.passes.schedule import edges
 from tilec.passes.schedule.blocking import Blocking, Facts, blockings
-from tilec.passes.schedule.dot import dot
+from tilec.passes.schedule.dot import dot, ways
 from tilec.passes.schedule.plan import Nest, Plan, fresh, in_registers, step, threads
 from tilec.passes.schedule.transposition import MOST_LANES
 from tilec.schedule import Directive
@@ -22,15 +23,20 @@ from tilec.target import Target
 def contraction(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     """Schedules a nest of one aggregation with `lane` in vector lanes; False, and nothing done, where it is refused.
 
-    Of the blockings in the order of their estimates the one at `plan.rank` is taken; where it is refused, the next.
+    Of the ways to use instructions, and then of the blockings in the order of their estimates, the one at `plan.rank`
+    is taken; where it is refused, the next.
     """
     row = _row_loop(nest, lane)
-    if dot(plan, nest, lane, row, target):
-        return True
+    instructions = ways(plan, nest, lane, row, target)
+    for way in instructions[plan.rank :]:
+        if dot(plan, nest, way, lane, row, target):
+            plan.chosen.append(str(way))
+            plan.more = True
+            return True
     facts = Facts.of(plan, nest, lane, row)
-    found = blockings(facts, target)
-    plan.more |= plan.rank + 1 < len(found)
-    for blocking in found[min(plan.rank, len(found) - 1) :]:
+    found, rank = blockings(facts, target), max(0, plan.rank - len(instructions))
+    plan.more |= rank + 1 < len(found)
+    for blocking in found[min(rank, len(found) - 1) :]:
         before = plan.kernel, list(plan.directives)
         make = _blocked if blocking.blocked else _register_tiled
         if make(plan, facts, blocking, target):
@@ -56,7 +62,10 @@ def _register_tiled(plan: Plan, facts: Facts, blocking: Blocking, target: Target
     """Whole reductions in registers: outer loops, the two loops over tiles, reductions, the tile."""
     nest, lane, row = facts.nest, facts.lane, facts.row
     loops = _tile_loops(facts, blocking, (lane, row))
-    done = plan.attempt(step("reorder", *facts.outer, *(loop for loop, _, _ in loops), *nest.reductions))
+    done = plan.attempt(
+        step("reorder", *facts.outer, *(loop for loop, _, _ in loops), *nest.reductions),
+        *edges.before(nest, row, nest.reductions),
+    )
     done = done and _micro_kernel(plan, facts, blocking, loops, nest.reductions)
     if done:
         if blocking.pack == "panel" and not _pack(plan, facts, blocking, loops[0][1], "thread"):
@@ -87,8 +96,6 @@ def _micro_kernel(
     lane, row = facts.lane, facts.row
     steps: list[Directive] = []
     for at, (loop, tiles, inside) in enumerate(loops):
-        if loop == row and row in facts.nest.guarded:
-            steps.append(step("interior", loop))  # rows that need no guard apart from those at the edges
         how: tuple[str, ...] = ("cut", "balanced") if tiles == f"{row}.0" else ()
         size = blocking.rows if tiles == f"{row}.0" else blocking.width
         steps.append(step("tile", loop, size, tiles, inside, *how))
@@ -102,7 +109,9 @@ def _micro_kernel(
         step("unroll", f"{lane}.v"),
         *([step("unroll", f"{row}.1")] if row else []),
     ]
-    return plan.attempt(*steps) and in_registers(plan, facts.nest.stores()[0].buffer, loops[-1][1])
+    if not plan.attempt(*steps) or not in_registers(plan, facts.nest.stores()[0].buffer, loops[-1][1]):
+        return False
+    return edges.after(plan, facts.nest, row, inner)
 
 
 def _blocked(plan: Plan, facts: Facts, blocking: Blocking, target: Target) -> bool:
@@ -126,7 +135,7 @@ def _blocked(plan: Plan, facts: Facts, blocking: Blocking, target: Target) -> bo
         step("reorder", *far, *split, *shared, row, f"{lane}.p", *after),
         *([step("tile", cut, max(1, blocking.terms // inner), *middle, f"{cut}.1", "cut", "balanced")] if cut else []),
         step("reorder", *shared, row, f"{lane}.p", *near),
-        *([step("interior", row)] if row in nest.guarded else []),
+        *edges.before(nest, row, near),
         step("tile", row, blocking.block or nest.extents[row], f"{row}.b", f"{row}.p"),
         step("reorder", *(loop for loop, _, _ in loops), *near),
     )

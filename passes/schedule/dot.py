@@ -8,7 +8,7 @@ are, so they must be neighbours in memory already.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from tilec.affine import Affine
@@ -38,13 +38,35 @@ class _Dot:
     along: int  # of the packed factor, that the terms move
 
 
-def dot(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) -> bool:
-    """Schedules a nest for an instruction; False, and nothing done, where there is none for it or it is refused."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to schedule a nest for an instruction."""
+
+    dot: _Dot
+    tile: _Tile
+    block: int  # bytes of a packed block, and of the rows that it meets
+
+    def __str__(self) -> str:
+        return f"{self.dot.name}, {self.tile.rows}x{self.tile.columns}, blocks of {self.block >> 10} KiB"
+
+
+def ways(plan: Plan, nest: Nest, lane: str, row: str | None, target: Target) -> list[Way]:
+    """Ways to schedule a nest for instructions of the target, the better ones first; none where there are none."""
+    if row is None:
+        return []
+    found = list(_dots(plan, nest, lane, row, target))
+    best = [Way(dot, _tile(nest, dot, lane, row, target), _BLOCK_BYTES) for dot in found]
+    blocks = [replace(way, block=size) for way in best for size in (_BLOCK_BYTES // 2, _BLOCK_BYTES * 2)]
+    tiles = [replace(way, tile=tile) for way in best for tile in _smaller(way.tile)]
+    return [*best, *blocks, *tiles]
+
+
+def dot(plan: Plan, nest: Nest, way: Way, lane: str, row: str | None, target: Target) -> bool:
+    """Schedules a nest for an instruction; False, and nothing done, where that is refused."""
     before = plan.kernel, list(plan.directives)
-    for found in _dots(plan, nest, lane, row, target) if row is not None else ():
-        if row is not None and _scheduled(plan, nest, found, lane, row, target):
-            return True
-        plan.kernel, plan.directives = before[0], list(before[1])
+    if row is not None and _scheduled(plan, nest, way, lane, row, target):
+        return True
+    plan.kernel, plan.directives = before
     return False
 
 
@@ -133,16 +155,22 @@ def _tile(nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> _Tile
     return _Tile(rows, lanes * vectors, lanes)
 
 
-def _scheduled(plan: Plan, nest: Nest, found: _Dot, lane: str, row: str, target: Target) -> bool:
+def _smaller(tile: _Tile) -> list[_Tile]:
+    """Tiles of fewer sums: of one vector, or of fewer rows."""
+    found = [replace(tile, columns=tile.vectors), *(replace(tile, rows=tile.rows * n // 12) for n in (10, 8, 6))]
+    return [t for t in dict.fromkeys(found) if t != tile and t.rows > 1]
+
+
+def _scheduled(plan: Plan, nest: Nest, way: Way, lane: str, row: str, target: Target) -> bool:
     """Blocks of packed columns, blocks of rows, panels, tiles of sums, and all terms of these before the next tile."""
-    tile = _tile(nest, found, lane, row, target)
+    found, tile = way.dot, way.tile
     others = [n for n in nest.reductions if n != found.term]
     free = [n for n in nest.extents if n in nest.free and n not in (lane, row)]
     batch = [n for n in free if nest.stride(found.packed, n) != 0]
     shared = [n for n in free if n not in batch]
     depth = nest.buffers[found.packed.buffer].dtype.bytes * prod(nest.extents[n] for n in nest.reductions)
-    width = max(tile.columns, _BLOCK_BYTES // depth // tile.columns * tile.columns)
-    height = max(tile.rows, _BLOCK_BYTES // depth)
+    width = max(tile.columns, way.block // depth // tile.columns * tile.columns)
+    height = max(tile.rows, way.block // depth)
     term, unit = found.term, 16 if found.matrices else 1
     done = plan.attempt(
         step("reorder", *batch, lane, *shared, row, *others, term),

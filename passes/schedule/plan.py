@@ -75,18 +75,18 @@ class Nest:
     free: frozenset[str]  # loops whose iterations share no written cell
     buffers: dict[str, Buffer]
     bits: int  # of the widest element
-    guarded: frozenset[str]
+    guards: tuple[Affine, ...]
 
     @staticmethod
     def of(kernel: Kernel, stmt: For) -> Nest:
         extents: dict[str, int] = {}
-        guarded: set[str] = set()
+        guards: list[Affine] = []
         inner: Stmt = stmt
         while isinstance(inner, For | If):
             if isinstance(inner, For):
                 extents[inner.index] = static(inner.extent)
             else:
-                guarded |= {n for c in inner.conditions for n in c.variables()}
+                guards += inner.conditions
             if len(inner.body) != 1:
                 break
             inner = inner.body[0]
@@ -94,7 +94,11 @@ class Nest:
         known = buffers(kernel)
         free = frozenset(n for n in extents if not carried(found, n))
         bits = max((known[u.buffer].dtype.bits for u in found if u.store), default=32)
-        return Nest(extents, found, free, known, bits, frozenset(guarded))
+        return Nest(extents, found, free, known, bits, tuple(guards))
+
+    @property
+    def guarded(self) -> frozenset[str]:
+        return frozenset(n for g in self.guards for n in g.variables())
 
     @property
     def points(self) -> int:

@@ -4,26 +4,29 @@ An aggregation of few terms whose operands move with the lanes and with every ot
 along a tile, as a product of matrices has; but the windows of neighbouring outputs overlap. So a small tile of outputs
 stays in registers while the loops over the window are unrolled: what two outputs read of one place is loaded once.
 Tiles at the edges are nests of their own, in which the guards are constants. Tiles that follow one another are not
-neighbours in memory: a load waits for earlier stores to addresses that are equal in the last 12 bits.
+neighbours in memory: a load waits for earlier stores to addresses that are equal in the last 12 bits. Where what a tile
+reads crowds into few sets of the cache, the tile is wider along the lanes: of these lines each is fetched once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import prod
+from math import gcd, prod
 
 from tilec.affine import Affine
 from tilec.passes.schedule.analysis import static
+from tilec.passes.schedule.blocking import WAYS
 from tilec.passes.schedule.plan import Nest, Plan, in_registers, step
 from tilec.schedule import Directive
 from tilec.target import Target
 
 MOST_TERMS = 128  # of one output
-MOST_OUTPUTS = 8  # vectors of outputs of a tile: enough to hide how long an addition takes
+LEAST_OUTPUTS, MOST_OUTPUTS = 4, 8  # vectors of outputs of a tile: enough to hide how long an addition takes
 MOST_STEPS = 4096  # aggregations that are written out, in all versions of the tile
-HOP = 4  # tiles between one and the next along the lanes
+HOPS = 8, 4  # tiles between one and the next along the lanes
+WAY = 4096  # bytes of one way of the nearest cache: lines so far apart share a set, of `WAYS` lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class _Tile:
     lanes: int
     sizes: Mapping[str, int]
     unrolled: tuple[str, ...]
+    hop: int = 1
 
     @property
     def outputs(self) -> int:
@@ -43,6 +47,9 @@ class _Tile:
     def rows(self) -> list[str]:
         return [n for n in self.sizes if n != self.lane]
 
+    def __str__(self) -> str:
+        return "x".join(map(str, self.sizes.values())) + f" vectors, every {self.hop}"
+
 
 def window(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     """Schedules a nest of one aggregation over windows; False, and nothing done, where it is none."""
@@ -50,11 +57,16 @@ def window(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     if not moved or not _suits(nest, lane):
         return False
     tile = _tile(nest, lane, [n for n in moved if n != lane][-2:], target)
+    others = _others(nest, tile) if plan.rank else [tile]
+    plan.more |= plan.rank < len(others)
+    if plan.rank:
+        tile = others[min(plan.rank, len(others)) - 1]
     before = plan.kernel, list(plan.directives)
-    if _applied(plan, nest, tile, target):
-        return True
-    plan.kernel, plan.directives = before
-    return False
+    if not _applied(plan, nest, tile, target):
+        plan.kernel, plan.directives = before
+        return False
+    plan.chosen.append(str(tile))
+    return True
 
 
 def _moved(nest: Nest) -> list[str]:
@@ -82,6 +94,17 @@ def _suits(nest: Nest, lane: str) -> bool:
 # the tile ----------------------------------------------------------------------------------------------------------
 
 
+def _others(nest: Nest, best: _Tile) -> list[_Tile]:
+    """Other tiles than the best, those first that load least for an output."""
+    others = [replace(best, sizes=dict.fromkeys(best.sizes, 1))]
+    for tile in others:  # which grows by what it leads to
+        larger = (_doubled(nest, tile, n) for n in tile.sizes)
+        others += [t for t in larger if t and t not in others and t.outputs <= 2 * MOST_OUTPUTS]
+    fitting = [_hopping(nest, t) for t in others if t.outputs >= LEAST_OUTPUTS and _steps(nest, t) <= MOST_STEPS]
+    fitting.sort(key=lambda t: _loads(nest, t) / t.outputs)
+    return [*(replace(best, hop=h) for h in (*HOPS, 1)), *fitting]
+
+
 def _tile(nest: Nest, lane: str, rows: list[str], target: Target) -> _Tile:
     """Doubles the size along which loads are saved most, as long as all fits into registers."""
     lanes = target.lanes(nest.bits)
@@ -90,13 +113,37 @@ def _tile(nest: Nest, lane: str, rows: list[str], target: Target) -> _Tile:
     best = _Tile(lane, lanes, dict.fromkeys([*rows, lane], 1), tuple(nest.reductions))
     while len(best.unrolled) > 1 and _steps(nest, best) * MOST_OUTPUTS > MOST_STEPS:
         best = replace(best, unrolled=best.unrolled[1:])
+    tile = _grown(nest, best, [*rows, lane], target)
+    if _crowded(nest, tile):
+        wide = _doubled(nest, _grown(nest, best, [*rows[::-1], lane], target), lane)
+        if wide is not None and 2 * wide.outputs <= target.registers and _steps(nest, wide) <= MOST_STEPS:
+            tile = wide
+    return _hopping(nest, tile)
+
+
+def _grown(nest: Nest, best: _Tile, loops: Sequence[str], target: Target) -> _Tile:
     while best.outputs < MOST_OUTPUTS:
-        larger = [t for n in best.sizes if (t := _doubled(nest, best, n)) and _pressure(nest, t) < target.registers]
+        larger = [t for n in loops if (t := _doubled(nest, best, n)) and _pressure(nest, t) < target.registers]
         chosen = min(larger, key=lambda t: _loads(nest, t) / t.outputs, default=None)
         if chosen is None:
             break
         best = chosen
     return best
+
+
+def _crowded(nest: Nest, tile: _Tile) -> bool:
+    """Whether lines that a tile reads displace one another from the cache, because few sets have to hold them."""
+    moved = [u for u in nest.reads() if any(nest.stride(u, n) for n in tile.rows)]
+    pitch = gcd(*(nest.stride(u, n) or 0 for u in moved for n in (*tile.rows, *tile.unrolled))) * nest.bits // 8
+    lines = _loads(nest, tile, [nest.reads().index(u) for u in moved]) // tile.sizes[tile.lane]
+    return lines > WAY // gcd(WAY, pitch) * WAYS
+
+
+def _hopping(nest: Nest, tile: _Tile) -> _Tile:
+    """The tile, of which those that follow one another are far apart, where there are enough of them."""
+    count = nest.extents[tile.lane] // (tile.lanes * tile.sizes[tile.lane])
+    alike = bool(tile.rows) and tile.lane not in nest.guarded
+    return replace(tile, hop=next((h for h in HOPS if alike and count >= 2 * h), 1))
 
 
 def _doubled(nest: Nest, tile: _Tile, loop: str) -> _Tile | None:
@@ -126,8 +173,9 @@ def _vectors(nest: Nest, tile: _Tile) -> Iterator[list[tuple[int, ...]]]:
         ]
 
 
-def _loads(nest: Nest, tile: _Tile) -> int:
-    return len({v for read in _vectors(nest, tile) for v in read})
+def _loads(nest: Nest, tile: _Tile, operands: Collection[int] | None = None) -> int:
+    """Vectors that a tile reads, of all operands or of some."""
+    return len({v for read in _vectors(nest, tile) for v in read if operands is None or v[0] in operands})
 
 
 def _pressure(nest: Nest, tile: _Tile) -> int:
@@ -149,10 +197,9 @@ def _applied(plan: Plan, nest: Nest, tile: _Tile, target: Target) -> bool:
     lane, rows = tile.lane, tile.rows
     outer = [n for n in nest.extents if n in nest.free and n not in tile.sizes]
     count = nest.extents[lane] // (tile.lanes * tile.sizes[lane])
-    hop = HOP if rows and lane not in nest.guarded and count >= 2 * HOP else 1
     steps = [step("reorder", *outer, *rows, lane, *nest.reductions)]
     steps += _tiles(nest, tile)
-    steps += [step("tile", f"{lane}.0", hop, f"{lane}.h", f"{lane}.i"), step("reorder", f"{lane}.i", f"{lane}.h")]
+    steps += [step("tile", f"{lane}.0", tile.hop, f"{lane}.h", f"{lane}.i"), step("reorder", f"{lane}.i", f"{lane}.h")]
     steps += [step("unroll", n) for n in (*tile.unrolled, *(f"{row}.1" for row in rows), f"{lane}.v")]
     steps.append(step("vectorize", f"{lane}.l"))
     if not plan.attempt(*steps) or not in_registers(plan, nest.stores()[0].buffer, f"{lane}.h"):

@@ -9,7 +9,9 @@ import pytest
 
 from tests.generators.kernels import assert_same, batched, contraction, conv, generate, matmul, var
 from tests.generators.targets import AVX512, with_small_caches
-from tilec.dtypes import F32
+from tests.schedule.test_windows import Window, equal
+from tilec.dtypes import F32, I8
+from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Kernel
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.candidates import candidates
@@ -65,3 +67,20 @@ def test_candidates_vary_tiles_blocks_and_packing() -> None:
     tiles = {d.args[:2] for s in found for d in s if d.name == "tile" and "balanced" in d.args}
     assert len(tiles) > 2
     assert {any(d.name == "pack" for d in s) for s in found} == {True, False}
+
+
+def test_instructions_come_first_and_may_be_done_without() -> None:
+    """Tiles and blocks of other sizes around the instruction, then schedules without it; all integers are the same."""
+    nest = Window(
+        "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N]: i32 = +(A[m, k] * B[k, n]); }",
+        {"A": ((27, 24), I8), "B": ((24, 40), I8)},
+    )
+    program, given = nest.lowered(), nest.arrays(0)
+    (kernel,) = program.kernels
+    found = [s for _, s in candidates(kernel, replace(AVX512, features=("+avx512vnni",)))]
+    used = [any(d.name == "map_to" for d in s) for s in found]
+    count = sum(used)
+    assert count > 3 and used == [True] * count + [False] * (len(found) - count) and not used[-1]
+    expected = evaluate_program(program, given)
+    for schedule in (*found[:count], found[-1]):
+        equal(evaluate_program(replace(program, kernels=(apply(kernel, schedule),)), given), expected)

@@ -18,6 +18,7 @@ from tilec.graph import TensorType
 from tilec.loops import Program
 from tilec.passes import fuse, lower, place
 from tilec.passes.schedule import apply
+from tilec.passes.schedule.candidates import candidates
 from tilec.passes.schedule.default import default_schedule
 from tilec.passes.schedule.plan import DEFAULT, Limits
 from tilec.pipeline import backend, optimise
@@ -130,8 +131,11 @@ def test_any_window(seed: int) -> None:
 @pytest.mark.skipif(not HOST, reason="the LLVM backend is not available")
 @pytest.mark.parametrize("seed", range(1000, 1080))
 def test_any_window_compiled(seed: int) -> None:
+    check_compiled(window(seed), seed)
+
+
+def check_compiled(nest: Window, seed: int) -> None:
     """On one thread and on two, the very same values as the evaluator finds for the plain nest."""
-    nest = window(seed)
     program, given = nest.lowered(), nest.arrays(seed)
     expected = evaluate_program(program, given)
     for threads in (1, 2):
@@ -140,6 +144,24 @@ def test_any_window_compiled(seed: int) -> None:
         results = [np.empty_like(expected[n]) for n in program.results]
         built([given[n] for n in program.params], results)
         equal(dict(zip(program.results, results)), expected)
+
+
+def test_lines_that_share_sets_of_the_cache_are_fetched_side_by_side() -> None:
+    """Rows of 512 channels are 2048 bytes apart, so two sets of 8 lines would hold all that a narrow tile reads."""
+    for channels, vectors in ((512, 2), (480, 1)):
+        _, schedules = scheduled(depthwise(14, channels).lowered(), AVX512, DEFAULT)
+        assert f"tile(c, {16 * vectors}, c.0, c.1)" in [str(d) for s in schedules for d in s]
+
+
+def test_candidates_are_tiles_of_other_sizes() -> None:
+    nest = depthwise(5, 64)
+    program, given = nest.lowered(), nest.arrays(1)
+    (kernel,) = program.kernels
+    found = list(candidates(kernel, AVX512))
+    assert len(found) > 10
+    expected = evaluate_program(program, given)
+    for _, schedule in found[:: len(found) // 3]:
+        equal(evaluate_program(replace(program, kernels=(apply(kernel, schedule),)), given), expected)
 
 
 def depthwise(size: int, channels: int, taps: int = 3) -> Window:

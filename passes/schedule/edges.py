@@ -1,0 +1,43 @@
+"""Guards on the rows of a contraction: of padded convolutions, of bands and triangles.
+
+The taps of a convolution are few, so they are written out around the tile; where the tiles at the edges are nests of
+their own, each guard is a constant then, and terms beyond the edge cost nothing. With long reductions in the guards,
+rows that need none are separated from the others before they are tiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import prod
+
+from tilec.passes.schedule.plan import Nest, Plan, step
+from tilec.schedule import Directive
+
+MOST_TAPS = 16  # that are written out
+
+
+def before(nest: Nest, row: str | None, inner: Collection[str]) -> list[Directive]:
+    """What is done before the rows are tiled; `inner` are the reductions inside of a tile."""
+    if row is None or row not in nest.guarded or _taps(nest, row, inner) is not None:
+        return []
+    return [step("interior", row)]
+
+
+def after(plan: Plan, nest: Nest, row: str | None, inner: Collection[str]) -> bool:
+    """Tiles at the edges become nests of their own, in which guards are constants."""
+    taps = _taps(nest, row, inner) if row in nest.guarded and row is not None else None
+    if taps is None:
+        return True
+    for loop in (f"{row}.b", f"{row}.0"):
+        guarded = plan.kernel
+        if plan.extent(loop) and plan.attempt(step("interior", loop, "apart")) and plan.kernel is guarded:
+            plan.directives.pop()
+    return plan.attempt(*(step("unroll", n) for n in taps))
+
+
+def _taps(nest: Nest, row: str, inner: Collection[str]) -> list[str] | None:
+    """The reductions in guards on the rows, where these are all there is, and few; None otherwise."""
+    joined = {n for g in nest.guards if row in g.variables() for n in g.variables()} - {row}
+    if not joined <= set(inner) or prod(nest.extents.get(n, 0) for n in joined) > MOST_TAPS:
+        return None
+    return [n for n in nest.extents if n in joined]
