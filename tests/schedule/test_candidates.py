@@ -77,7 +77,7 @@ def test_instructions_come_first_and_may_be_done_without() -> None:
     )
     program, given = nest.lowered(), nest.arrays(0)
     (kernel,) = program.kernels
-    found = [s for _, s in candidates(kernel, replace(AVX512, features=("+avx512vnni",)))]
+    found = [s for _, s in candidates(kernel, replace(AVX512, features=("+avx512vl", "+avx512vnni")))]
     used = [any(d.name == "map_to" for d in s) for s in found]
     count = sum(used)
     assert count > 3 and used == [True] * count + [False] * (len(found) - count) and not used[-1]
