@@ -114,10 +114,10 @@ def _tile(nest: Nest, lane: str, rows: list[str], target: Target) -> _Tile:
     while len(best.unrolled) > 1 and _steps(nest, best) * MOST_OUTPUTS > MOST_STEPS:
         best = replace(best, unrolled=best.unrolled[1:])
     tile = _grown(nest, best, [*rows, lane], target)
-    if _crowded(nest, tile):
+    if _crowding(nest, tile) > 1:
         wide = _doubled(nest, _grown(nest, best, [*rows[::-1], lane], target), lane)
         if wide is not None and 2 * wide.outputs <= target.registers and _steps(nest, wide) <= MOST_STEPS:
-            tile = wide
+            tile = _flattened(nest, wide)
     return _hopping(nest, tile)
 
 
@@ -131,12 +131,23 @@ def _grown(nest: Nest, best: _Tile, loops: Sequence[str], target: Target) -> _Ti
     return best
 
 
-def _crowded(nest: Nest, tile: _Tile) -> bool:
-    """Whether lines that a tile reads displace one another from the cache, because few sets have to hold them."""
+def _flattened(nest: Nest, tile: _Tile) -> _Tile:
+    """As many outputs, in fewer rows, where the lines of several tiles would displace one another."""
+    row = tile.rows[0]
+    while _crowding(nest, tile) > 2 and tile.sizes[row] > 1:
+        wide = _doubled(nest, tile, tile.lane)
+        if wide is None:
+            break
+        tile = replace(wide, sizes={**wide.sizes, row: tile.sizes[row] // 2})
+    return tile
+
+
+def _crowding(nest: Nest, tile: _Tile) -> float:
+    """Lines side by side that a tile reads, for each that the sets of the cache hold in which they lie."""
     moved = [u for u in nest.reads() if any(nest.stride(u, n) for n in tile.rows)]
     pitch = gcd(*(nest.stride(u, n) or 0 for u in moved for n in (*tile.rows, *tile.unrolled))) * nest.bits // 8
     lines = _loads(nest, tile, [nest.reads().index(u) for u in moved]) // tile.sizes[tile.lane]
-    return lines > WAY // gcd(WAY, pitch) * WAYS
+    return lines / (WAY // gcd(WAY, pitch) * WAYS)
 
 
 def _hopping(nest: Nest, tile: _Tile) -> _Tile:
