@@ -22,9 +22,8 @@ from tilec.executable import Executable
 from tilec.files import path_name, read_file
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
-from tilec.options import Options, Watcher, ignore
+from tilec.options import Options, Watcher, ignore, schedules_of
 from tilec.runtime import argument, as_array, dense, describe, type_of
-from tilec.schedule import Pinned
 from tilec.schedule import parse_file as parse_schedules
 from tilec.settings import MAX_TUNE
 from tilec.target import Target
@@ -191,12 +190,22 @@ def _from_graph(
 
 
 def run(
-    program: ProgramLike, inputs: Mapping[str, Any], function: str | None = None, target: str | Target = "auto"
+    program: ProgramLike,
+    inputs: Mapping[str, Any],
+    function: str | None = None,
+    target: str | Target = "auto",
+    *,
+    options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> dict[str, Array]:
-    """Compiles for the given inputs and runs once: result arrays by name. Raises TileError."""
+    """Compiles for the given inputs and runs once: result arrays by name. Raises TileError.
+
+    options, tune, schedules: as for `compile`.
+    """
     _check_call(function, inputs, None)
     arrays = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
-    executable = compile_for(program, target, function, arrays)
+    executable = compile_for(program, target, function, arrays, options=with_schedules(options, tune, schedules))
     return dict(zip(executable.results, executable.run((), arrays)))
 
 
@@ -339,11 +348,8 @@ def with_schedules(
         return options
     if isinstance(schedules, str | os.PathLike):
         found = parse_schedules(read_text(schedules), path_name(schedules))
-    elif isinstance(schedules, Mapping) and all(isinstance(t, str) for p in schedules.items() for t in p):
-        found = tuple(Pinned(n, f"schedules[{n!r}]", text, 0, len(text)) for n, text in schedules.items())
     else:
-        help = "schedules={'C': 'tile(m, 8, m.0, m.1)'}, or schedules='FILE'"
-        raise error("TILE0511", "schedules are a mapping from names to text, or a file", help=help)
+        found = schedules_of(schedules)
     return replace(options, schedules=(*options.schedules, *found))
 
 

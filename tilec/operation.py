@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from tilec.affine import Size
-from tilec.api import compile_for, parse_text, signature_entry, source_of
+from tilec.api import compile_for, parse_text, signature_entry, source_of, with_schedules
 from tilec.configuration import Changes, config
 from tilec.dtypes import I32, I64, DType, from_numpy
 from tilec.errors import Source, error
@@ -168,12 +168,19 @@ def op(
     *,
     target: str | Target = "auto",
     options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Op: ...
 
 
 @overload
 def op(
-    *, function: str | None = None, target: str | Target = "auto", options: Options = Options()
+    *,
+    function: str | None = None,
+    target: str | Target = "auto",
+    options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Callable[[Callable[..., Any]], Op]: ...
 
 
@@ -184,19 +191,22 @@ def op(
     *,
     target: str | Target = "auto",
     options: Options = Options(),
+    tune: float | None = None,
+    schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Any:
     """Makes a Tile function callable like a NumPy function.
 
     program: Tile text or a path, of which `function` names one where there are several. As a decorator, `@tilec.op`, it
     takes the text from the docstring of a Python function, whose parameters are the Tile function's inputs and may have
-    defaults. target: as for `tilec.compile`. Nothing is compiled before the first call. Raises TileError TILE0511,
-    TILE0701.
+    defaults. target, options, tune, schedules: as for `tilec.compile`. Nothing is compiled before the first call.
+    Raises TileError TILE0511, TILE0701.
 
     >>> import numpy as np, tilec
     >>> scale = tilec.op("function scale(X[N], F) -> (Y) { Y = X * F; }")
     >>> scale(np.arange(3, dtype="float32"), 2.0).tolist()
     [0.0, 2.0, 4.0]
     """
+    options = with_schedules(options, tune, schedules)
     if program is None:
         return lambda decorated: _decorated(decorated, function, target, options)
     if isinstance(program, FunctionType):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tilec.errors import error
 from tilec.schedule import Pinned
 
 Watcher: TypeAlias = Callable[[str, Any], None]
@@ -19,7 +20,8 @@ class Options:
     computed again where they are needed late, until they do. Where they do not, a warning says by how much (TILE0419).
     With open sizes each call is held to the limit, and one that needs more is refused before it runs; `remat` then has
     to be "none". The target `reference` plans no memory, so that nothing is held to a limit there.
-    tune: as the setting of that name, which counts where this is None. schedules: those of kernels that someone wrote.
+    tune: as the setting of that name, which counts where this is None. schedules: those of kernels that someone wrote;
+    a mapping from names to their text is taken, too. Raises TILE0511 for other ones.
     """
 
     fuse: bool = True
@@ -28,6 +30,19 @@ class Options:
     memory_limit: int | None = None
     tune: float | None = None
     schedules: tuple[Pinned, ...] = ()
+
+    def __post_init__(self) -> None:
+        given: Any = self.schedules
+        if not isinstance(given, tuple) or not all(isinstance(p, Pinned) for p in given):
+            object.__setattr__(self, "schedules", schedules_of(given))
+
+
+def schedules_of(texts: Any) -> tuple[Pinned, ...]:
+    """Schedules from a mapping of names to their text; raises TILE0511 for anything else."""
+    if isinstance(texts, Mapping) and all(isinstance(t, str) for pair in texts.items() for t in pair):
+        return tuple(Pinned(n, f"schedules[{n!r}]", text, 0, len(text)) for n, text in texts.items())
+    help = "schedules={'C': 'tile(m, 8, m.0, m.1)'}; tilec.compile takes a file, too: schedules='FILE'"
+    raise error("TILE0511", "schedules are a mapping from names to text, or a file", help=help)
 
 
 def ignore(stage: str, ir: Any) -> None:

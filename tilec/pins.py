@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from tilec.errors import Report, Source, Span, TileError, error
 from tilec.graph import Graph, Let, subgraphs
 from tilec.kernel_key import kernel_key
-from tilec.loops import Alloc, Kernel, Program, is_unsliced, walk
+from tilec.loops import Alloc, For, Kernel, Program, Stmt, Store, is_unsliced, walk
 from tilec.schedule import Directive, Pinned
 from tilec.tune.fits import applied_one
-from tilec.tune.record import MOST_DIRECTIVES
+from tilec.tune.record import MOST_DIRECTIVES, renamed
 
 ATTRIBUTE = "schedule"
 _PREFIX = re.compile(r"k[0-9]+_")
+_NUMBERED = re.compile(r"(.+)_[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +169,30 @@ def pinned(program: Program, pins: Mapping[str, Pin]) -> Program:
 
 
 def _scheduled(kernel: Kernel, pin: Pin) -> Kernel:
+    names = {} if pin.tensor in (None, kernel.name) else _own_names(kernel, pin.tensor or "")
     for directive, span in pin.steps():
+        (directive,) = renamed((directive,), names)
         try:
             kernel = applied_one(kernel, directive)
         except TileError as refused:
             raise TileError(replace(d, span=d.span or span) for d in refused.diagnostics) from None
     return kernel
+
+
+def _own_names(kernel: Kernel, tensor: str) -> dict[str, str]:
+    """Loops of the nests that store a tensor, by the names that a nest before them in the kernel took first.
+
+    Two statements over `m` share a kernel as loops `m` and `m_2`: a schedule of the second one may call its own `m`.
+    """
+    nests = [(s, _loops(s), tensor in {w.buffer for w in walk((s,)) if isinstance(w, Store)}) for s in kernel.body]
+    own = {name for _, names, stores in nests if stores for name in names}
+    others = {name for _, names, stores in nests if not stores for name in names}
+    found: dict[str, list[str]] = {}
+    for name in own:
+        if (numbered := _NUMBERED.match(name)) and numbered[1] in others - own:
+            found.setdefault(numbered[1], []).append(name)
+    return {plain: names[0] for plain, names in found.items() if len(names) == 1}
+
+
+def _loops(stmt: Stmt) -> set[str]:
+    return {s.index for s in walk((stmt,)) if isinstance(s, For)}

@@ -248,6 +248,49 @@ def test_opt_takes_schedules_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "several kernels" in capsys.readouterr().err
 
 
+SHARED = """function (A[M, N], B[N]) -> (C, D) {
+  C[m : M] = +(A[m, n] * B[n]);
+  D[m, n : M, N] = A[m, n] + C[m];
+}"""
+
+
+def test_loops_have_the_names_of_the_statement_that_a_schedule_is_for() -> None:
+    shapes = {"A": (64, 16), "B": (16,)}
+
+    def loops(**schedules: str) -> str:
+        return kernel(tilec.compile(SHARED, **shapes, schedules=schedules))  # type: ignore[arg-type]
+
+    own = loops(D="tile(m, 8, m.0, m.1) parallel(m.0) vectorize(n)")
+    assert own == loops(D="tile(m_2, 8, m_2.0, m_2.1) parallel(m_2.0) vectorize(n_2)")
+    assert own == loops(k0_D="tile(m_2, 8, m_2.0, m_2.1) parallel(m_2.0) vectorize(n_2)")
+    assert "for n_2 in 16 vector" in own and "for n in 16 {" in own
+    first = loops(C="parallel(m)")
+    assert first == loops(k0_D="parallel(m)") and "for m in 64 parallel" in first and "for m_2 in 64 {" in first
+    with pytest.raises(TileError, match="TILE0604"):
+        loops(k0_D="vectorize(n)")  # of the sum
+
+
+def test_options_take_schedules_as_text() -> None:
+    chosen = Options(schedules={"H": RIGHT})  # type: ignore[arg-type]
+    found = api.compile_for(PLAIN, "auto", None, SHAPES, options=chosen)
+    assert kernel(found) == kernel(compiled(PLAIN, schedules={"H": RIGHT}))
+    for wrong in ({"H": 3}, "mine.schedule", [RIGHT], ("unroll(k)",), None):
+        with pytest.raises(TileError, match="TILE0511"):
+            Options(schedules=wrong)  # type: ignore[arg-type]
+
+
+def test_op_and_run_take_schedules() -> None:
+    inputs = {n: np.ones(s, np.float32) for n, s in SHAPES.items()}
+    assert tilec.run(PLAIN, inputs, schedules={"H": RIGHT}, tune=0)["Y"][0, 0] == 21
+    layer = tilec.op(PLAIN, schedules={"H": RIGHT}, tune=0)
+    assert layer(*inputs.values())[0, 0] == 21 and "for n.1 in 8 vector" in kernel(layer.compile(**inputs))
+    wrong = {"nothing": "unroll(k)"}
+    with pytest.raises(TileError, match="no kernel computes 'nothing'"):
+        tilec.op(PLAIN, schedules=wrong)(*inputs.values())
+    with pytest.raises(TileError, match="no kernel computes 'nothing'"):
+        tilec.run(PLAIN, inputs, schedules=wrong)
+
+
 def test_jit_takes_schedules() -> None:
     def product(a: Any, b: Any) -> Any:
         return a @ b
