@@ -97,7 +97,9 @@ class _Rewriting:
             first = [n for n in needed if n not in here and n not in outward]
             here += [n for n in first if n.source in written]
             outward += [n for n in first if n.source not in written]
-            done += [*_placed([n for n in first if n.source in written]), *new]
+            for added in (n for n in first if n.source in written):
+                done += added.block[added.block[0] in done :]  # declared once, also where it is summed up anew
+            done += new
             changed = _written((stmt,))
             here = [n for n in here if n.source not in changed]
         return tuple(done), outward

@@ -86,6 +86,17 @@ NESTS = [
          }
          for i in 2 unroll { for l in 16 vector { C[2*r + i, l] = c[i, l] } }
        }""",
+    # a factor that is stored to between two nests
+    """for r in 3 {
+         alloc p: i8[1, 16, 4]
+         alloc c: register i32[16]
+         for l in 16 vector { c[l] = 0 }
+         for l in 16 { for j in 4 { p[0, l, j] = P[0, l, j] } }
+         for k in 1 { instr vpdpbusd.i8.i8(c[0 : 16], A[r, 0 : 4], p[k, 0 : 16, 0 : 4]) }
+         for l in 16 { for j in 4 { p[0, l, j] = P[1, l, j] } }
+         for k in 1 { instr vpdpbusd.i8.i8(c[0 : 16], A[r, 4 : 4], p[k, 0 : 16, 0 : 4]) }
+         for l in 16 vector { C[r, l] = c[l] }
+       }""",
     # several instructions for one sum, a condition, a parallel loop
     """for r in 6 parallel {
          alloc c: register i32[16]
@@ -106,6 +117,6 @@ def test_nests(number: int) -> None:
     kernel = parse_kernel(text)
     verify_kernel(kernel)
     changed = same(kernel, number)
-    assert (changed == kernel) == (number == 3)
+    assert (changed == kernel) == (number == 4)
     outer = isinstance(changed.body[-1], For) and len(changed.body) > 1
     assert outer == (number == 0)
