@@ -1,6 +1,6 @@
 """Floor 5: the one place that knows all passes and their order.
 
-    Graph -> infer, inline, simplify, fold, simplify, cse, hoist, cse, recompute, dce, bounds
+    Graph -> infer, inline, simplify, fold, simplify, cse, hoist, cse, recompute, dce, bounds, forward
         -> fuse -> lower
         -> Program -> in_place, slices, share, schedule, prepack, place -> Program -> backend
 
@@ -23,6 +23,7 @@ from tilec.passes import (
     cse,
     dce,
     fold,
+    forward,
     fuse,
     hoist,
     in_place,
@@ -96,6 +97,8 @@ def optimise(
         watch(name, graph)
     graph = bounds.run(graph, report=report)  # after the cleaners: they would keep dead contractions alive otherwise
     watch("bounds", graph)
+    graph = forward.run(graph)  # after bounds: it is extents that tell which part of a tensor is read
+    watch("forward", graph)
     return graph
 
 
@@ -155,7 +158,7 @@ def with_constants(program: Program) -> list[tuple[Kernel, frozenset[str]]]:
 
 def passes_by_name() -> Mapping[str, Callable[[Graph], Graph]]:
     """Graph passes that `tilec opt` can run one by one."""
-    return {**dict(GRAPH_PASSES), "bounds": bounds.run}
+    return {**dict(GRAPH_PASSES), "bounds": bounds.run, "forward": forward.run}
 
 
 __all__ = [

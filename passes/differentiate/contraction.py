@@ -7,7 +7,8 @@
 where the weight is that of the aggregation (`tilec.passes.differentiate.weights`). The points must be the same, so the
 conditions of accesses that the new contraction does not have become constraints. Where alpha is not affine, or the
 access has a boundary mode, the cotangent is scattered (`tilec.passes.differentiate.places`). A default has the
-cotangent of the cells that no point reaches: `max(0) default g` over the same points.
+cotangent of the cells that no point reaches: 0 over the same points, g else; where one cell may have several points,
+their maximum is taken, which is 0 too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tilec.monoid import STANDARD, Monoid, standard
 from tilec.passes.differentiate.body import adjoints, tangent
 from tilec.passes.differentiate.builder import Builder, no_derivative
 from tilec.passes.differentiate.places import is_plain, scatter
-from tilec.passes.differentiate.weights import converted, over_points, weight
+from tilec.passes.differentiate.weights import converted, is_injective, over_points, weight
 
 
 def pull_contraction(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tuple[str, str]]:
@@ -76,12 +77,15 @@ def _scatter(b: Builder, node: Contraction, access: Access, term: Expr) -> str:
     monoid = _sum(target.dtype, node.accumulator[0])
     if not is_plain(access):
         return scatter(b, node, access, term, monoid)
-    forms = tuple(i for i in access.indices if isinstance(i, Affine))
-    return over_points(b, node, monoid, term, Sink(forms, target.shape), f"{access.tensor}_bar", target.dtype)
+    sink = Sink(tuple(i for i in access.indices if isinstance(i, Affine)), target.shape)
+    if is_injective(node.indices, sink):  # nothing is added up: later passes see a part of a tensor, moved
+        monoid, term = standard("assign", target.dtype), converted(term, target.dtype)
+    return over_points(b, node, monoid, term, sink, f"{access.tensor}_bar", target.dtype)
 
 
 def _pull_default(b: Builder, node: Contraction, g: str, default: str) -> str:
     dtype, stem = b.types[g].dtype, f"{default}_bar"
-    zero = Const(0.0, dtype)
-    unreached = over_points(b, node, standard("max", dtype), zero, node.sinks[0], stem, dtype, g)
+    zero, sink = Const(0.0, dtype), node.sinks[0]
+    monoid = standard("assign" if is_injective(node.indices, sink) else "max", dtype)
+    unreached = over_points(b, node, monoid, zero, sink, stem, dtype, g)
     return b.narrowed(unreached, b.types[default], stem)

@@ -83,6 +83,12 @@ def _one_point_per_cell(indices: tuple[str, ...], sink: Sink) -> bool:
     return sorted(indices) == sorted(form.as_variable() or "" for form in sink.indices)
 
 
+def is_injective(indices: tuple[str, ...], sink: Sink) -> bool:
+    """Whether different points surely have different cells: each index moves along an axis of its own."""
+    moving = [form.variables() for form in sink.indices]
+    return all(len(names) <= 1 for names in moving) and set(indices) == {n for names in moving for n in names}
+
+
 def converted(expr: Expr, dtype: DType) -> Expr:
     if isinstance(expr, Const) and dtype.is_float:
         return Const(float(expr.value), dtype)

@@ -140,11 +140,17 @@ def test_gradient_of_a_sum_is_one_contraction() -> None:
 
 
 def test_types_of_gradients_and_accumulators() -> None:
-    text = "graph f(A: f16[4], B: f16[4]) -> (L) { L: f16 = sum:f32 [i] { [] <- cast.f32(mul.f16(A[i], B[i])) } }"
-    derived = cleaned(gradient(infer_graph(parse_graph(text)), ["A"]))
-    assert str(derived.types()["A_grad"].dtype) == "f16"
-    node = derived.lets[-1].node
-    assert isinstance(node, Contraction) and str(node.accumulator[0]) == "f32"
+    """What is added up is added up in f32; where a cell has one term, there is nothing to add."""
+    text = """graph f(A: f16[4], B: f16[4, 3]) -> (L) {
+      L: f16 = sum:f32 [i, j] { [] <- cast.f32(mul.f16(A[i], B[i, j])) }
+    }"""
+    graph = infer_graph(parse_graph(text))
+    for name, monoid, accumulator in (("A", "sum", "f32"), ("B", "assign", "f16")):
+        derived = cleaned(gradient(graph, [name]))
+        assert str(derived.types()[f"{name}_grad"].dtype) == "f16"
+        node = derived.lets[-1].node
+        assert isinstance(node, Contraction)
+        assert (node.monoid.name, str(node.accumulator[0])) == (monoid, accumulator)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tilec.verify.graph import verify
 FOLDER = Path(__file__).parent
 SEPARATOR = "----\n"
 PASSES = ("simplify", "fold", "cse", "dce")  # they change no bit of a result, and find something in most Graphs
-GOLDEN = (*PASSES, "hoist")  # passes with golden files here
+GOLDEN = (*PASSES, "hoist", "forward")  # passes with golden files here
 DOCUMENTED = ("infer", *GOLDEN, "inline", "recompute", "bounds")  # passes on Graphs whose docstring is tested
 
 

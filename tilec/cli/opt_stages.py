@@ -65,7 +65,7 @@ def select(file: str, names: str, work: Work) -> list[Stage]:
     known = stages(work)
     wanted: Sequence[str] = [n.strip() for n in names.split(",") if n.strip()]
     if not names:
-        graph_stages = (*(name for name, _ in pipeline.GRAPH_PASSES), "bounds", "fuse", "lower")
+        graph_stages = (*(name for name, _ in pipeline.GRAPH_PASSES), "bounds", "forward", "fuse", "lower")
         wanted = LOOPS_STAGES if file.endswith(".loops") else (*graph_stages, *LOOPS_STAGES)
     if unknown := [n for n in wanted if n not in known]:
         raise error("TILE0605", f"unknown pass {unknown[0]!r}", help=f"known: {', '.join(known)}")
@@ -96,7 +96,7 @@ def _on(kind: type, name: str, run: Callable[[Any], Any]) -> Callable[[Any], Any
             raise error("TILE0605", f"pass {name!r} works on a {kind.__name__}, not on a {found}")
         if isinstance(ir, Graph) and name != "infer" and not is_typed(ir):
             raise error("TILE0605", f"pass {name!r} works on a typed Graph", help="run the pass 'infer' first")
-        if isinstance(ir, Graph) and name in ("fuse", "lower") and not _is_bounded(ir):
+        if isinstance(ir, Graph) and name in ("forward", "fuse", "lower") and not _is_bounded(ir):
             raise error("TILE0605", f"pass {name!r} works on a bounded Graph", help="run the pass 'bounds' first")
         return run(ir)
 

@@ -45,12 +45,13 @@ def command(
 def stages() -> list[dict[str, Any]]:
     """Every pass once, in the order in which it first runs."""
     from tilec import pipeline
-    from tilec.passes import bounds, fuse, lower, place, prepack, share
+    from tilec.passes import bounds, forward, fuse, lower, place, prepack, share
     from tilec.passes.schedule import default
 
     graph = [(name, run, "Graph", "Graph") for name, run in dict(pipeline.GRAPH_PASSES).items()]
     rest = [
         ("bounds", bounds, "Graph", "Graph"),
+        ("forward", forward, "Graph", "Graph"),
         ("fuse", fuse, "Graph", "Partition"),
         ("lower", lower, "Graph", "Program"),
         ("share", share, "Program", "Program"),

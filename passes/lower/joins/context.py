@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from tilec.affine import Size
 from tilec.graph import Graph, Let, Special, operands
 from tilec.partition import Partition, labelled
 
@@ -26,6 +27,7 @@ class Context:
     at: Mapping[str, int]
     chained: Collection[str]
     readers: Mapping[str, list[Let]]
+    shapes: Mapping[str, tuple[Size, ...]]
 
     def uses(self, name: str) -> int:
         return self.values.uses.get(name, 0)
@@ -83,4 +85,5 @@ def context(
         at={n: k for k, group in enumerate(partition.groups) for x in group for n in by_label[x].names},
         chained={n for group in several for x in group for n in by_label[x].names},
         readers=readers,
+        shapes={n: t.shape for n, t in values.types.items()},
     )

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from tilec.exact.assigned import assigned
 from tilec.expr import Read, walk
 from tilec.graph import Contraction, Let, operands
 
-from .assignments import Axes, assigned, part
+from .assignments import Axes, part
 from .boxes import Box, extents, minus, moved, whole
 from .context import Context
 
@@ -77,7 +78,7 @@ class Layers:
         if name not in self._boxes:
             let = self.context.lets.get(name)
             joins = let is not None and self.context.is_placed(name)
-            self._boxes[name] = assigned(let, self.context.values) if let is not None and joins else None
+            self._boxes[name] = assigned(let, self.context.shapes) if let is not None and joins else None
         return self._boxes[name]
 
     def of(self, let: Let) -> list[Layer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tilec.affine import Affine, Coef
+from tilec.exact.assigned import moving
 from tilec.expr import Expr, read, substitute_indices
 from tilec.graph import Let
 from tilec.loops import Block, Store
@@ -14,7 +15,6 @@ from ..elementwise import passed_on
 from ..nests import Names, nest
 from ..values import Scope, Values
 from . import Join
-from .assignments import moving
 from .layers import Layer, Piece
 
 
