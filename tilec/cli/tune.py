@@ -51,8 +51,11 @@ def command(
     if records is None:
         raise error("TILE0702", "there is no place for tuning records", help="set TILEC_CACHE_DIR")
     if cleared:
+        if file is not None or listed or resume or printed:
+            text = "--clear forgets all records, and takes nothing beside it"
+            raise error("TILE0704", text, help="write tilec tune --clear; tilec tune FILE without --resume looks anew")
         count = records.clear()
-        print(json.dumps({"deleted": count}) if as_json else f"{count} records deleted")
+        print(json.dumps({"deleted": count}) if as_json else f"{count} record{'s' * (count != 1)} deleted")
         return 0
     if file is None and not listed:
         raise error(
@@ -60,22 +63,22 @@ def command(
         )
     if file is None:
         return show_entries(list(records.entries()), as_json)
-    program, target = lowered(file, function, shapes, constants)
+    program, target, pinned = lowered(file, function, shapes, constants)
     if listed:
-        return show_outcomes(known(program, target, records), as_json, printed)
+        return show_outcomes(known(program, target, records, pinned), as_json, printed)
     check_writable(records)
     with bar(quiet=as_json or not sys.stderr.isatty()) as tell:
-        found, interrupted = searched(program, target, records, seconds, resume, tell, limit)
+        found, interrupted = searched(program, target, records, pinned, seconds, resume, tell, limit)
     show_outcomes(found, as_json, printed)
     return 130 if interrupted else 0
 
 
-def lowered(file: str, function: str | None, shapes: list[str], constants: list[str]) -> tuple[Program, Target]:
-    """The program of a function before its kernels are scheduled, without those whose schedule the file says; raises
+def lowered(
+    file: str, function: str | None, shapes: list[str], constants: list[str]
+) -> tuple[Program, Target, frozenset[str]]:
+    """The program of a function before its kernels are scheduled, and those whose schedule the file says; raises
     TileError.
     """
-    from dataclasses import replace
-
     from tilec import pipeline
     from tilec.cli.compile import graph_of
     from tilec.cli.inputs import read_inputs
@@ -86,38 +89,46 @@ def lowered(file: str, function: str | None, shapes: list[str], constants: list[
     target = pipeline.resolve_target("auto")
     if target.backend != "llvm":
         raise error("TILE0508", f"only the target llvm is tuned, not {target}")
-    met: list[Program] = []
+    met: list[tuple[Program, frozenset[str]]] = []
     graph, _, _ = graph_of(file, function, shapes, fixed)
 
     def prepare(program: Program, done: frozenset[str]) -> None:
-        met.append(replace(program, kernels=tuple(k for k in program.kernels if k.name not in done)))
+        met.append((program, done))
 
     guide = pipeline.Guide(pins_of(graph, ()), prepare=prepare)
     pipeline.lower_graph(pipeline.optimise(graph), target, guide=guide)
-    return met[0], target
+    program, done = met[0]
+    return program, target, done
 
 
 def searched(
-    program: Program, target: Target, records: Records, seconds: float, resume: bool, tell: Tell, limit: float
+    program: Program,
+    target: Target,
+    records: Records,
+    pinned: frozenset[str],
+    seconds: float,
+    resume: bool,
+    tell: Tell,
+    limit: float,
 ) -> tuple[list[Outcome], bool]:
     """What became of every kernel, and whether Ctrl-C ended the search; what was found until then is kept."""
     from tilec.tune.tuner import tune
 
     found: list[Outcome] = []
     try:
-        found.extend(tune(program, target, records, seconds, resume=resume, tell=tell, patience=limit))
+        found.extend(tune(program, target, records, seconds, resume=resume, tell=tell, done=pinned, patience=limit))
     except KeyboardInterrupt:
         print("interrupted: what was found is kept; --resume goes on", file=sys.stderr)
         met = {o.kernel.name for o in found}
-        return [*found, *(o for o in known(program, target, records) if o.kernel.name not in met)], True
+        return [*found, *(o for o in known(program, target, records, pinned) if o.kernel.name not in met)], True
     return found, False
 
 
-def known(program: Program, target: Target, records: Records) -> list[Outcome]:
+def known(program: Program, target: Target, records: Records, pinned: frozenset[str]) -> list[Outcome]:
     """What records say of a program's kernels."""
     from tilec.tune.tuner import known
 
-    return list(known(program, target, records))
+    return list(known(program, target, records, pinned))
 
 
 def check_writable(records: Records) -> None:
@@ -219,7 +230,7 @@ def show_entries(entries: Sequence[Entry], as_json: bool) -> int:
         r = entry.record
         text = entry.problem if r is None else f"{r.name}: {facts(r)}; tilec {r.tilec}, {r.date}"
         print(f"{entry.path.name}  {text}")
-    print(f"{len(entries)} records")
+    print(f"{len(entries)} record" + "s" * (len(entries) != 1))
     return 0
 
 

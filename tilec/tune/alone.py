@@ -12,11 +12,12 @@ from tilec.backend import Array
 from tilec.dtypes import DType
 from tilec.loops import Buffer, Kernel, Launch, Program
 from tilec.passes import place, prepack
-from tilec.schedule import Schedule
+from tilec.schedule import Directive, Schedule
 from tilec.tune.fits import points
 
 _SPECIAL = (float("inf"), float("-inf"), float("nan"), -0.0, 0.0)
 _LINE = 64  # bytes
+_MAKERS = ("tile", "peel", "merge")  # of loops
 _EVERY = 61  # one in so many elements is special
 
 
@@ -73,9 +74,22 @@ def on_a_line(array: Array) -> Array:
     return copy
 
 
-def reorders(schedule: Schedule) -> bool:
-    """Whether a schedule may change the order of a float sum."""
-    return any(d.name == "rfactor" for d in schedule)
+def order(schedule: Schedule) -> Schedule:
+    """The directives that say in which order floats are added: every `rfactor`, and what made the loops it took.
+
+    Two schedules with equal ones give equal bits; no other directive changes the order of a sum.
+    """
+    found: list[Directive] = []
+    loops: set[object] = set()
+    for directive in reversed(schedule):
+        if directive.name == "rfactor":
+            loops.add(directive.args[0])
+        elif directive.name not in _MAKERS or loops.isdisjoint(directive.args):
+            continue
+        else:
+            loops.update(a for a in directive.args if isinstance(a, str))
+        found.append(directive)
+    return tuple(reversed(found))
 
 
 def same(found: Array, expected: Array) -> bool:

@@ -23,6 +23,7 @@ from tilec.tune.record import Record
 from tilec.tune.records import Records, TuningWarning
 from tilec.tune.search import PATIENCE, Job, Progress, Search, Tell, Untunable
 
+_WRITTEN = "its schedule is written down"
 _log = logging.getLogger("tilec")
 
 
@@ -90,15 +91,24 @@ def tune(
     jobs = [Job(k, constant, target) for k, constant in launched(program) if k.name not in done]
     jobs.sort(key=lambda job: -points(job.kernel.body))
     until = time.monotonic() + limit
+    yield from (Outcome(k, None, _WRITTEN) for k, _ in launched(program) if k.name in done)
     with start() as child:
         for position, job in enumerate(jobs):
             left = until - time.monotonic()
             yield session.one(job, child, left / (len(jobs) - position))
 
 
-def known(program: Program, target: Target, records: Records) -> Iterator[Outcome]:
-    """What records say of the kernels of an unscheduled program; a schedule that no longer applies is told."""
+def known(
+    program: Program, target: Target, records: Records, done: frozenset[str] = frozenset()
+) -> Iterator[Outcome]:
+    """What records say of the kernels of an unscheduled program; a schedule that no longer applies is told.
+
+    `done` kernels have their schedules already.
+    """
     for kernel, constant in launched(program):
+        if kernel.name in done:
+            yield Outcome(kernel, None, _WRITTEN)
+            continue
         if not tunable(kernel, target):
             yield Outcome(kernel, None, _why_not(kernel, target))
             continue
