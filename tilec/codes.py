@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "TILE0119": "argument must be a function of the program",
     "TILE0120": "several values as one argument",
     "TILE0121": "gradient of an input is never assigned",
+    "TILE0122": "attribute that means nothing, though one of a similar name does",
     # 02xx shapes and indices
     "TILE0201": "size bound to two values",
     "TILE0202": "wrong rank",

@@ -82,7 +82,10 @@ class Pinned:
             words = [w.strip() for w in match[2].split(",")] if match[2].strip() else []
             for word in words:
                 if not (_WORD.match(word) or _INTEGER.match(word)):
-                    raise error("TILE0603", f"bad argument {word!r}", Span(source, match.start(2), match.end(2)))
+                    at, help = Span(source, match.start(2), match.end(2)), None
+                    if "=" in word:
+                        help = "arguments go by position, without their names"
+                    raise error("TILE0603", f"bad argument {word!r}", at, help=help)
             directive = Directive(match[1], tuple(int(w) if _INTEGER.match(w) else w for w in words))
             found.append((directive, Span(source, *match.span())))
             position = self._skipped(match.end())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import check_one_name, malformed
@@ -60,6 +61,13 @@ def apply(kernel: Kernel, schedule: Schedule) -> Kernel:
 _signature = cache(inspect.signature)
 
 
+@cache
+def _words(primitive: Primitive) -> Mapping[str, tuple[str, ...]]:
+    """By parameter, the words that may be there; apart from spaces, of which each primitive takes its own."""
+    hints = get_type_hints(primitive)
+    return {n: get_args(t) for n, t in hints.items() if get_origin(t) is Literal and n != "space"}
+
+
 def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
     """Applies one directive; the arguments' number and types are checked against the primitive's signature."""
     primitive = PRIMITIVES.get(directive.name)
@@ -75,5 +83,7 @@ def apply_one(kernel: Kernel, directive: Directive) -> Kernel:
         for item in value if isinstance(value, tuple) else (value,):
             if not isinstance(item, wanted):
                 raise malformed(f"{directive}: '{name}' must be {'an integer' if wanted is int else 'a word'}")
+        if (words := _words(primitive).get(name)) and value not in words:
+            raise malformed(f"{directive}: '{name}' must be {' or '.join(words)}, not '{value}'")
     check_one_name(kernel)
     return primitive(kernel, *directive.args)

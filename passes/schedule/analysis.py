@@ -52,6 +52,12 @@ def malformed(message: str, *notes: str) -> TileError:
     return error("TILE0603", message, notes=notes)
 
 
+def check_space(primitive: str, space: str, *allowed: str) -> None:
+    """Raises TILE0603 for a space in which the primitive cannot put a buffer."""
+    if space not in allowed:
+        raise malformed(f"{primitive}: bad space '{space}'", f"spaces: {', '.join(allowed)}")
+
+
 def static(size: Size | Coef) -> int:
     """A size as an int; raises TILE0210 for a symbolic one."""
     if isinstance(size, int):

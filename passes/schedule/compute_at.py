@@ -14,6 +14,7 @@ from tilec.passes.schedule.analysis import (
     Scope,
     Use,
     buffers,
+    check_space,
     index_by_index,
     loops_named,
     malformed,
@@ -49,6 +50,7 @@ def compute_at(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") 
     Raises TILE0604 where a producer is no perfect nest over the buffer's axes, changes what others read, or reads what
     is stored in between.
     """
+    check_space("compute_at", space, "thread", "heap", "local", "register")
     local = _local(kernel, buffer, "compute_at")
     producers = _producers(kernel, buffer, loop)
     shape = tuple(static(s) for s in local.shape)

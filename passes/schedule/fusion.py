@@ -21,12 +21,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tilec.affine import Affine
-from tilec.loops import SPACES, Alloc, Block, For, Kernel, Let, Space, Stmt, children, with_children
+from tilec.loops import Alloc, Block, For, Kernel, Let, Space, Stmt, children, with_children
 from tilec.passes.schedule.analysis import (
     Index,
     Scope,
     buffers,
     carried,
+    check_space,
     crossing,
     loops_named,
     malformed,
@@ -104,8 +105,9 @@ def shrink(kernel: Kernel, buffer: str, loop: str, space: Space = "thread") -> K
     Raises TILE0604 where iterations share a cell, or the buffer is used elsewhere too.
     """
     local = buffers(kernel).get(buffer)
-    if local is None or space not in SPACES or space == "param":
-        raise malformed(f"shrink: there is no buffer '{buffer}' in kernel '{kernel.name}', or bad space '{space}'")
+    check_space("shrink", space, "thread", "heap", "local", "register")
+    if local is None:
+        raise malformed(f"shrink: there is no buffer '{buffer}' in kernel '{kernel.name}'")
     own = [s for s in kernel.body if isinstance(s, Alloc) and s.buffer.name == buffer]
     if not own or local.base is not None or any(b.base == buffer for b in buffers(kernel).values()):
         raise refuse(f"shrink: '{buffer}' is not allocated at the top of the kernel, or seen through a view")

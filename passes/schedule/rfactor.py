@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from tilec.affine import Affine
 from tilec.expr import read
 from tilec.loops import (
-    SPACES,
     Alloc,
     Block,
     Buffer,
@@ -31,6 +30,7 @@ from tilec.loops import (
 from tilec.passes.schedule.analysis import (
     Scope,
     check_fresh,
+    check_space,
     interval,
     loops_named,
     malformed,
@@ -67,8 +67,7 @@ def rfactor(kernel: Kernel, loop: str, new: str, space: Space = "register") -> K
         }
     Raises TILE0604 unless the loop does nothing but aggregate a sum, product, maximum or minimum into one cell.
     """
-    if space not in SPACES or space in ("param", "local"):
-        raise malformed(f"rfactor: bad space '{space}'")
+    check_space("rfactor", space, "thread", "heap", "register")
     if not loops_named(kernel.body, loop):
         raise malformed(f"there is no loop '{loop}' in kernel '{kernel.name}'")
     check_fresh(kernel, new)

@@ -20,7 +20,7 @@ from math import prod
 from typing import Literal
 
 from tilec.affine import Affine
-from tilec.loops import SPACES, Alloc, Block, Buffer, For, Kernel, Space, Stmt, walk
+from tilec.loops import Alloc, Block, Buffer, For, Kernel, Space, Stmt, walk
 from tilec.passes.schedule.analysis import (
     Index,
     Scope,
@@ -28,6 +28,7 @@ from tilec.passes.schedule.analysis import (
     buffers,
     carried,
     check_fresh,
+    check_space,
     injective,
     malformed,
     map_accesses,
@@ -83,9 +84,9 @@ def stage(
           for c.out.0 in 1 unroll { R[c.out.0 + m] = add(c[c.out.0], B[c.out.0 + m]) }
         }
     """
-    known = space in SPACES and space != "param" and start in ("copy", "init") and end in ("copy", "finish")
-    if not known or pad < 0:
-        raise malformed(f"stage: bad space '{space}', start '{start}', pad {pad} or end '{end}'")
+    check_space("stage", space, "thread", "heap", "local", "register")
+    if start not in ("copy", "init") or end not in ("copy", "finish") or pad < 0:
+        raise malformed(f"stage: bad start '{start}', pad {pad} or end '{end}'")
     _check_source(kernel, buffer, "stage")
     check_fresh(kernel, new)
     _check_prefix(kernel, new)
@@ -152,8 +153,9 @@ def pack(
     """
     source = _check_source(kernel, buffer, "pack")
     rank = len(source.shape)
-    if not 0 <= axis < rank or size < 1 or space not in SPACES or space in ("param", "register") or pad < 0:
-        raise malformed(f"pack: bad axis {axis}, size {size}, space '{space}' or pad {pad}")
+    check_space("pack", space, "thread", "heap", "local")
+    if not 0 <= axis < rank or size < 1 or pad < 0:
+        raise malformed(f"pack: bad axis {axis}, size {size} or pad {pad}", f"'{buffer}' has {rank} axes, from 0")
     apart = along != axis and 0 <= along < rank
     if order not in ("forward", "backward") or group < 1 or (group > 1 and not apart):
         raise malformed(f"pack: bad group of {group} along axis {along}, order '{order}'")
@@ -346,7 +348,8 @@ def _redirected(body: Block, buffer: str, new: str, box: Region, layout: Layout,
         placed = layout.place(local, ranges)
         if placed is None:
             sizes = ", ".join(map(str, layout.split.values()))
-            raise refuse(f"{primitive}: an index of '{buffer}' does not fall into tiles of {sizes}", f"index {local}")
+            text = f"{primitive}: an index of '{buffer}' does not fall into tiles of {sizes}"
+            raise refuse(text, f"index [{', '.join(map(str, local))}]")
         return new, placed
 
     return map_accesses(body, buffer, change)

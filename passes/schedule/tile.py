@@ -80,6 +80,8 @@ def _cut(loop: For, extent: int, step: int, outer: str, inner: str) -> Block:
 def peel(kernel: Kernel, loop: str, count: int) -> Kernel:
     """Splits off the last iterations: `loop` runs over its first `count` iterations, then over the others.
 
+    Raises TILE0603 where none of the loops has more iterations.
+
     Before:
         kernel f(in A: f32[10], out C: f32[10])
         for m in 10 { C[m] = A[m] }
@@ -87,6 +89,8 @@ def peel(kernel: Kernel, loop: str, count: int) -> Kernel:
         for m in 8 { C[m] = A[m] }
         for m in 2 { C[m + 8] = A[m + 8] }
     """
+
+    extents = [static(found.extent) for found in loops_named(kernel.body, loop)]
 
     def split(found: For, scope: Scope) -> Block:
         extent = static(found.extent)
@@ -100,6 +104,7 @@ def peel(kernel: Kernel, loop: str, count: int) -> Kernel:
             For(loop, extent - count, found.kind, rest),
         )
 
-    if not loops_named(kernel.body, loop) or count < 0:
-        raise malformed(f"peel: no loop '{loop}', or bad count {count}")
+    if count < 1 or (extents and count >= max(extents)):
+        longest = [f"'{loop}' has {max(extents)} iterations"] if extents else []
+        raise malformed(f"peel: there is nothing to split off after {count} iterations of '{loop}'", *longest)
     return rewrite_loops(kernel, loop, split)

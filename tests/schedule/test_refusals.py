@@ -157,6 +157,13 @@ MALFORMED = [
     (MATMUL, "rfactor(q, p)", "there is no loop 'q'"),
     (MATMUL, "rfactor(k, A)", "'A' is already taken"),
     (MATMUL, "rfactor(k, p, param)", "bad space"),
+    (MATMUL, "rfactor(k, p, local)", "spaces: thread, heap, register"),
+    (MATMUL, "tile(m, 4, m.0, m.1, crop)", "'tail' must be cut or guard, not 'crop'"),
+    (MATMUL, "stage(C, m, c, register, begin)", "'start' must be copy or init, not 'begin'"),
+    (MATMUL, "interior(m, all)", "'edges' must be together or apart or inside, not 'all'"),
+    (MATMUL, "peel(m, 0)", "nothing to split off"),
+    (MATMUL, "peel(m, 1000)", "'m' has"),
+    (MATMUL, "tile(m, 4, m.0, m.1, tail=guard)", "by position"),
     (MATMUL, "tile(k, 2, p.0, p.1) rfactor(p.1, p)", "that start with 'p.'"),
 ]
 

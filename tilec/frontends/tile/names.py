@@ -12,7 +12,7 @@ from tilec.errors import Diagnostic, Note, Report, Span, TileError, error
 from tilec.frontends.tile import functions as table
 from tilec.frontends.tile.complaints import bound_at, did_you_mean, nearest, never_used, type_named, wrong_case
 from tilec.frontends.tile.misspelt import sharpen
-from tilec.frontends.tile.static import Checker
+from tilec.frontends.tile.static import Checker, check_attributes
 from tilec.frontends.tile.syntax import (
     Assign,
     Call,
@@ -241,6 +241,7 @@ class _Body:
             self._statement(statement)
 
     def _statement(self, statement: Statement) -> None:
+        check_attributes(statement, self.report)
         checker = Checker(self.names, self.later, self.functions, self.report, self.testing, self.unused, self.ranks)
         self._check_statement(statement, checker)
         for target in targets(statement):

@@ -10,6 +10,7 @@ from tilec.frontends.tile import functions as table
 from tilec.frontends.tile import habits
 from tilec.frontends.tile.complaints import (
     ELEMENT_INSIDE,
+    did_you_mean,
     float_in_index,
     gradients,
     nearest,
@@ -37,11 +38,13 @@ from tilec.frontends.tile.syntax import (
     List,
     Name,
     Number,
+    Statement,
     Ternary,
     Unary,
 )
 from tilec.frontends.tile.trees import children, has_index, is_control
 
+ATTRIBUTES = ("checkpoint", "schedule")  # those with a meaning
 
 @dataclass(frozen=True, slots=True)
 class Checker:
@@ -374,3 +377,11 @@ class Checker:
 
 def _is_equality(expression: Expression) -> bool:
     return isinstance(expression, Binary) and expression.op == "=="
+
+
+def check_attributes(statement: Statement, report: Report) -> None:
+    """Attributes are free, but one that is almost the name of one with a meaning is probably misspelt."""
+    for attribute in getattr(statement, "attributes", ()):
+        name = attribute.name
+        if name.text not in ATTRIBUTES and (help := did_you_mean(name.text, ATTRIBUTES)) is not None:
+            report.warning("TILE0122", f"the attribute '{name.text}' has no meaning", name.span, help=help)
