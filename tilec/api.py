@@ -89,7 +89,7 @@ def compile(
     function: str | None = None,
     options: Options = Options(),
     watch: Watcher = ignore,
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
     **shapes_or_examples: Any,
 ) -> Executable:
@@ -196,7 +196,7 @@ def run(
     target: str | Target = "auto",
     *,
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> dict[str, Array]:
     """Compiles for the given inputs and runs once: result arrays by name. Raises TileError.
@@ -337,7 +337,7 @@ def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
 
 
 def with_schedules(
-    options: Options, tune: float | None, schedules: Mapping[str, str] | str | Path | None
+    options: Options, tune: float | str | None, schedules: Mapping[str, str] | str | Path | None
 ) -> Options:
     """The options with what the arguments `tune` and `schedules` say; raises TILE0511, TILE0603, TILE0701."""
     if not isinstance(options, Options):
@@ -356,8 +356,9 @@ def with_schedules(
 def check_options(options: Options) -> None:
     """Raises TILE0511 for a memory budget that is none, a time that is none."""
     tune = options.tune
-    if tune is not None and (isinstance(tune, bool) or not isinstance(tune, int | float) or not 0 <= tune <= MAX_TUNE):
-        raise error("TILE0511", f"tune is a number of seconds, not {tune!r}")
+    is_number = isinstance(tune, int | float) and not isinstance(tune, bool)
+    if tune not in (None, "records") and not (is_number and 0 <= float(tune or 0) <= MAX_TUNE):
+        raise error("TILE0511", f"tune is a number of seconds up to {MAX_TUNE:,.0f}, or 'records', not {tune!r}")
     if options.remat not in ("none", "auto"):
         raise error("TILE0511", f"remat is 'none' or 'auto', not {options.remat!r}")
     limit = options.memory_limit

@@ -168,7 +168,7 @@ def op(
     *,
     target: str | Target = "auto",
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Op: ...
 
@@ -179,7 +179,7 @@ def op(
     function: str | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Callable[[Callable[..., Any]], Op]: ...
 
@@ -191,7 +191,7 @@ def op(
     *,
     target: str | Target = "auto",
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Any:
     """Makes a Tile function callable like a NumPy function.

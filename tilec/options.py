@@ -20,15 +20,15 @@ class Options:
     computed again where they are needed late, until they do. Where they do not, a warning says by how much (TILE0419).
     With open sizes each call is held to the limit, and one that needs more is refused before it runs; `remat` then has
     to be "none". The target `reference` plans no memory, so that nothing is held to a limit there.
-    tune: as the setting of that name, which counts where this is None. schedules: those of kernels that someone wrote;
-    a mapping from names to their text is taken, too. Raises TILE0511 for other ones.
+    tune: as the setting of that name ("records", or seconds), which counts where this is None. schedules: those of
+    kernels that someone wrote; a mapping from names to their text is taken, too. Raises TILE0511 for other ones.
     """
 
     fuse: bool = True
     schedule: bool = True
     remat: str = "none"
     memory_limit: int | None = None
-    tune: float | None = None
+    tune: float | str | None = None
     schedules: tuple[Pinned, ...] = ()
 
     def __post_init__(self) -> None:

@@ -160,7 +160,7 @@ class Settings:
         "records",
         "Schedules of kernels; records: those that the tuner has found; 0: the default ones, always; a number: as "
         "records, and a compilation looks that many seconds for those that nobody has looked for.",
-        "records, or a number of seconds",
+        f"records, or a number of seconds up to {MAX_TUNE:,.0f}",
         _tune,
         decisive=True,
     )

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tilec.passes.schedule import PRIMITIVES
 
@@ -45,14 +45,18 @@ def _own_examples(name: str, text: str) -> str:
 
 
 def _call(name: str, primitive: Callable[..., Any]) -> str:
-    """The directive with its parameters; those that may be left out with their values."""
-    parameters = list(inspect.signature(primitive).parameters.values())[1:]
-    shown = [f"{p.name}..." if p.kind is p.VAR_POSITIONAL else p.name + _default(p) for p in parameters]
+    """The directive with its parameters; those that may be left out with their values, and the other words."""
+    parameters, hints = list(inspect.signature(primitive).parameters.values())[1:], get_type_hints(primitive)
+    shown = [f"{p.name}..." if p.kind is p.VAR_POSITIONAL else p.name + _default(p, hints[p.name]) for p in parameters]
     return f"{name}({', '.join(shown)})"
 
 
-def _default(parameter: inspect.Parameter) -> str:
-    return "" if parameter.default is parameter.empty else f" = {parameter.default}"
+def _default(parameter: inspect.Parameter, hint: Any) -> str:
+    if parameter.default is parameter.empty:
+        return ""
+    words = get_args(hint) if get_origin(hint) is Literal and parameter.name != "space" else ()
+    others = [w for w in words if w != parameter.default]
+    return f" = {' | '.join(map(str, [parameter.default, *others]))}"
 
 
 def _body(text: str) -> str:

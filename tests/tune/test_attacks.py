@@ -375,7 +375,7 @@ def test_programs_that_do_not_compile(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "TILE0101" in capsys.readouterr().err
     assert call(["tune", str(tmp_path / "none.tile")]) == 1
     assert "TILE0701" in capsys.readouterr().err
-    assert call(["tune"]) == 1
+    assert call(["tune"]) == 2
     assert "TILE0704" in capsys.readouterr().err
 
 

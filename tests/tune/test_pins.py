@@ -180,7 +180,15 @@ def test_wrong_python_arguments() -> None:
             tilec.compile(PLAIN, X=(2, 2), W=(2, 2), B=(2,), schedules=wrong)  # type: ignore[arg-type]
     for seconds in (-1, float("nan"), "5", True, 1e9):
         with pytest.raises(TileError, match="TILE0511"):
-            tilec.compile(PLAIN, X=(2, 2), W=(2, 2), B=(2,), tune=seconds)  # type: ignore[arg-type]
+            tilec.compile(PLAIN, X=(2, 2), W=(2, 2), B=(2,), tune=seconds)
+
+
+def test_tune_takes_what_the_setting_takes() -> None:
+    with tilec.config(tune=0.0):
+        executable = tilec.compile(PLAIN, X=(2, 2), W=(2, 2), B=(2,), tune="records")
+    assert executable(np.ones((2, 2), "f4"), np.ones((2, 2), "f4"), np.ones(2, "f4"))[0, 0] == 3
+    with pytest.raises(TileError, match="up to 1,000,000, or 'records'"):
+        tilec.compile(PLAIN, X=(2, 2), W=(2, 2), B=(2,), tune=1e9)
 
 
 def test_what_is_simplified_away_is_a_warning() -> None:

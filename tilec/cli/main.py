@@ -34,6 +34,8 @@ from tilec.cli import (
 from tilec.cli.color import colored, shown
 from tilec.errors import TileError, error
 
+_USAGE = "TILE0704"  # malformed command-line argument
+
 
 def guarded(command: Callable[..., int]) -> Callable[..., None]:
     """The command with its outcome turned into an exit code; nothing a user writes makes it raise anything else."""
@@ -46,7 +48,7 @@ def guarded(command: Callable[..., int]) -> Callable[..., None]:
             sys.stdout.flush()
         except TileError as problem:
             _tell(problem, as_json=bool(options.get("as_json")))
-            code = 1
+            code = 2 if problem.code == _USAGE else 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             code = 130

@@ -46,7 +46,7 @@ class Jitted(Generic[P, R]):
         open_sizes: Mapping[str, Any] | None = None,
         target: str | Target = "auto",
         options: Options = Options(),
-        tune: float | None = None,
+        tune: float | str | None = None,
         schedules: Mapping[str, str] | str | Path | None = None,
     ) -> None:
         choices = Choices(
@@ -143,7 +143,7 @@ def jit(
     open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Jitted[P, R]: ...
 
@@ -158,7 +158,7 @@ def jit(
     open_sizes: Mapping[str, Any] | None = None,
     target: str | Target = "auto",
     options: Options = Options(),
-    tune: float | None = None,
+    tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
 ) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 

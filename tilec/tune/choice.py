@@ -18,18 +18,18 @@ def open_records() -> Records | None:
     return None if directory is None or not directory.is_absolute() else Records(directory / "tuned")
 
 
-def wanted(tune: float | None = None) -> bool:
+def wanted(tune: float | str | None = None) -> bool:
     """Whether records are looked at: the option `tune`, or where it is None the setting, is not 0."""
     return (config.loaded().settings.tune if tune is None else tune) != 0
 
 
-def seconds(tune: float | None = None) -> float:
+def seconds(tune: float | str | None = None) -> float:
     """How long a compilation may look for schedules."""
     found = config.loaded().settings.tune if tune is None else tune
     return 0.0 if isinstance(found, str) else float(found)
 
 
-def out_of_date(choices: Iterable[tuple[str, str]], target: Target, tune: float | None = None) -> bool:
+def out_of_date(choices: Iterable[tuple[str, str]], target: Target, tune: float | str | None = None) -> bool:
     """Whether other schedules would be chosen now, or some would have to be looked for."""
     records, search = open_records(), seconds(tune) > 0
     for digest, choice in choices:

@@ -40,7 +40,7 @@ def _applied(kernel: Kernel, record: Record) -> Kernel | None:
     return None if schedule is None else fitting(kernel, schedule)
 
 
-def chooser(target: Target, tune: float | None = None) -> Chooser | None:
+def chooser(target: Target, tune: float | str | None = None) -> Chooser | None:
     """What chooses from the records; None where these are not wanted, or cannot be of use.
 
     The device of code made ahead of time is a triple; where all else is as on this machine, so are its records.

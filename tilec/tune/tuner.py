@@ -43,7 +43,7 @@ class Outcome:
         return () if record is None else record.schedule_for(kernel_names(self.kernel)) or record.schedule
 
 
-def preparation(choose: Chooser | None, seconds: float | None = None) -> Prepare:
+def preparation(choose: Chooser | None, seconds: float | str | None = None) -> Prepare:
     """What a compilation does before it schedules kernels: it tunes those without a record, where that is wanted.
 
     However often it schedules, that takes no longer than what is wanted.
