@@ -16,7 +16,7 @@ import numpy as np
 
 from tilec.affine import size_text
 from tilec.backend import Array
-from tilec.dtypes import from_numpy
+from tilec.dtypes import BF16, from_numpy
 from tilec.errors import TileError, error
 from tilec.graph import TensorType
 from tilec.result_memory import maker
@@ -76,10 +76,23 @@ def _foreign(value: Any) -> Array:
     if isinstance(value, bool | int | float | np.generic):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
+        return _torch_bfloat16(value) if _is_torch_bfloat16(value) else np.from_dlpack(value)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return np.ndarray.view(np.asarray(value), np.ndarray)
     return np.asarray(memoryview(value))
+
+
+def _is_torch_bfloat16(value: Any) -> bool:
+    """Whether this is a tensor of a type that NumPy's reader of DLPack does not know; without importing its library."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.Tensor):
+        return False
+    return bool(value.dtype == torch.bfloat16 and not value.requires_grad)  # with a gradient, it is refused below
+
+
+def _torch_bfloat16(value: Any) -> Array:
+    """The memory of the tensor, read as integers of the same width and taken for what it is."""
+    return np.from_dlpack(value.view(sys.modules["torch"].int16)).view(BF16.numpy)
 
 
 def _first_line(reason: Exception) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tilec
+from tilec.errors import TileError
+from tilec.runtime import as_array
 
 ADD = "function (A[N], B[N]) -> (C) { C = A + B; }"
 TWO = "function (A[N], S) -> (Sum, Scaled) { Sum[] = +(A[n]); Scaled = S * A; }"
@@ -210,3 +214,25 @@ def test_a_number_does_not_stand_for_a_tensor() -> None:
     for _ in range(4):  # in Python first, then by a direct call
         assert code(lambda: executable(2.0, np.ones(4, np.float32))) == "TILE0503"
         assert executable(*[np.ones(4, np.float32)] * 2).tolist() == [2.0] * 4
+
+
+def test_bfloat16_tensors_of_torch_are_read_without_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the library, which the tests do not depend on: NumPy cannot read its DLPack export of the type."""
+    words = np.array([[0x3F80, 0x4000], [0xC040, 0x0000]], np.uint16).view(np.int16)
+
+    class Tensor:
+        dtype, requires_grad = "bfloat16", False
+
+        def __dlpack__(self, **_: object) -> object:
+            raise BufferError("Unsupported dtype in DLTensor.")
+
+        def view(self, dtype: object) -> Array:
+            assert dtype == "int16"
+            return words
+
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(Tensor=Tensor, bfloat16="bfloat16", int16="int16"))
+    found = as_array("X", Tensor())
+    assert found.astype(np.float32).tolist() == [[1, 2], [-3, 0]] and np.shares_memory(found, words)
+    Tensor.requires_grad = True
+    with pytest.raises(TileError, match="TILE0505"):
+        as_array("X", Tensor())
