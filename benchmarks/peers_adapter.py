@@ -82,7 +82,8 @@ class Conv(Adapter):
     """shape: (network, batch, height, width, channels in, channels out, kernel, stride, groups)."""
 
     def prepare(self, shape: Sequence[Any], inputs: Sequence[Any]) -> Any:
-        return with_tilec.convolution(*inputs, stride=shape[7], groups=shape[8])
+        image, kernel = inputs
+        return with_tilec.convolution(image, kernel, stride=shape[7], groups=shape[8])
 
     def to_numpy(self, shape: Sequence[Any], out: Any) -> Any:
         return out[0, :3, :3]
