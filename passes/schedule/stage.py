@@ -249,6 +249,8 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
         return loop.body
     if any(u.store for u in found):
         raise refuse(f"pack: '{source.name}' is stored in the loop '{loop.index}'")
+    if len(source.shape) != len(layout.order) - len(layout.split):
+        raise refuse(f"pack: there is another '{source.name}', which has another number of axes")
     check_nesting(loop, scope, space, "pack")
     shape = tuple(static(s) for s in source.shape)
     box = clip(region(found, "pack"), shape)

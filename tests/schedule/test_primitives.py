@@ -91,3 +91,17 @@ def test_private_copies_of_what_is_streamed_are_not_streamed(schedule: str) -> N
     kernel = apply(start, parse_schedule(schedule))
     verify_kernel(kernel)
     assert_same(start, kernel)
+
+
+def test_buffers_of_one_name_and_other_ranks_are_not_packed_alike() -> None:
+    """The layout of one would drop an axis of the other."""
+    start = parse_kernel("""kernel f(in A: f32[4, 2], out C: f32[4, 2], out D: f32[4]) {
+      for p in 1 { alloc t: heap f32[4] for i in 4 { t[i] = A[i, 0] } for o in 4 { D[o] = t[o] } }
+      for q in 1 {
+        alloc t: heap f32[4, 2]
+        for i in 4 { for j in 2 { t[i, j] = A[i, j] } }
+        for o in 4 { for j in 2 { C[o, j] = t[o, j] } }
+      }
+    }""")
+    with pytest.raises(TileError, match="another number of axes"):
+        apply(start, parse_schedule("pack(t, o, x, 0, 1)"))
