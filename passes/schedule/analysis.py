@@ -89,6 +89,13 @@ def check_fresh(kernel: Kernel, *new: str) -> None:
             raise malformed(f"the name '{name}' is already taken")
 
 
+def check_prefix(kernel: Kernel, new: str) -> None:
+    """Raises TILE0603 where a new name is taken, or one of the loops `new.0` ... that come with it may be."""
+    check_fresh(kernel, new)
+    if any(n.startswith(new + ".") for n in names(kernel)):
+        raise malformed(f"names that start with '{new}.' are already taken")
+
+
 def buffers(kernel: Kernel) -> dict[str, Buffer]:
     """Parameters and allocations by name."""
     found = {p.buffer.name: p.buffer for p in kernel.params}

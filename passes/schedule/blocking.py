@@ -15,7 +15,7 @@ from typing import Literal
 from tilec.affine import Affine
 from tilec.loops import Buffer, strides_of
 from tilec.passes.schedule.analysis import Use
-from tilec.passes.schedule.plan import Nest, Plan
+from tilec.passes.schedule.plan import Nest, Plan, busy
 from tilec.target import Target
 
 Packing = Literal["none", "panel", "block"]
@@ -317,10 +317,10 @@ def _threads(facts: Facts, blocking: Blocking, k_blocks: int, target: Target) ->
         return 1.0, 0
     loops, outside = _loops(facts, blocking, k_blocks, target)
     counts = [extent // size for extent, size in loops]
-    busy = [min(n / (-(-n // target.threads) * target.threads), 0.8) if n > 1 else 0.0 for n in counts]
-    if not any(busy):
+    shares = [min(busy(n, target.threads), 0.8) for n in counts]
+    if not any(shares):
         return 1.0, 0
-    at = busy.index(max(busy))
+    at = shares.index(max(shares))
     extent, size = loops[at]
     return _busiest(extent, size, target.threads) / extent, outside * prod(-(-e // s) for e, s in loops[:at])
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import prod
 
-from tilec.passes.schedule.plan import Nest, Plan, fresh, step, threads
+from tilec.passes.schedule.plan import Nest, Plan, fresh, in_registers, step, threads
 from tilec.schedule import Directive
 from tilec.target import Target
 
@@ -53,12 +53,7 @@ def _few_terms(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
         *_lanes(nest, lane, target),
         *(step("unroll", n) for n in nest.reductions),
     )
-    store, new = nest.stores()[0].buffer, fresh(plan.kernel, f"{nest.stores()[0].buffer}.r")
-    done = done and any(
-        plan.attempt(step("stage", store, f"{lane}.0", new, "register", *how))
-        for how in (("init", 0, "finish"), ("init",), ("copy",))
-    )
-    if done:
+    if done := done and in_registers(plan, nest.stores()[0].buffer, f"{lane}.0"):
         threads(plan, nest, [*outer, f"{lane}.0"], target)
     return done
 

@@ -135,7 +135,7 @@ def threads(plan: Plan, nest: Nest, loops: Iterable[str], target: Target) -> Non
     """Runs the outermost suitable loop in threads, where there is much to do."""
     if nest.points < (plan.limits.many_terms if nest.reductions else plan.limits.many) or target.threads < 2:
         return
-    found = [(min(_busy(plan.extent(loop), target.threads), 0.8), loop) for loop in loops]
+    found = [(min(busy(plan.extent(loop), target.threads), 0.8), loop) for loop in loops]
     for _, loop in sorted((x for x in found if x[0]), key=lambda x: -x[0]):
         if plan.attempt(step("parallel", loop)):
             return
@@ -153,7 +153,7 @@ def staged(plan: Plan, store: str, loop: str, space: str) -> str | None:
     return new if any(plan.attempt(step("stage", store, loop, new, space, *how)) for how in hows) else None
 
 
-def _busy(iterations: int, threads: int) -> float:
+def busy(iterations: int, threads: int) -> float:
     """Share of the time that threads work, of which each takes whole iterations; 0 for one iteration."""
     return iterations / (-(-iterations // threads) * threads) if iterations > 1 else 0.0
 

@@ -29,12 +29,11 @@ from tilec.loops import (
 )
 from tilec.passes.schedule.analysis import (
     Scope,
-    check_fresh,
+    check_prefix,
     check_space,
     interval,
     loops_named,
     malformed,
-    names,
     refuse,
     static,
     uses,
@@ -70,9 +69,7 @@ def rfactor(kernel: Kernel, loop: str, new: str, space: Space = "register") -> K
     check_space("rfactor", space, "thread", "heap", "register")
     if not loops_named(kernel.body, loop):
         raise malformed(f"there is no loop '{loop}' in kernel '{kernel.name}'")
-    check_fresh(kernel, new)
-    if any(n.startswith(new + ".") for n in names(kernel)):
-        raise malformed(f"names that start with '{new}.' are already taken")
+    check_prefix(kernel, new)
     params = Scope(buffers=tuple(p.buffer for p in kernel.params))
     kernel = replace(kernel, body=_Factoring(loop, new, space).block(kernel.body, params))
     return vectorize(kernel, loop) if space == "register" else kernel

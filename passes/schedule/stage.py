@@ -27,12 +27,11 @@ from tilec.passes.schedule.analysis import (
     Use,
     buffers,
     carried,
-    check_fresh,
+    check_prefix,
     check_space,
     injective,
     malformed,
     map_accesses,
-    names,
     refuse,
     rewrite_loops,
     static,
@@ -88,8 +87,7 @@ def stage(
     if start not in ("copy", "init") or end not in ("copy", "finish") or pad < 0:
         raise malformed(f"stage: bad start '{start}', pad {pad} or end '{end}'")
     _check_source(kernel, buffer, "stage")
-    check_fresh(kernel, new)
-    _check_prefix(kernel, new)
+    check_prefix(kernel, new)
     final = finish(kernel, buffer, loop) if end == "finish" else None  # first: it is refused more often, and sooner
     initial = initialise(kernel, buffer, loop) if start == "init" else None
     if initial is not None and final is not None:
@@ -159,8 +157,7 @@ def pack(
     apart = along != axis and 0 <= along < rank
     if order not in ("forward", "backward") or group < 1 or (group > 1 and not apart):
         raise malformed(f"pack: bad group of {group} along axis {along}, order '{order}'")
-    check_fresh(kernel, new)
-    _check_prefix(kernel, new)
+    check_prefix(kernel, new)
     layout = _panels(rank, axis, size, along, group, pad)
     if order == "backward":
         layout = replace(layout, backward=frozenset({along} & layout.split.keys()))
@@ -191,11 +188,6 @@ def _check_apart(initial: Initial, final: Final) -> None:
     read = {u.buffer for u in uses((initial.nest,)) if u.store is None}
     if stored & read:
         raise refuse(f"stage: '{min(stored & read)}' is read by the initialisation and stored by the nest at the end")
-
-
-def _check_prefix(kernel: Kernel, new: str) -> None:
-    if any(n.startswith(new + ".") for n in names(kernel)):
-        raise malformed(f"names that start with '{new}.' are already taken")
 
 
 def _touching(loop: For, buffer: str, primitive: str) -> list[Use]:

@@ -24,10 +24,9 @@ from tilec.passes.schedule.analysis import (
     Index,
     Scope,
     buffers,
-    check_fresh,
+    check_prefix,
     malformed,
     map_accesses,
-    names,
     refuse,
     rewrite_loops,
     static,
@@ -60,9 +59,7 @@ def transpose(kernel: Kernel, buffer: str, loop: str, new: str) -> Kernel:
     """
     if buffer not in buffers(kernel):
         raise malformed(f"transpose: there is no buffer '{buffer}' in kernel '{kernel.name}'")
-    check_fresh(kernel, new)
-    if any(n.startswith(new + ".") for n in names(kernel)):
-        raise malformed(f"names that start with '{new}.' are already taken")
+    check_prefix(kernel, new)
 
     def change(found: For, scope: Scope) -> Block:
         return (replace(found, body=_transposed(found, scope, buffer, new)),)

@@ -18,7 +18,7 @@ from math import gcd, prod
 from tilec.affine import Affine
 from tilec.passes.schedule.analysis import static
 from tilec.passes.schedule.blocking import WAYS
-from tilec.passes.schedule.plan import Nest, Plan, in_registers, step
+from tilec.passes.schedule.plan import Nest, Plan, busy, in_registers, step
 from tilec.schedule import Directive
 from tilec.target import Target
 
@@ -248,10 +248,5 @@ def _shared(plan: Plan, nest: Nest, loops: Mapping[str, int], target: Target) ->
     if target.threads < 2 or nest.points < plan.limits.many_terms // 4:
         return None
     fit = [n for n, c in loops.items() if c > 1]
-    good = (n for n in fit if _busy(loops[n], target.threads) > 0.8)
-    return next(good, max(fit, key=lambda n: _busy(loops[n], target.threads), default=None))
-
-
-def _busy(count: int, threads: int) -> float:
-    """The share of the threads' time in which they have something to do."""
-    return count / (-(-count // threads) * threads)
+    good = (n for n in fit if busy(loops[n], target.threads) > 0.8)
+    return next(good, max(fit, key=lambda n: busy(loops[n], target.threads), default=None))

@@ -7,12 +7,10 @@ from random import Random
 import pytest
 
 from tests.generators.targets import AVX2, AVX512, EAGER, SSE, with_small_caches
-from tests.schedule.test_windows import HOST, Window, check_compiled, equal, index, scheduled
+from tests.schedule.test_windows import HOST, Window, check_compiled, check_evaluated, index, scheduled
 from tilec.dtypes import F32, F64, I32, DType
-from tilec.evaluate.loops import evaluate_program
 from tilec.loops import For, If, walk
 from tilec.passes.schedule.plan import DEFAULT
-from tilec.verify.loops import verify_program
 
 TARGETS = [AVX512, AVX2, SSE, *map(with_small_caches, (AVX512, AVX2, SSE))]
 
@@ -49,12 +47,7 @@ def padded(seed: int) -> Window:
 
 @pytest.mark.parametrize("seed", range(90))
 def test_any_edge(seed: int) -> None:
-    nest = padded(seed)
-    program = nest.lowered()
-    changed, _ = scheduled(program, TARGETS[seed % len(TARGETS)], EAGER if seed % 2 else DEFAULT)
-    verify_program(changed)
-    given = nest.arrays(seed)
-    equal(evaluate_program(changed, given), evaluate_program(program, given))
+    check_evaluated(padded(seed), seed, TARGETS[seed % len(TARGETS)], EAGER if seed % 2 else DEFAULT)
 
 
 @pytest.mark.skipif(not HOST, reason="the LLVM backend is not available")
