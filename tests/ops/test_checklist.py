@@ -1,0 +1,116 @@
+"""Every function of the checklist, as compiled, against the evaluator, central differences and another backend."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+from tests.ops.checklist import ROOT, Entry, entries, target
+from tilec.backends.opencl.backend import OpenCLBackend
+from tilec.loops import HostCall, all_steps
+
+KERAS = Path(__file__).with_name("keras_names.toml")
+LATER = Path(__file__).with_name("later.txt")  # names of keras_names.toml that are still to come
+TOLERANCE = {"float64": 1e-11, "float32": 2e-5, "float16": 1e-2, "bfloat16": 6e-2}  # of the largest element
+
+
+EACH = [pytest.param(e, id=e.name) for e in entries()]
+EACH_DTYPE = [pytest.param(e, d, id=f"{e.name}-{d}") for e in entries() for d in e.dtypes]
+
+
+def leaves(value: Any) -> list[np.ndarray[Any, Any]]:
+    """The arrays of a tree, in order."""
+    if isinstance(value, dict):
+        return [leaf for name in sorted(value) for leaf in leaves(value[name])]
+    if isinstance(value, list | tuple):
+        return [leaf for part in value for leaf in leaves(part)]
+    return [np.asarray(value)]
+
+
+def agree(found: Any, wanted: Any, what: str) -> None:
+    """Equal types, shapes and integers; floats equal but for the order of sums."""
+    mine, theirs = leaves(found), leaves(wanted)
+    assert len(mine) == len(theirs), what
+    for a, b in zip(mine, theirs):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), what
+        close = TOLERANCE.get(str(a.dtype))
+        if close is None:
+            np.testing.assert_array_equal(a, b, err_msg=what)
+        else:
+            x, y = a.astype(np.float64), b.astype(np.float64)
+            scale = float(np.max(np.abs(y[np.isfinite(y)]), initial=0))
+            np.testing.assert_allclose(x, y, rtol=close, atol=close * scale, err_msg=what)
+
+
+@pytest.mark.parametrize(("entry", "dtype"), EACH_DTYPE)
+def test_compiled_as_evaluated(entry: Entry, dtype: str) -> None:
+    point = entry.point(dtype)
+    for call in entry.call:
+        function = entry.function(call)
+        wanted = tilec.jit(function, target="reference")(**point)
+        agree(tilec.jit(function, target="llvm")(**point), wanted, call)
+
+
+@pytest.mark.parametrize("entry", EACH)
+def test_gradient(entry: Entry) -> None:
+    if isinstance(entry.gradient, str):
+        assert len(entry.gradient.split()) > 2, "no gradient: say why"
+        return
+    assert entry.gradient and set(entry.gradient) <= set(entry.inputs)
+    point = entry.point("float64")
+    for call in entry.call:
+        graph = tilec.trace(entry.function(call))(**point)
+        checked = tilec.check_grad(graph, point, wrt=entry.gradient, target="llvm")
+        assert checked, f"{call}\n{checked}"
+
+
+@pytest.mark.parametrize("entry", EACH)
+def test_host_calls_are_named(entry: Entry) -> None:
+    point = entry.point(entry.dtypes[0])
+    for call in entry.call:
+        program = tilec.jit(entry.function(call), target="llvm").lower(**point).compile().program
+        assert program is not None
+        called = {step.function for step in all_steps(program.steps) if isinstance(step, HostCall)}
+        assert bool(called) == bool(entry.host), f"{call} calls {sorted(called)}"
+
+
+@pytest.mark.parametrize("entry", EACH)
+def test_same_on_opencl(entry: Entry) -> None:
+    if not OpenCLBackend().targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    dtype = "float32" if "float32" in entry.dtypes else entry.dtypes[0]
+    point = entry.point(dtype)
+    for call in entry.call:
+        function = entry.function(call)
+        wanted = tilec.jit(function, target="llvm")(**point)
+        agree(tilec.jit(function, target="opencl")(**point), wanted, call)
+
+
+@pytest.mark.parametrize("entry", EACH)
+def test_is_documented_and_tested(entry: Entry) -> None:
+    assert inspect.getdoc(target(entry.name)), f"{entry.name} has no docstring"
+    tests = ROOT / entry.tested
+    assert tests.is_file() and entry.word in tests.read_text(encoding="utf-8"), f"{entry.tested} does not test it"
+
+
+def test_every_function_has_an_entry() -> None:
+    named = {e.name for e in entries()}
+    missing = [f"ops.{word}" for word in tilec.ops.__all__ if f"ops.{word}" not in named]
+    assert not missing, f"without an entry: {missing}"
+    assert len(named) == len(entries()), "an entry is there twice"
+
+
+def full_names(table: dict[str, Any]) -> set[str]:
+    return {f"{module}.{word}" for module, words in table.items() for word in words}
+
+
+def test_what_networks_of_keras_use_is_there() -> None:
+    used = full_names(tomllib.loads(KERAS.read_text(encoding="utf-8"))["used"])
+    missing = used - {name for e in entries() for name in e.keras}
+    assert sorted(missing) == LATER.read_text(encoding="utf-8").split(), "take from later.txt what has an entry now"
