@@ -335,10 +335,10 @@ class Builder:
         return name
 
     def _fresh(self, name: str) -> str:
-        n = 1
-        while any(f"{name}.{n}" in known for known in (self._assembly.buffers, self._values.types, self._memory)):
-            n += 1
-        return f"{name}.{n}"
+        """A name that no buffer of the program has, nor gets, nor a value that is being lowered."""
+        while (found := self._assembly.names.numbered(name)) in self._values.types or found in self._memory:
+            pass
+        return found
 
 
 def _uses(graph: Graph) -> Counter[str]:

@@ -56,6 +56,14 @@ def test_the_number_of_steps_may_be_given_at_run_time(count: int, how: str) -> N
     agree(text, N=np.array(count, np.int32), H=STATE, X=slices(5), W=WEIGHTS)
 
 
+def test_a_result_may_be_reshaped_and_scanned() -> None:
+    text = """graph f(A: f32[2, 3], H: f32[3]) -> (X, O) {
+      X: f32[2, 3] = special reshape(A) {shape = (2, 3)}
+      L, O = scan (H) in (X) length 2 do graph step(H: f32[3], X: f32[3]) -> (N, N) { N = add(H, X) }
+    }"""
+    agree(text, A=np.arange(6, dtype=np.float32).reshape(2, 3), H=STATE[:3])
+
+
 def size(program: Program) -> tuple[int, int, int]:
     return len(program.kernels), len(list(all_steps(program.steps))), len(program.buffers)
 
