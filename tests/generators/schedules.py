@@ -38,7 +38,9 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
         case "merge":
             return directive(name, loop, r.choice(loops), new)
         case "pack":
-            return directive(name, buffer, loop, new, r.randint(0, 1), r.randint(1, 4), "thread", r.choice([0, 2]))
+            panels = r.randint(0, 2), r.randint(1, 4), "thread", r.choice([0, 2])
+            group = r.randint(0, 2), r.choice([1, 1, 2, 3]), r.choice(["forward", "backward"])
+            return directive(name, buffer, loop, new, *panels, *group)
         case "compute_at":
             return directive(name, buffer, loop, space)
         case "transpose":
