@@ -6,4 +6,20 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
-__all__: list[str] = []
+from tilec.ops.convolution import conv, depthwise_conv, separable_conv
+from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
+from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
+
+__all__ = [
+    "average_pool",
+    "batch_norm",
+    "batch_norm_training",
+    "conv",
+    "depthwise_conv",
+    "global_average_pool",
+    "global_max_pool",
+    "layer_norm",
+    "max_pool",
+    "moments",
+    "separable_conv",
+]

@@ -1,0 +1,145 @@
+"""Floor 5: windows that slide over the axes of images and sequences: padding, strides, dilation, sizes of results.
+
+Padding is no copy: an element beyond the edge of the image is no term of the contraction that reads the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tilec.affine import Affine, Poly, Size
+from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
+from tilec.numpy.axes import pairs, whole
+from tilec.rules import shape_text
+from tilec.tracing.tensor import Tensor
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Windows along one axis: element k of window o is element o * stride + k * dilation - low of the axis."""
+
+    extent: int
+    size: int
+    stride: int
+    dilation: int
+    low: int
+    high: int
+
+    @property
+    def span(self) -> int:
+        """How many elements lie between the first and the last of a window, with both."""
+        return (self.size - 1) * self.dilation + 1
+
+    @property
+    def count(self) -> int:
+        return (self.extent + self.low + self.high - self.span) // self.stride + 1
+
+    def form(self, window: Affine, element: Affine) -> Affine:
+        return window * self.stride + element * self.dilation - self.low
+
+    def inside(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """How many elements of each window are not padding."""
+        places = np.arange(self.count)[:, None] * self.stride + np.arange(self.size) * self.dilation - self.low
+        counts: np.ndarray[Any, np.dtype[np.int64]] = np.sum((places >= 0) & (places < self.extent), axis=1)
+        return counts
+
+
+def windows(
+    extents: Sequence[Size], sizes: Sequence[int], strides: Any, padding: Any, dilation: Any
+) -> tuple[Window, ...]:
+    """Windows over the axes of these extents.
+
+    padding: "valid", none; "same", as many windows as strides fit into the axis, the padding shared by both ends, of an
+    odd number the larger half at the end; "causal", for one axis, no window reads beyond its own place; or what
+    `padding_pairs` takes. Raises TILE0204, TILE0210, TILE0211, TILE0511.
+    """
+    fixed = [_fixed(n) for n in extents]
+    steps, spread = per_axis(strides, len(fixed), "stride"), per_axis(dilation, len(fixed), "dilation")
+    bare = [Window(*w, 0, 0) for w in zip(fixed, sizes, steps, spread, strict=True)]
+    found = tuple(
+        Window(w.extent, w.size, w.stride, w.dilation, low, high)
+        for w, (low, high) in zip(bare, _widths(bare, padding), strict=True)
+    )
+    for window in found:
+        _check(window)
+    return found
+
+
+def _widths(bare: Sequence[Window], padding: Any) -> list[tuple[int, int]]:
+    match padding:
+        case "valid":
+            return [(0, 0)] * len(bare)
+        case "same":
+            return [halves(max((-(-w.extent // w.stride) - 1) * w.stride + w.span - w.extent, 0)) for w in bare]
+        case "causal" if len(bare) == 1:
+            return [(w.span - 1, 0) for w in bare]
+    return padding_pairs(padding, len(bare))
+
+
+def padding_pairs(padding: Any, count: int) -> list[tuple[int, int]]:
+    """A pair for each axis from one number, one pair, or a pair for each axis. Raises TILE0204, TILE0211, TILE0511."""
+    if isinstance(padding, str):
+        causal = " or 'causal'" if count == 1 else ""
+        help = f"'valid', 'same'{causal}, a number, or a pair for each axis: ((1, 1), (0, 2))"
+        raise error("TILE0511", f"padding is {padding!r}", help=help)
+    found = pairs(padding, count)
+    if any(width < 0 for pair in found for width in pair):
+        raise error("TILE0211", f"padding of negative width: {padding!r}", help="take a slice to cut elements off")
+    return found
+
+
+def halves(total: int) -> tuple[int, int]:
+    """Padding at both ends, of an odd number the larger half at the end."""
+    return total // 2, total - total // 2
+
+
+def per_axis(given: Any, count: int, what: str) -> tuple[int, ...]:
+    """A positive integer for each axis, from one for all or a sequence. Raises TILE0204, TILE0210, TILE0511."""
+    values = tuple(given) if isinstance(given, tuple | list) else (given,) * count
+    found = tuple(whole(v, f"a {what}") for v in values)
+    if len(found) != count:
+        raise error("TILE0204", f"{what}: {len(found)} numbers for {count} axes of windows")
+    if any(v < 1 for v in found):
+        raise error("TILE0511", f"a {what} is at least 1, not {min(found)}")
+    return found
+
+
+def _fixed(size: Size) -> int:
+    if isinstance(size, Poly):
+        raise must_be_fixed(size, "windows slide over its axis")
+    return size
+
+
+def _check(window: Window) -> None:
+    if window.size < 1:
+        raise error("TILE0211", "a window of no elements")
+    padded_extent = window.extent + window.low + window.high
+    if padded_extent < window.span and (window.extent or window.count < 0):
+        padded = f" with its padding of {window.low} and {window.high}" if window.low or window.high else ""
+        text = f"a window spans {window.span} elements, its axis of size {window.extent}{padded} has fewer"
+        raise error("TILE0211", text, help="pad the image, padding='same', or take a smaller window")
+
+
+def image_axes(image: Tensor, channels_first: bool, what: str = "an image") -> tuple[int, ...]:
+    """The axes that windows slide over; raises TILE0202."""
+    if image.ndim < 3:
+        order = "[batch, channels, *space]" if channels_first else "[batch, *space, channels]"
+        text = f"{what} has at least 3 axes, {order}, not the shape {shape_text(image.type.shape)}"
+        raise error("TILE0202", text)
+    return tuple(range(2, image.ndim)) if channels_first else tuple(range(1, image.ndim - 1))
+
+
+def channel_axis(channels_first: bool) -> int:
+    return 1 if channels_first else -1
+
+
+def arranged(batch: T, space: Sequence[T], channel: T, channels_first: bool) -> list[T]:
+    """What belongs to the axes of an image, in their order."""
+    return [batch, channel, *space] if channels_first else [batch, *space, channel]
