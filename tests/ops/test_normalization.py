@@ -21,7 +21,8 @@ def drawn(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 5) -> np.
 
 def normalized(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
     wide = x.astype(np.float64)
-    return (wide - wide.mean(axes, keepdims=True)) / np.sqrt(wide.var(axes, keepdims=True) + epsilon)
+    centred = wide - wide.mean(axes, keepdims=True)
+    return np.asarray(centred / np.sqrt(wide.var(axes, keepdims=True) + epsilon))
 
 
 def close(found: Any, wanted: np.ndarray, dtype: Any, tolerance: float) -> None:
