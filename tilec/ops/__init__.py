@@ -9,17 +9,23 @@ Images and sequences have their channels last, `[batch, height, width, channels]
 from tilec.ops.convolution import conv, depthwise_conv, separable_conv
 from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
 from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
+from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
 
 __all__ = [
     "average_pool",
     "batch_norm",
     "batch_norm_training",
+    "bidirectional",
     "conv",
     "depthwise_conv",
     "global_average_pool",
     "global_max_pool",
+    "gru",
     "layer_norm",
+    "lstm",
     "max_pool",
     "moments",
+    "rnn",
     "separable_conv",
+    "simple_rnn",
 ]

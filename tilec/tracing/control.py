@@ -29,26 +29,24 @@ from tilec.tracing.trace import current
 
 Function = Callable[..., Any]
 
-_STATIC = {  # arguments that are not trees of arrays
-    "cond": ("then", "orelse"),
-    "while_loop": ("condition", "body"),
-    "scan": ("body", "length", "reverse"),
-}
+
+def traced(*static: str) -> Callable[[Function], Function]:
+    """Compiles calls outside of traced functions; `static` are the arguments that are not trees of arrays."""
+
+    def decorated(function: Function) -> Function:
+        compiled = jit(function, static_argnames=static)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with located():
+                return function(*args, **kwargs) if current() is not None else compiled.retraced(*args, **kwargs)
+
+        return call
+
+    return decorated
 
 
-def _traced(function: Function) -> Function:
-    """Compiles a call outside of traced functions."""
-    compiled = jit(function, static_argnames=_STATIC[function.__name__])
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with located():
-            return function(*args, **kwargs) if current() is not None else compiled.retraced(*args, **kwargs)
-
-    return call
-
-
-@_traced
+@traced("then", "orelse")
 def cond(predicate: Any, then: Function, orelse: Function, *operands: Any) -> Any:
     """`then(*operands)` where the predicate, a scalar, is not zero, else `orelse(*operands)`; only one is computed.
 
@@ -74,7 +72,7 @@ def cond(predicate: Any, then: Function, orelse: Function, *operands: Any) -> An
     return trees.unflatten(branches[0].structure, here.bind_all(node, ["cond"] * len(branches[0].types())))
 
 
-@_traced
+@traced("condition", "body")
 def while_loop(condition: Function, body: Function, init: Any) -> Any:
     """Replaces the carried tree, `init` at first, by `body(carried)` as long as `condition(carried)` is not zero.
 
@@ -93,7 +91,7 @@ def while_loop(condition: Function, body: Function, init: Any) -> Any:
     return carried.tree(here.bind_all(node, ["loop"] * len(carried.types)))
 
 
-@_traced
+@traced("body", "length", "reverse")
 def scan(body: Function, init: Any, inputs: Any = None, length: int | None = None, reverse: bool = False) -> Any:
     """Calls `body(carried, slices)`, which returns (carried, outputs), for each slice of the inputs along axis 0.
 

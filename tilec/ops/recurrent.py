@@ -1,0 +1,385 @@
+"""Floor 5: recurrent layers: one `tilec.scan` over time, behind one product of all inputs with their weights.
+
+Sequences are `[batch, time, features]`, or `[time, batch, features]` with `time_major=True`; batch and time may be open
+sizes. The gates of a layer stand side by side in its weights: kernel `[features, gates * units]`, recurrent kernel
+`[units, gates * units]`, bias `[gates * units]`. The layers share these options:
+
+mask: bool `[batch, time]` (`[time, batch]` if time-major); where it is false, a sequence keeps its state. lengths: the
+number of steps of each sequence, in place of a mask. go_backwards: from the last step to the first, with the outputs in
+the order in which they are computed. return_sequences: the outputs of all steps, not only of the last one.
+zero_output_for_mask: outputs where the mask is false are 0, not the state that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from tilec.affine import Size
+from tilec.errors import error
+from tilec.exact.domain import must_be_fixed
+from tilec.graph import TensorType
+from tilec.numpy.creation import arange, zeros
+from tilec.numpy.elementwise import relu, sigmoid, tanh, where
+from tilec.numpy.products import einsum, matmul
+from tilec.numpy.shapes import concat, expand_dims, flip, swapaxes
+from tilec.rules import common_type, shape_text
+from tilec.tracing import trees
+from tilec.tracing.control import scan, traced
+from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import as_dtype
+from tilec.tracing.subgraph import check_function
+from tilec.tracing.tensor import Tensor
+
+Activation: TypeAlias = str | Callable[[Any], Any]
+Step: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
+
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda x: x,
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+}
+_OPERANDS = ("bias", "initial_state", "mask", "lengths")
+
+
+@operation(arrays=_OPERANDS)
+def simple_rnn(
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    /,
+    bias: Any = None,
+    initial_state: Any = None,
+    *,
+    activation: Activation = "tanh",
+    mask: Any = None,
+    lengths: Any = None,
+    go_backwards: bool = False,
+    return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
+    time_major: bool = False,
+) -> Any:
+    """Elman's network: h = activation(x kernel + bias + h recurrent_kernel). Returns (outputs, h).
+
+    Raises TILE0202, TILE0203, TILE0511; for the options see the top of the file.
+    """
+    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    w = _weights(x, kernel, recurrent_kernel, bias, 1, course)
+    act = _activation(activation)
+
+    def step(z: Any, h: Any) -> Any:
+        h = act(z + matmul(h, w.recurrent))
+        return h, h
+
+    return _layer(step, w, _state(initial_state, w), course)
+
+
+@operation(arrays=_OPERANDS)
+def lstm(
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    /,
+    bias: Any = None,
+    initial_state: Any = None,
+    *,
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    mask: Any = None,
+    lengths: Any = None,
+    go_backwards: bool = False,
+    return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
+    time_major: bool = False,
+) -> Any:
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate by Gers 2000): returns (outputs, (h, c)).
+
+    Gates in the order input, forget, cell, output, as in Keras and PyTorch. initial_state: a pair (h, c). Raises
+    TILE0202, TILE0203, TILE0511; for the options see the top of the file.
+    """
+    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    w = _weights(x, kernel, recurrent_kernel, bias, 4, course)
+    act, gate = _activation(activation), _activation(recurrent_activation)
+
+    def step(z: Any, state: Any) -> Any:
+        h, c = state
+        i, f, g, o = _gates(z + matmul(h, w.recurrent), 4)
+        c = gate(f) * c + gate(i) * act(g)
+        h = gate(o) * act(c)
+        return h, (h, c)
+
+    pair = (None, None) if initial_state is None else initial_state
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise error("TILE0511", "the initial state of an LSTM is a pair (h, c)")
+    return _layer(step, w, (_state(pair[0], w), _state(pair[1], w)), course)
+
+
+@operation(arrays=_OPERANDS)
+def gru(
+    x: Any,
+    kernel: Any,
+    recurrent_kernel: Any,
+    /,
+    bias: Any = None,
+    initial_state: Any = None,
+    *,
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    reset_after: bool = True,
+    mask: Any = None,
+    lengths: Any = None,
+    go_backwards: bool = False,
+    return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
+    time_major: bool = False,
+) -> Any:
+    """Gated recurrent unit (Cho et al. 2014): returns (outputs, h). Gates in the order update, reset, candidate.
+
+    With reset_after the reset gate is applied behind the product with the recurrent kernel, as in PyTorch and cuDNN;
+    bias may then be `[2, 3 * units]`, the second row for that product. Raises TILE0202, TILE0203, TILE0511; for the
+    options see the top of the file.
+    """
+    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    inner: Any = None
+    if bias is not None and reset_after and lift(bias).ndim == 2:
+        rows = lift(bias)
+        if rows.type.shape[0] != 2:
+            raise error("TILE0203", f"the bias of a GRU has shape {shape_text(rows.type.shape)}, not 2 rows")
+        bias, inner = rows[0], rows[1]
+    w = _weights(x, kernel, recurrent_kernel, bias, 3, course)
+    act, gate = _activation(activation), _activation(recurrent_activation)
+
+    def after(z: Any, h: Any) -> Any:
+        product = matmul(h, w.recurrent)
+        u, r, n = _gates(product if inner is None else product + as_dtype(inner, w.z.type.dtype), 3)
+        zu, zr, zn = _gates(z, 3)
+        return _updated(gate(zu + u), act(zn + gate(zr + r) * n), h)
+
+    both = w.units * 2
+
+    def before(z: Any, h: Any) -> Any:
+        u, r = _gates(gate(z[:, :both] + matmul(h, w.recurrent[:, :both])), 2)
+        return _updated(u, act(z[:, both:] + matmul(r * h, w.recurrent[:, both:])), h)
+
+    return _layer(after if reset_after else before, w, _state(initial_state, w), course)
+
+
+def _updated(update: Any, candidate: Any, h: Any) -> Any:
+    h = update * h + (1 - update) * candidate
+    return h, h
+
+
+@operation(arrays=("initial_state", "mask", "lengths"))
+def bidirectional(
+    x: Any,
+    forward: Any,
+    backward: Any,
+    /,
+    layer: Callable[..., Any] = lstm,
+    *,
+    merge: str = "concat",
+    initial_state: Any = None,
+    mask: Any = None,
+    lengths: Any = None,
+    return_sequences: bool = True,
+    time_major: bool = False,
+) -> Any:
+    """A layer in both directions of time: `forward` and `backward` are its weights, (kernel, recurrent_kernel[, bias]).
+
+    Outputs are joined by merge: "concat", "sum", "mul", "ave", or "none" for a pair; those of one step belong together.
+    initial_state: a pair of states. Returns (outputs, (state forward, state backward)). Raises TILE0511 and what the
+    layer raises.
+    """
+    if merge not in _MERGES:
+        raise error("TILE0511", f"outputs are merged by {', '.join(_MERGES)}, not {merge!r}")
+    check_function(layer, "a layer")
+    states = (None, None) if initial_state is None else initial_state
+    if not isinstance(states, tuple | list) or len(states) != 2:
+        raise error("TILE0511", "the initial state of both directions is a pair of states")
+    found = []
+    for weights, state, back in zip((forward, backward), states, (False, True)):
+        if not isinstance(weights, tuple | list) or len(weights) not in (2, 3):
+            raise error("TILE0511", "the weights of a direction are (kernel, recurrent_kernel) or with a bias")
+        options = {"mask": mask, "lengths": lengths, "go_backwards": back, "return_sequences": return_sequences}
+        found.append(layer(x, *weights, initial_state=state, time_major=time_major, **options))
+    (first, ahead), (second, behind) = found
+    if return_sequences:
+        second = flip(second, 0 if time_major else 1)
+    return _MERGES[merge](first, second), (ahead, behind)
+
+
+_MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    "concat": lambda a, b: concat([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "ave": lambda a, b: (a + b) * 0.5,
+    "none": lambda a, b: (a, b),
+}
+
+
+@traced("step", "go_backwards", "return_sequences", "zero_output_for_mask", "time_major")
+def rnn(
+    step: Step,
+    x: Any,
+    initial_state: Any,
+    /,
+    *,
+    mask: Any = None,
+    lengths: Any = None,
+    go_backwards: bool = False,
+    return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
+    time_major: bool = False,
+) -> Any:
+    """Any recurrence: `step(x at one time, state)` returns (output, state); x and the state may be trees.
+
+    Returns (outputs, state). Where the mask is false and zero_output_for_mask is not set, the output is the first array
+    of the state that is kept. Raises TILE0202, TILE0203, TILE0305, TILE0511; for the options see the top of the file.
+    """
+    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    leaves, structure = trees.flatten(x)
+    if not leaves or any(lift(leaf).ndim < 2 for leaf in leaves):
+        raise error("TILE0202", "sequences have an axis for the batch and one for time")
+    rows = [lift(leaf) if time_major else swapaxes(leaf, 0, 1) for leaf in leaves]
+    outputs, state = _ran(step, trees.unflatten(structure, rows), initial_state, course)
+    leaves, structure = trees.flatten(outputs)
+    last = 0 if go_backwards else -1
+    found = [_ordered(leaf, course) if return_sequences else leaf[last] for leaf in leaves]
+    return trees.unflatten(structure, found), state
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How a sequence is gone through: the options at the top of the file."""
+
+    mask: Any
+    lengths: Any
+    go_backwards: bool
+    return_sequences: bool
+    zero_output_for_mask: bool
+    time_major: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """`z`: the products of the inputs of all steps, `[time, batch, gates * units]`; the kernel of the state."""
+
+    z: Tensor
+    recurrent: Tensor
+    units: int
+
+
+def _weights(x: Any, kernel: Any, recurrent: Any, bias: Any, gates: int, course: _Course) -> _Weights:
+    given = [lift(v) for v in (x, kernel, recurrent, *([] if bias is None else [bias]))]
+    dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t in given]).dtype
+    for tensor, rank, what in zip(given, (3, 2, 2, 1), ("sequences", "the kernel", "the recurrent kernel", "the bias")):
+        if tensor.ndim != rank:
+            raise error("TILE0202", f"{what} of a recurrent layer: rank {tensor.ndim}, not {rank}")
+    units = given[2].type.shape[0]
+    if not isinstance(units, int):
+        raise must_be_fixed(units, "it is the number of units of a recurrent layer")
+    width = units * gates
+    wanted: list[tuple[Size, ...]] = [(given[0].type.shape[2], width), (units, width), (width,)]
+    for tensor, shape, what in zip(given[1:], wanted, ("kernel", "recurrent kernel", "bias")):
+        if tensor.type.shape != shape:
+            texts = shape_text(tensor.type.shape), shape_text(shape)
+            raise error("TILE0203", f"the {what} of a layer of {units} units has shape {texts[0]}, not {texts[1]}")
+    x, kernel, recurrent, *rest = [as_dtype(t, dtype) for t in given]
+    z = einsum("tbi,ig->tbg" if course.time_major else "bti,ig->tbg", x, kernel)
+    return _Weights(z + rest[0] if rest else z, recurrent, units)
+
+
+def _activation(given: Activation) -> Callable[[Any], Any]:
+    if callable(given):
+        return given
+    if given not in _ACTIVATIONS:
+        help = "or a function of a tensor: " + ", ".join(_ACTIVATIONS)
+        raise error("TILE0511", f"there is no activation {given!r}", help=help)
+    return _ACTIVATIONS[given]
+
+
+def _gates(z: Any, count: int) -> list[Any]:
+    """The parts of equal width along the last axis."""
+    units = z.shape[-1] // count
+    return [z[:, k * units : (k + 1) * units] for k in range(count)]
+
+
+def _state(given: Any, weights: _Weights) -> Tensor:
+    """A state as the caller gives it, or zeros; raises TILE0203."""
+    shape = (weights.z.type.shape[1], weights.units)
+    if given is None:
+        return cast(Tensor, zeros(shape, weights.z.type.dtype))
+    return cast(Tensor, as_dtype(_shaped(given, shape, "a state"), weights.z.type.dtype))
+
+
+def _layer(step: Step, weights: _Weights, state: Any, course: _Course) -> Any:
+    outputs, state = _ran(step, weights.z, state, course)
+    last = state[0] if isinstance(state, tuple) else state
+    return (_ordered(outputs, course) if course.return_sequences else last), state
+
+
+def _ordered(outputs: Any, course: _Course) -> Any:
+    """Outputs, first axis time, as the caller wants them."""
+    if course.go_backwards:
+        outputs = flip(outputs, 0)
+    return outputs if course.time_major else swapaxes(outputs, 0, 1)
+
+
+def _ran(step: Step, rows: Any, state: Any, course: _Course) -> tuple[Any, Any]:
+    """Outputs in the order of time, and the last state."""
+    mask = _mask(rows, course)
+
+    def plain(state: Any, row: Any) -> tuple[Any, Any]:
+        output, state = _pair(step(row, state))
+        return state, output
+
+    def masked(old: Any, item: Any) -> tuple[Any, Any]:
+        row, valid = item
+        output, new = _pair(step(row, old))
+        before, structure = trees.flatten(old)
+        kept = [_chosen(valid, n, o) for n, o in zip(trees.flatten(new)[0], before, strict=True)]
+        outputs, form = trees.flatten(output)
+        shown = [_chosen(valid, o, 0 if course.zero_output_for_mask else before[0]) for o in outputs]
+        return trees.unflatten(structure, kept), trees.unflatten(form, shown)
+
+    body, inputs = (plain, rows) if mask is None else (masked, (rows, mask))
+    last, outputs = scan(body, state, inputs, reverse=course.go_backwards)
+    return outputs, last
+
+
+def _pair(found: Any) -> tuple[Any, Any]:
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise error("TILE0113", "a step of a recurrence returns a pair: the output and the state")
+    return found
+
+
+def _chosen(valid: Any, new: Any, old: Any) -> Any:
+    """New values where a sequence goes on; `valid` has the batch as its only axis."""
+    if new.ndim == 0 or (not isinstance(old, int) and old.shape != new.shape):
+        raise error("TILE0203", "behind a mask, states and outputs are of one shape that begins with the batch")
+    return where(expand_dims(valid, tuple(range(1, new.ndim))), new, old)
+
+
+def _mask(rows: Any, course: _Course) -> Any:
+    """The mask, first axis time, or None; raises TILE0203, TILE0511."""
+    if course.mask is not None and course.lengths is not None:
+        raise error("TILE0511", "mask and lengths are two ways to say the same: give one of them")
+    first = trees.flatten(rows)[0][0]
+    time, batch = first.type.shape[:2]
+    if course.lengths is not None:
+        lengths = _shaped(course.lengths, (batch,), "lengths")
+        return expand_dims(arange(first.shape[0], dtype="int32"), 1) < lengths
+    if course.mask is None:
+        return None
+    if course.time_major:
+        return _shaped(course.mask, (time, batch), "a mask")
+    return swapaxes(_shaped(course.mask, (batch, time), "a mask"), 0, 1)
+
+
+def _shaped(given: Any, shape: tuple[Size, ...], what: str) -> Tensor:
+    tensor = lift(given)
+    if tensor.type.shape != shape:
+        raise error("TILE0203", f"{what} of shape {shape_text(tensor.type.shape)}, not {shape_text(shape)}")
+    return tensor
