@@ -1,4 +1,4 @@
-"""Dead code: drops Lets whose values nobody uses. Assertions and host calls stay, and what they need.
+"""Dead code: drops Lets whose values nobody uses. Assertions stay, and what they need.
 
 Before:
     graph f(A: f32[3]) -> (C) {

@@ -16,7 +16,7 @@ from tilec.backends.llvm.c_interface import BY_VALUE, CModule, c_module
 from tilec.backends.llvm.target import host, named, triple_of
 from tilec.errors import Diagnostic, Report, error
 from tilec.graph import Graph, TensorType
-from tilec.loops import Program
+from tilec.loops import HostCall, Program, all_steps
 from tilec.memory_limit import within_limit
 from tilec.options import Options
 from tilec.pins import pins_of
@@ -112,6 +112,7 @@ def compile_ahead(
     guide = pipeline.Guide(pins, report, chooser(target, options.tune) or pipeline.by_rule)
     graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report, guide)
     program = pipeline.lower_graph(graph, target, options, guide=guide)
+    _refuse_hosts(program)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     arguments = _arguments(graph, program, fixed)
     names = _c_names((*(a.buffer for a in arguments), *program.sizes))
@@ -151,6 +152,14 @@ def _arguments(graph: Graph, program: Program, fixed: Mapping[str, int | float])
 def _by_value(type: TensorType) -> bool:
     """Python numbers among the arguments become C numbers."""
     return type.weak and not type.shape and type.dtype.name in BY_VALUE
+
+
+def _refuse_hosts(program: Program) -> None:
+    """Raises TILE0513 for a program that calls NumPy."""
+    for step in all_steps(program.steps):
+        if isinstance(step, HostCall):
+            text = f"{program.name!r} calls the host function '{step.function}', which C cannot"
+            raise error("TILE0513", text, step.span, notes=["it is a function of NumPy, which Python runs"])
 
 
 def _symbol(given: str | None, name: str) -> str:

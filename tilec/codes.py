@@ -103,6 +103,7 @@ CODES: dict[str, str] = {
     "TILE0417": "too many names or statements",
     "TILE0418": "float literal out of range",
     "TILE0419": "memory limit is not met",
+    "TILE0420": "host function has no result",
     # 05xx calls and arguments
     "TILE0501": "missing argument",
     "TILE0502": "unexpected argument",
@@ -116,6 +117,7 @@ CODES: dict[str, str] = {
     "TILE0510": "argument must be a compile-time constant",
     "TILE0511": "wrong use of the Python interface",
     "TILE0512": "argument cannot be donated",
+    "TILE0513": "host function where no interpreter runs",
     "TILE0521": "value is not known while a function is traced",
     "TILE0522": "traced tensor used outside of its function",
     # 06xx IR text and verification

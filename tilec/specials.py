@@ -9,7 +9,8 @@
     random_bits64(key: u32[2], offset) {shape}  u64 values: element n, in row-major order, is threefry(key, offset + n)
     assert(condition) {message, code}    binds nothing; an error where an element of the condition is zero, TILE0405
                                      where no code is given
-    host_call(...) {function, types} results of a named host function; types: one (dtype, size, size ...) per result
+    host_call(...) {function, types} results of a function of `tilec.host_functions`, which may fail on its operands'
+                                     values; types: one (dtype, size, size ...) per result
 
 `shape` is a tuple of sizes, `axis` a non-negative integer.
 """
@@ -26,6 +27,7 @@ from tilec.codes import CODES
 from tilec.dtypes import BOOL, F32, I32, U32, U64, DType
 from tilec.errors import Span, error
 from tilec.graph import Special, TensorType
+from tilec.host_functions import result_types
 
 Types: TypeAlias = tuple[TensorType, ...]
 Rule: TypeAlias = Callable[[Special, Types, Span | None], Types]
@@ -175,7 +177,7 @@ def _host_call(node: Special, types: Types, span: Span | None) -> Types:
         if not isinstance(result, tuple) or not result or not isinstance(result[0], DType):
             raise error("TILE0602", "'types' of host_call holds a (dtype, size, ...) per result", span)
         found.append(TensorType(result[0], _sizes(node, result[1:])))
-    return tuple(found)
+    return result_types(str(node.attribute("function")), types, tuple(found), span)
 
 
 _SHAPE = frozenset({"shape"})
@@ -190,6 +192,6 @@ SPECIALS: dict[str, SpecialEntry] = {
         SpecialEntry("random_bits", 2, _SHAPE, _random_bits(U32)),
         SpecialEntry("random_bits64", 2, _SHAPE, _random_bits(U64)),
         SpecialEntry("assert", 1, frozenset({"message"}), _assert, True, frozenset({"code"})),
-        SpecialEntry("host_call", None, frozenset({"function", "types"}), _host_call, effect=True),
+        SpecialEntry("host_call", None, frozenset({"function", "types"}), _host_call),
     )
 }

@@ -37,7 +37,7 @@ class LLVMBackend:
 
     def compile(self, program: Program, target: Target) -> Code:
         """Machine code of a program; raises TileError TILE0210 where a call could not say what a size is."""
-        from tilec.backends.llvm.module import checks_of, emit_modules
+        from tilec.backends.llvm.module import calls_of, checks_of, emit_modules
         from tilec.backends.llvm.sizes import open_of
         from tilec.backends.llvm.workers import Compilation
         from tilec.work import is_brief
@@ -61,6 +61,8 @@ class LLVMBackend:
             layout.interrupts,
             _packed(program),
             is_brief(program),
+            layout.hosts,
+            calls_of(program),
         )
 
     def load(self, code: Code, constants: Mapping[str, Array], threads: int) -> BuiltProgram:

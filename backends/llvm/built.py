@@ -13,6 +13,7 @@ from tilec.backend import Array, Built, Direct, Run
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.direct import HOLD, INTERRUPTIBLE, RELEASE, Launch, direct
 from tilec.backends.llvm.direct_code.layout import KEPT
+from tilec.backends.llvm.hosts import Hosts
 from tilec.backends.llvm.interrupts import Entry, call_address, interrupted_program, interruptible
 from tilec.backends.llvm.layout import Code
 from tilec.backends.llvm.plans import NoPlans, Plan, Plans
@@ -42,6 +43,7 @@ class BuiltProgram(Built):
         pointers += [None] * (len(code.open.slots) if code.open is not None else 0)
         self._table = self._calls_table(pointers)
         self._plans: Plans | NoPlans = NoPlans() if code.open is None else Plans(code.open)
+        self._hosts = None if code.hosts is None else Hosts(code.calls, code.hosts)
         self._arenas: list[_Arena] = []  # no lock: a fork may come at any time
         if code.init:
             arena = _Memory(code.arena_bytes)
@@ -76,6 +78,8 @@ class BuiltProgram(Built):
         try:
             self._table.fill(arena.table, arrays)
             self._run(arena.table, arena.address, self._fixed.address, self._pool())
+            if self._hosts is not None:
+                self._hosts.raise_from(arena.address)
             if self.code.checks:
                 self._raise(arena)
         finally:
@@ -86,7 +90,7 @@ class BuiltProgram(Built):
         self, params: Sequence[tuple[str, TensorType]], results: Sequence[tuple[TensorType, Callable[[], Array]]]
     ) -> Direct | None:
         """See `tilec.backend.Built`."""
-        if self.code.open is not None:
+        if self.code.open is not None or self._hosts is not None:
             return None
         words = self.code.interrupts
         program = None if words is None else interrupted_program(self._library.addresses["run"], words)
@@ -138,6 +142,8 @@ class BuiltProgram(Built):
             memory = _Memory(size)
         table = self._table.new()
         plan.fill(table, memory.address + self.code.arena_bytes)
+        if self._hosts is not None:
+            self._hosts.enter(memory.address)
         return _Arena(ctypes.addressof(table), memory.address, memory, table, plan)
 
     def _pool(self) -> int | None:

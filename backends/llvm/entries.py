@@ -14,7 +14,6 @@ from tilec.backends.llvm.kernel import emit_kernel
 from tilec.backends.llvm.layout import Layout
 from tilec.backends.llvm.parts import Parts
 from tilec.buffers import bits_type
-from tilec.errors import error
 from tilec.expr import read
 from tilec.loops import (
     Assign,
@@ -134,6 +133,7 @@ class _Entry:
     slots: dict[str, int]  # of the table
     indices: dict[str, str] = field(default_factory=dict)  # SSA values of the enclosing loops' indices
     checked: int = 0  # Checks so far
+    called: int = 0  # HostCalls so far
 
     def steps(self, steps: tuple[Step, ...]) -> None:
         for step in steps:
@@ -158,7 +158,7 @@ class _Entry:
             case Check():
                 self.check(step)
             case HostCall():
-                raise error("TILE0602", f"host function {step.function!r} cannot be called by the LLVM backend")
+                self.host(step)
 
     def call(self, function: str, args: tuple[str, ...], sizes: tuple[str, ...] = ()) -> None:
         shared = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {SHARED}", 0)
@@ -228,6 +228,21 @@ class _Entry:
         self.emitter.line(f"store i64 {self.checked}, ptr {self.status()}, align 8")
         self.emitter.line("ret void")
         self.emitter.label(passed)
+
+    def host(self, step: HostCall) -> None:
+        """Calls a host function on addresses, and leaves the program where it fails."""
+        words = self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {self.layout.hosts}", 0)
+        for k, name in enumerate((*step.inputs, *step.outputs)):
+            slot = self.emitter.hoist(f"getelementptr ptr, ptr {words}, i64 {k + 1}", 0)
+            self.emitter.line(f"store ptr {self.pointer(name)}, ptr {slot}, align 8")
+        function = self.emitter.hoist(f"load ptr, ptr {words}, align 8", 0)
+        failed = self.emitter.emit(f"call i32 {function}(i64 {self.called}, ptr {words})")
+        self.called += 1
+        ended, go = self.emitter.fresh("ended"), self.emitter.fresh("go")
+        self.emitter.branch(self.emitter.emit(f"icmp ne i32 {failed}, 0"), ended, go)
+        self.emitter.label(ended)
+        self.emitter.line("ret void")
+        self.emitter.label(go)
 
     def status(self) -> str:
         return self.emitter.hoist(f"getelementptr i8, ptr %arena, i64 {self.layout.status}", 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tilec.errors import Span
 
-INTERFACE = 6  # grows with every change of what `run` and `init` take or expect
+INTERFACE = 7  # grows with every change of what `run` and `init` take or expect
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Layout:
     the arena, whose places are not known yet. arena, fixed: byte offsets. sizes: where in the table, behind the
     pointers, the values of open sizes are. status: offset in the arena of an i64 that says after a call which Check
     failed (from 1 on; 0: none); None where the program has no Check. interrupts: offset in the arena of the words with
-    which a call looks for signals (`tilec.backends.llvm.interrupts`); None where no loop may run for long.
+    which a call looks for signals (`tilec.backends.llvm.interrupts`); None where no loop may run for long. hosts: that
+    of the words with which it calls host functions (`tilec.backends.llvm.hosts`); None where it calls none.
     """
 
     table: tuple[str, ...]
@@ -45,6 +46,26 @@ class Layout:
     status: int | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     interrupts: int | None = None
+    hosts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostArray:
+    """An operand or result of a host function: where its elements are, from an address; strides count elements."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A call of a host function, and its place in the user's program."""
+
+    function: str
+    inputs: tuple[HostArray, ...]
+    outputs: tuple[HostArray, ...]
+    span: Span | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +77,8 @@ class Code:
     order of the entry's pointers, constants among them. threads: what the arena has room for. checks: code, message and
     place of every Check, in the order of their numbers; status: where a call leaves that of the one that failed.
     open: None where all sizes are numbers; else `arena_bytes` is the part of the arena whose size is known, the first.
-    interrupts: as in `Layout`. packed: constants that only `init` reads. brief: a call is over before another thread
-    would get the interpreter's lock.
+    interrupts, hosts: as in `Layout`. packed: constants that only `init` reads. brief: a call is over before another
+    thread would get the interpreter's lock. calls: of host functions, in the order of their numbers.
     """
 
     objects: tuple[bytes, ...]
@@ -73,3 +94,5 @@ class Code:
     interrupts: int | None = None
     packed: tuple[str, ...] = ()
     brief: bool = False
+    hosts: int | None = None
+    calls: tuple[Host, ...] = ()

@@ -9,19 +9,22 @@ what `init` computes and constants need, for all calls; `pool` is null for one t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from tilec.backends.llvm.address import number
 from tilec.backends.llvm.entries import PRIVATE, SHARED, Kernels, entry, looks
 from tilec.backends.llvm.kernel import SLICE
-from tilec.backends.llvm.layout import Layout
+from tilec.backends.llvm.layout import Host, HostArray, Layout
 from tilec.backends.llvm.parts import Parts
 from tilec.buffers import elements, root
 from tilec.loops import (
     Buffer,
     Check,
+    HostCall,
     Program,
     all_steps,
+    strides_of,
     touched,
 )
 from tilec.target import Target
@@ -58,6 +61,9 @@ def emit_modules(
     layout = _layout(program)
     if checks_of(program):
         layout = replace(layout, status=layout.arena_bytes, arena_bytes=layout.arena_bytes + _ALIGN)
+    if calls := calls_of(program):
+        words = 1 + max(len(c.inputs) + len(c.outputs) for c in calls)
+        layout = replace(layout, hosts=layout.arena_bytes, arena_bytes=layout.arena_bytes + _up(8 * words))
     works = kernel_works(program)
     if signals and any(looks(step, program, works) for step in all_steps(program.steps)):
         layout = replace(layout, interrupts=layout.arena_bytes, arena_bytes=layout.arena_bytes + _ALIGN)
@@ -73,6 +79,21 @@ def emit_modules(
 def checks_of(program: Program) -> list[Check]:
     """The Checks of a program; the first is number 1."""
     return [step for step in all_steps(program.steps) if isinstance(step, Check)]
+
+
+def calls_of(program: Program) -> tuple[Host, ...]:
+    """The calls of host functions; the first is number 0."""
+    arrays = {b.name: b for b in program.buffers}
+
+    def described(names: Sequence[str]) -> tuple[HostArray, ...]:
+        return tuple(map(_host_array, (arrays[n] for n in names)))
+
+    calls = [step for step in all_steps(program.steps) if isinstance(step, HostCall)]
+    return tuple(Host(c.function, described(c.inputs), described(c.outputs), c.span) for c in calls)
+
+
+def _host_array(buffer: Buffer) -> HostArray:
+    return HostArray(buffer.dtype.name, tuple(map(number, buffer.shape)), tuple(map(number, strides_of(buffer))))
 
 
 def _up(size: int) -> int:

@@ -17,7 +17,21 @@ from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.buffers import elements
 from tilec.errors import error
-from tilec.loops import Assign, Branch, Buffer, Check, Copy, Iterate, Launch, Program, Repeat, Step
+from tilec.host_functions import call_host
+from tilec.loops import (
+    Assign,
+    Branch,
+    Buffer,
+    Check,
+    Copy,
+    HostCall,
+    Iterate,
+    Launch,
+    Program,
+    Repeat,
+    Step,
+    strides_of,
+)
 from tilec.target import Target
 from tilec.work import PATIENCE, kernel_works, work
 
@@ -152,6 +166,8 @@ class BuiltProgram(Built):
                 case Check(condition, message, span, code):
                     if not self._holds(condition):
                         raise error(code, message, span)
+                case HostCall():
+                    self._host(step)
                 case Assign(target, form):
                     value = np.array(form.evaluate({**self._sizes, **self._indices}), np.int64)
                     self._write(target, value)
@@ -164,8 +180,31 @@ class BuiltProgram(Built):
                         self._steps(step.test)
                 case Branch():
                     self._steps(step.then if self._holds(step.condition) else step.orelse)
-                case _:
-                    raise AssertionError(step)  # refused by emit_programs
+
+    def _host(self, step: HostCall) -> None:
+        """Calls a host function on copies of its operands; results go where they belong."""
+        operands = [self._elements(name)[1] for name in step.inputs]
+        shapes = [tuple(map(self._number, self._buffers[n].shape)) for n in step.outputs]
+        for name, value in zip(step.outputs, call_host(step.function, shapes, operands, step.span), strict=True):
+            memory, elements = self._elements(name)
+            elements[...] = value
+            self._copy_back(name, memory)
+
+    def _elements(self, name: str) -> tuple[Array, Array]:
+        """A copy of the memory from a buffer's first element to its last, and the elements in it."""
+        buffer = self._buffers[name]
+        shape, strides = (list(map(self._number, sizes)) for sizes in (buffer.shape, strides_of(buffer)))
+        last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+        memory = np.empty(0 if 0 in shape else last + 1, buffer.dtype.numpy)
+        self._read(name, memory)
+        size = memory.itemsize
+        return memory, np.lib.stride_tricks.as_strided(memory, shape, [s * size for s in strides])
+
+    def _copy_back(self, name: str, memory: Array) -> None:
+        if memory.size:
+            root, offset = self._root(name)
+            at = offset * memory.itemsize
+            self._cl.enqueue_copy(self._session.queue, self._memory[root], _bytes(memory), dst_offset=at)
 
     def _wait(self, step: Launch | Copy) -> None:
         """Lets the device finish before a step, where it has much to do: nothing ends what it has been told."""

@@ -11,11 +11,9 @@ from tilec.backends.opencl import types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.kernels import KernelText, emit_kernel
 from tilec.buffers import bits_type, copy_kernel
-from tilec.errors import error
 from tilec.loops import (
     Buffer,
     Copy,
-    HostCall,
     Kernel,
     Program,
     all_steps,
@@ -59,8 +57,6 @@ def _program(program: Program, prefix: str, functions: Functions) -> ProgramText
     buffers = {b.name: b for b in program.buffers}
     copies: dict[CopyKey, KernelText] = {}
     for step in all_steps((*program.init, *program.steps)):
-        if isinstance(step, HostCall):
-            raise error("TILE0602", f"the OpenCL backend cannot call the host function '{step.function}'")
         if isinstance(step, Copy):
             source, target = buffers[step.source], buffers[step.target]
             if (key := copy_key(source, target)) not in copies:

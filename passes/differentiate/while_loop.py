@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 
 from tilec.dtypes import I64
 from tilec.fresh import FreshNames
-from tilec.graph import Graph, Let, Param, Scan, Special, TensorType, While, subgraphs
+from tilec.graph import Graph, Let, Param, Scan, TensorType, While
 from tilec.passes.differentiate.activity import live_lets
-from tilec.passes.differentiate.builder import Builder, no_derivative, start
+from tilec.passes.differentiate.builder import Builder, start
 from tilec.rewrite import names
 
 SNAPSHOTS = 64
@@ -77,8 +77,6 @@ def pull_while(
     moving = [k for k in range(carried) if params[k].type.dtype.is_float]
     captures = [k for k in range(len(node.captures)) if node.captures[k] in active]
     step = replace(node.body, lets=tuple(live_lets(node.body, node.body.results)))
-    if _calls_host(step):
-        raise no_derivative("a while loop that calls a host function has no derivative in reverse mode", let.span)
     sums = tuple(params[carried + k] for k in captures)
     pull = backward(step, [*(params[k].name for k in moving), *(p.name for p in sums)], moving)
     last = _counted(b, let, node)
@@ -89,13 +87,6 @@ def pull_while(
     found = _pulled(b, _Loop(step, pull, carried, sums), LEVELS, stretch, (*given, *totals))
     wanted = [*(node.init[k] for k in moving), *(node.captures[k] for k in captures)]
     return iter([(n, part) for n, part in zip(wanted, found, strict=True) if n in active])
-
-
-def _calls_host(graph: Graph) -> bool:
-    return any(
-        (isinstance(let.node, Special) and let.node.op == "host_call") or any(map(_calls_host, subgraphs(let.node)))
-        for let in graph.lets
-    )
 
 
 def _counted(b: Builder, let: Let, node: While) -> str:

@@ -218,7 +218,11 @@ class Body:
 
 def _is_total(node: Node) -> bool:
     """Whether computing a node, even for nothing, makes no difference: it ends, and does nothing else."""
-    return not has_effect(node) and not any(isinstance(n, While) for n in _nested(node))
+    return not has_effect(node) and not any(isinstance(n, While) or _may_fail(n) for n in _nested(node))
+
+
+def _may_fail(node: Node) -> bool:
+    return isinstance(node, Special) and node.op == "host_call"
 
 
 def _nested(node: Node) -> Iterator[Node]:

@@ -124,7 +124,8 @@ class Builder:
                 self._reshape(first, node)
             case Special(op="host_call") as node:
                 outputs = tuple(map(self._declare, first.names))
-                self._steps.append(HostCall(str(node.attribute("function")), self._places(node.args), outputs))
+                function = str(node.attribute("function"))
+                self._steps.append(HostCall(function, self._places(node.args), outputs, first.span))
             case Special(op="assert") as node:
                 self._check(node, first.span)
             case Cond() | While() | Scan() as control:

@@ -112,13 +112,24 @@ def test_assert() -> None:
 
 
 def test_host_call() -> None:
-    body = 'O = special host_call(A) {function = "twice", types = ((f32, 3),)}'
-    g = graph("A: f32[3]", "O", body)
-    a = whole(3)
-    np.testing.assert_array_equal(evaluate(g, {"A": a}, hosts={"twice": lambda x: 2 * x})["O"], 2 * a)
+    call = 'O = special host_call(A) {{function = "{}", types = ((f32, {}),)}}'
+    a = np.array([[3, 4], [0, 0]], np.float32)
+    found = evaluate(graph("A: f32[2, 2]", "O", call.format("singular_values", 2)), {"A": a})["O"]
+    np.testing.assert_allclose(found, [5, 0], atol=1e-6)
+    for function, size, code in (("twice", 2, "TILE0105"), ("singular_values", 3, "TILE0602")):
+        with pytest.raises(TileError) as caught:
+            evaluate(graph("A: f32[2, 2]", "O", call.format(function, size)), {"A": a})
+        assert caught.value.code == code
     with pytest.raises(TileError) as caught:
-        evaluate(g, {"A": a})
-    assert caught.value.code == "TILE0105"
+        evaluate(graph("A: f32[N, 2]", "O", call.format("singular_values", 2)), {"A": a})
+    assert caught.value.code == "TILE0210"
+
+
+def test_a_host_function_that_fails_is_an_error_of_the_program() -> None:
+    g = graph("A: f64[2, 2]", "O", 'O = special host_call(A) {function = "inv", types = ((f64, 2, 2),)}')
+    with pytest.raises(TileError, match="singular matrix") as caught:
+        evaluate(g, {"A": np.ones((2, 2))})
+    assert caught.value.code == "TILE0420"
 
 
 def test_wrong_attributes_and_arity() -> None:

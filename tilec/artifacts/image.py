@@ -14,17 +14,18 @@ from typing import Any
 from tilec.affine import Size
 from tilec.artifacts import container
 from tilec.backend import Array
-from tilec.backends.llvm.layout import Code, Open
+from tilec.backends.llvm.layout import Code, Host, HostArray, Open
 from tilec.dtypes import BY_NAME
 from tilec.errors import Diagnostic, Source, Span
 from tilec.graph import Graph, TensorType
+from tilec.host_functions import HOST_FUNCTIONS
 from tilec.loops import Program
 from tilec.options import Options
 from tilec.schedule import Pinned
 from tilec.target import Target
 from tilec.text.affine_text import AffineParser, print_coef
 
-SCHEMA = 7
+SCHEMA = 8
 _KIND = "tilec executable"
 _LISTS = "features"  # the one field of a Target that is neither text nor number
 
@@ -225,7 +226,24 @@ def _target_in(value: Any) -> Target:
 def _code_out(code: Code, sources: _Sources) -> dict[str, Any]:
     """All but the objects, of which only the number."""
     checks = [[code_, message, sources.span(span)] for code_, message, span in code.checks]
-    return {**asdict(replace(code, objects=(), checks=())), "objects": len(code.objects), "checks": checks}
+    calls = [{**asdict(replace(c, span=None)), "span": sources.span(c.span)} for c in code.calls]
+    rest = asdict(replace(code, objects=(), checks=(), calls=()))
+    return {**rest, "objects": len(code.objects), "checks": checks, "calls": calls}
+
+
+def _host_in(value: Any, sources: list[Source]) -> Host:
+    name = _text(value["function"])
+    if name not in HOST_FUNCTIONS:
+        raise ValueError(f"there is no host function {name!r}")
+    inputs, outputs = (tuple(map(_host_array_in, value[k])) for k in ("inputs", "outputs"))
+    return Host(name, inputs, outputs, _span_in(value["span"], sources))
+
+
+def _host_array_in(value: Any) -> HostArray:
+    shape, strides = (tuple(map(_integer, value[k])) for k in ("shape", "strides"))
+    if len(shape) != len(strides):
+        raise ValueError("an array has a stride for each axis")
+    return HostArray(BY_NAME[_text(value["dtype"])].name, shape, strides)
 
 
 def _open_in(value: Any) -> Open | None:
@@ -257,6 +275,8 @@ def _code_in(value: Any, objects: list[bytes], sources: list[Source]) -> Code:
         None if value["interrupts"] is None else _integer(value["interrupts"]),
         tuple(map(_text, value["packed"])),
         _bool(value["brief"]),
+        None if value["hosts"] is None else _integer(value["hosts"]),
+        tuple(_host_in(c, sources) for c in value["calls"]),
     )
 
 

@@ -18,7 +18,7 @@ from tilec.dtypes import from_numpy
 from tilec.errors import Span, error
 from tilec.evaluate.contraction import Magnitude, contraction_magnitude, evaluate_contraction
 from tilec.evaluate.expr import Mode, constant, evaluate_call, storage
-from tilec.evaluate.special import HostFunctions, evaluate_special
+from tilec.evaluate.special import evaluate_special
 from tilec.expr import Const
 from tilec.graph import (
     Apply,
@@ -45,24 +45,19 @@ Tensors: TypeAlias = dict[str, Array]
 Watcher: TypeAlias = Callable[[Let, Tensors], None]
 
 
-def evaluate(
-    graph: Graph, inputs: Mapping[str, Any], mode: Mode = "typed", hosts: HostFunctions | None = None
-) -> dict[str, Array]:
+def evaluate(graph: Graph, inputs: Mapping[str, Any], mode: Mode = "typed") -> dict[str, Array]:
     """Results by name. Inputs are arrays or numbers by parameter name, of the parameters' dtypes and shapes.
 
-    A number, a weak parameter's value and, in float64 mode, a float64 array are converted. `hosts` are the functions
-    of `host_call`. Raises TILE0501, TILE0502, TILE0503, TILE0504 for the inputs, TILE0401, TILE0402, TILE0405
-    while running.
+    A number, a weak parameter's value and, in float64 mode, a float64 array are converted. Raises TILE0501, TILE0502,
+    TILE0503, TILE0504 for the inputs, TILE0401, TILE0402, TILE0405, TILE0420 while running.
     """
     graph = typed(graph)
     sizes, arguments = bind(graph, inputs, mode)
-    tensors = _Evaluator(mode, sizes, hosts or {}, _ignore).run(graph, arguments)
+    tensors = _Evaluator(mode, sizes, _ignore).run(graph, arguments)
     return {name: tensors[name].copy() for name in graph.results}  # never a view of an argument
 
 
-def evaluate_with_bounds(
-    graph: Graph, inputs: Mapping[str, Any], hosts: HostFunctions | None = None
-) -> tuple[dict[str, Array], dict[str, Magnitude]]:
+def evaluate_with_bounds(graph: Graph, inputs: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Magnitude]]:
     """Every named value of the graph in float64 mode, and the magnitudes of its own contractions' results."""
     graph = typed(graph)
     sizes, arguments = bind(graph, inputs, "float64")
@@ -72,7 +67,7 @@ def evaluate_with_bounds(
         if isinstance(let.node, Contraction):
             magnitudes.update(zip(let.names, contraction_magnitude(let.node, tensors, sizes, let.span)))
 
-    return _Evaluator("float64", sizes, hosts or {}, watch).run(graph, arguments), magnitudes
+    return _Evaluator("float64", sizes, watch).run(graph, arguments), magnitudes
 
 
 def typed(graph: Graph) -> Graph:
@@ -128,7 +123,6 @@ class _Evaluator:
 
     mode: Mode
     sizes: Mapping[str, int]
-    hosts: HostFunctions
     watch: Watcher
 
     def run(self, graph: Graph, arguments: Sequence[Array]) -> Tensors:
@@ -144,7 +138,7 @@ class _Evaluator:
 
     def call(self, graph: Graph, arguments: Sequence[Array]) -> list[Array]:
         """Results of a sub-Graph. Its scope is closed, so nothing of it is watched."""
-        inner = _Evaluator(self.mode, self._sizes_inside(graph, arguments), self.hosts, _ignore)
+        inner = _Evaluator(self.mode, self._sizes_inside(graph, arguments), _ignore)
         tensors = inner.run(graph, arguments)
         return [tensors[r] for r in graph.results]
 
@@ -172,7 +166,7 @@ class _Evaluator:
                 return (np.broadcast_to(value, self._shape(results[0])),)
             case Special():
                 args = [tensors[a] for a in node.args]
-                return evaluate_special(self._resolved(node), args, results, self.mode, self.hosts, span)
+                return evaluate_special(self._resolved(node), args, results, self.mode, span)
             case Literal():
                 return (self._literal(node),)
             case Cond():

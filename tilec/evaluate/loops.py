@@ -10,9 +10,8 @@ Every access is checked: an index outside of its buffer raises TileError TILE060
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from tilec.evaluate.expr import Mode, evaluate_expr, storage
 from tilec.evaluate.memory import arena_of, fault, numbers, spoil, uninitialised, view_of
 from tilec.evaluate.order import rounds
 from tilec.expr import Access, Expr, Read, walk
+from tilec.host_functions import call_host
 from tilec.instructions import expand
 from tilec.loops import (
     Alloc,
@@ -49,7 +49,6 @@ from tilec.loops import (
 )
 from tilec.numpy_semantics import Array, cast
 
-Host: TypeAlias = Callable[..., Sequence[Array]]
 MAX_POINTS = 1 << 16  # of a nest that is expanded at once
 
 
@@ -76,14 +75,12 @@ def evaluate_kernel(
 def evaluate_program(
     program: Program,
     inputs: Mapping[str, Array],
-    hosts: Mapping[str, Host] | None = None,
     sizes: Mapping[str, int] | None = None,
     mode: Mode = "typed",
 ) -> dict[str, Array]:
     """Runs `init`, then `steps`; gives the results by name. `inputs` (params and constants) are not changed.
 
-    Where the program is placed, its buffers really share an arena, so that a wrong placement shows. `hosts` are the
-    functions of HostCall steps: they take the inputs and return the outputs.
+    Where the program is placed, its buffers really share an arena, so that a wrong placement shows.
     """
     known = program.all_sizes(sizes or {})
     arena = arena_of(program, known, mode)
@@ -95,7 +92,7 @@ def evaluate_program(
     for buffer in program.buffers:
         if buffer.name not in arena and buffer.base is None:
             arena[buffer.name] = uninitialised(buffer, known, mode)
-    runner = _Runner(program, arena, known, dict(hosts or {}), mode)
+    runner = _Runner(program, arena, known, mode)
     runner.look({})
     runner.run(program.init)
     runner.run(program.steps)
@@ -112,7 +109,6 @@ class _Runner:
     program: Program
     arrays: dict[str, Array]
     sizes: Mapping[str, int]
-    hosts: Mapping[str, Host]
     mode: Mode
     indices: dict[str, int] = field(default_factory=dict)
 
@@ -143,7 +139,9 @@ class _Runner:
             case Assign(target, form):
                 self.arrays[target][...] = form.evaluate({**self.sizes, **self.indices})
             case HostCall():
-                values = self.hosts[step.function](*(self.arrays[n] for n in step.inputs))
+                shapes = [self.arrays[n].shape for n in step.outputs]
+                given = [self.arrays[n].copy() for n in step.inputs]
+                values = call_host(step.function, shapes, given, step.span)
                 for name, value in zip(step.outputs, values, strict=True):
                     self.arrays[name][...] = value
             case Check(condition, message, span, code):

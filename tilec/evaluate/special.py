@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
 from tilec.errors import Span, error
 from tilec.evaluate.expr import Mode, storage
 from tilec.graph import Special, TensorType
+from tilec.host_functions import call_host
 from tilec.mathlib.threefry import threefry
 from tilec.numpy_semantics import Array, cast, is_float
 from tilec.specials import axis_of, code_of, fixed_sizes_of
-
-HostFunctions: TypeAlias = Mapping[str, Callable[..., Any]]
 
 
 def evaluate_special(
@@ -22,11 +20,10 @@ def evaluate_special(
     args: Sequence[Array],
     types: Sequence[TensorType],
     mode: Mode,
-    hosts: HostFunctions,
     span: Span | None = None,
 ) -> tuple[Array, ...]:
-    """Results in `storage` form; `types` are the results'. Raises TILE0105 (unknown host function), TILE0405 or the
-    code of an assertion."""
+    """Results in `storage` form; `types` are the results'. Raises TILE0405 or the code of an assertion, and TILE0420
+    where a host function fails."""
     match node.op:
         case "reshape":
             return (args[0].reshape(fixed_sizes_of(node)),)
@@ -46,7 +43,7 @@ def evaluate_special(
                 raise error(code_of(node), str(node.attribute("message")), span)
             return ()
         case "host_call":
-            return _host_call(node, args, types, mode, hosts, span)
+            return _host_call(node, args, types, mode, span)
         case _:
             raise error("TILE0105", f"there is no whole-tensor operation '{node.op}'", span)
 
@@ -109,16 +106,8 @@ def random_bits(key: Array, offset: int, shape: tuple[int, ...]) -> Array:
 
 
 def _host_call(
-    node: Special,
-    args: Sequence[Array],
-    types: Sequence[TensorType],
-    mode: Mode,
-    hosts: HostFunctions,
-    span: Span | None,
+    node: Special, args: Sequence[Array], types: Sequence[TensorType], mode: Mode, span: Span | None
 ) -> tuple[Array, ...]:
-    name = str(node.attribute("function"))
-    if name not in hosts:
-        raise error("TILE0105", f"there is no host function '{name}'", span)
-    results = hosts[name](*args)
-    values = results if isinstance(results, tuple) else (results,)
+    shapes = [tuple(int(s) for s in t.shape if isinstance(s, int)) for t in types]
+    values = call_host(str(node.attribute("function")), shapes, args, span)
     return tuple(cast(v, storage(t.dtype, mode)) for v, t in zip(values, types, strict=True))

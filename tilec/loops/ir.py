@@ -162,11 +162,12 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class HostCall:
-    """A call of a named host function: `inputs` are read, `outputs` written."""
+    """A call of a function of `tilec.host_functions`: `inputs` are read, `outputs` written; it may end the call."""
 
     function: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    span: Span | None = field(default=None, compare=False)  # not part of the textual form
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ def rename_buffers(step: Step, new: Mapping[str, str]) -> Step:
             return Copy(name(source), name(target))
         case Assign(target):
             return replace(inner, target=name(target))
-        case HostCall(function, inputs, outputs):
-            return HostCall(function, each(inputs), each(outputs))
+        case HostCall(inputs=inputs, outputs=outputs):
+            return replace(inner, inputs=each(inputs), outputs=each(outputs))
         case Iterate(count=count):
             return inner if count is None else replace(inner, count=name(count))
         case Check(condition=condition) | Repeat(condition=condition) | Branch(condition=condition):

@@ -7,6 +7,7 @@ Images and sequences have their channels last, `[batch, height, width, channels]
 """
 
 from tilec.ops.convolution import conv, depthwise_conv, separable_conv
+from tilec.ops.linalg import cholesky, inv, norm, pinv, qr, solve_triangular, svd
 from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
 from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
 from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
@@ -16,16 +17,23 @@ __all__ = [
     "batch_norm",
     "batch_norm_training",
     "bidirectional",
+    "cholesky",
     "conv",
     "depthwise_conv",
     "global_average_pool",
     "global_max_pool",
     "gru",
+    "inv",
     "layer_norm",
     "lstm",
     "max_pool",
     "moments",
+    "norm",
+    "pinv",
+    "qr",
     "rnn",
     "separable_conv",
     "simple_rnn",
+    "solve_triangular",
+    "svd",
 ]

@@ -18,13 +18,17 @@ from tilec.affine import Size
 from tilec.buffers import place_of, root
 from tilec.codes import CODES
 from tilec.dtypes import BOOL, I64, DType
+from tilec.errors import TileError
 from tilec.expr import Access
+from tilec.graph import TensorType
+from tilec.host_functions import result_types
 from tilec.loops import (
     Assign,
     Branch,
     Buffer,
     Check,
     Copy,
+    HostCall,
     Iterate,
     Kernel,
     Launch,
@@ -193,10 +197,25 @@ class _Steps:
                 ExprChecker(indices, _no_access, {}, self.sizes).affine(value)
                 if self.buffers[target].dtype != I64 or self.buffers[target].shape:
                     fail(f"'{target}', which is assigned a form, is not an i64 of rank 0")
+            case HostCall():
+                self._host(step)
             case Iterate(extent=extent, count=count):
                 ExprChecker(frozenset(), _no_access, {}, self.sizes).size(extent)
                 if count is not None and (self.buffers[count].dtype != I64 or self.buffers[count].shape):
                     fail(f"count '{count}' is not an i64 of rank 0")
+
+    def _host(self, step: HostCall) -> None:
+        inputs, outputs = (
+            tuple(TensorType(self.buffers[n].dtype, self.buffers[n].shape) for n in names)
+            for names in (step.inputs, step.outputs)
+        )
+        try:
+            result_types(step.function, inputs, outputs)
+        except TileError as reason:
+            fail(reason.diagnostics[0].message)
+        for a, b in combinations(step.outputs, 2):
+            if self._overlap(self.buffers[a], self.buffers[b]):
+                fail(f"results '{a}' and '{b}' of the host function '{step.function}' share memory")
 
     def _launch(self, step: Launch) -> None:
         kernel = self.kernels[step.kernel]

@@ -1,0 +1,167 @@
+"""Linear algebra against NumPy and SciPy: values, corner cases, derivatives of higher order, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec
+import tilec.numpy as tnp
+import tilec.ops as ops
+from tilec.errors import TileError
+
+RNG = np.random.default_rng(3)
+SHAPES = [(1, 1), (3, 3), (5, 3), (3, 5), (7, 1), (1, 4), (2, 4, 4), (2, 1, 5, 2), (0, 3, 3)]
+EACH_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
+EACH_SQUARE = pytest.mark.parametrize("shape", [s for s in SHAPES if s[-1] == s[-2]], ids=str)
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+CLOSE = {"float32": 2e-5, "float64": 1e-12}
+
+
+def normal(shape: tuple[int, ...], dtype: str = "float64") -> Any:
+    return RNG.normal(size=shape).astype(dtype)
+
+
+def same(found: Any, wanted: Any) -> None:
+    assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    close = CLOSE[str(wanted.dtype)]
+    np.testing.assert_allclose(found, wanted, rtol=close, atol=close)
+
+
+@DTYPES
+@EACH_SHAPE
+def test_qr(shape: tuple[int, ...], dtype: str) -> None:
+    x = normal(shape, dtype)
+    for mode in ("reduced", "complete"):
+        for found, wanted in zip(ops.qr(x, mode=mode), np.linalg.qr(x, mode=mode), strict=True):
+            same(found, wanted)
+
+
+@DTYPES
+@EACH_SHAPE
+def test_svd(shape: tuple[int, ...], dtype: str) -> None:
+    x = normal(shape, dtype)
+    for full in (False, True):
+        for found, wanted in zip(ops.svd(x, full_matrices=full), np.linalg.svd(x, full_matrices=full), strict=True):
+            same(found, wanted)
+    same(ops.svd(x, compute_uv=False), np.linalg.svd(x, compute_uv=False))
+    same(ops.pinv(x), np.linalg.pinv(x))
+
+
+@DTYPES
+@EACH_SQUARE
+def test_square_matrices(shape: tuple[int, ...], dtype: str) -> None:
+    x = normal(shape, dtype) + 3 * np.eye(shape[-1], dtype=dtype)
+    positive = x @ np.swapaxes(x, -1, -2)
+    same(ops.inv(x), np.linalg.inv(x))
+    same(ops.cholesky(positive), np.linalg.cholesky(positive))
+    same(ops.cholesky(positive, upper=True), np.swapaxes(np.linalg.cholesky(positive), -1, -2))
+
+
+def test_pinv_of_what_has_not_full_rank() -> None:
+    x = normal((5, 2)) @ normal((2, 4))
+    same(ops.pinv(x), np.linalg.pinv(x, rcond=1e-12))
+    same(ops.pinv(np.diag([3.0, 1e-3, 0.0]), rtol=0.01), np.diag([1 / 3, 0, 0]))
+    same(ops.pinv(np.zeros((2, 3))), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("unit", [False, True])
+def test_solve_triangular(lower: bool, transposed: bool, unit: bool) -> None:
+    linalg = pytest.importorskip("scipy.linalg", reason="values are SciPy's")
+    for n, columns in ((1, (2,)), (5, (3,)), (33, ()), (6, (0,))):
+        a, b = normal((n, n)) / n + np.eye(n), normal((n, *columns))
+        found = ops.solve_triangular(a, b, lower=lower, transposed=transposed, unit_diagonal=unit)
+        same(found, linalg.solve_triangular(a, b, lower=lower, trans=int(transposed), unit_diagonal=unit))
+
+
+def test_solve_triangular_broadcasts_and_ignores_the_other_triangle() -> None:
+    a, b = np.triu(normal((3, 1, 4, 4))) + 3 * np.eye(4), normal((2, 4, 5))
+    spoiled = a + np.tril(np.full((4, 4), np.nan), -1)
+    same(ops.solve_triangular(spoiled, b), np.linalg.solve(a, np.broadcast_to(b, (3, 2, 4, 5))))
+
+
+VECTOR_ORDERS = [None, 0, 1, 2, 3, 2.5, -1, -2, np.inf, -np.inf]
+MATRIX_ORDERS = [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("order", VECTOR_ORDERS, ids=str)
+def test_norms_of_vectors(order: Any) -> None:
+    for shape, axis in (((7,), None), ((1,), None), ((4, 5), 0), ((4, 5), -1), ((2, 3, 4), 1)):
+        x = normal(shape)
+        for keep in (False, True):
+            same(np.asarray(ops.norm(x, order, axis, keepdims=keep)), np.asarray(np.linalg.norm(x, order, axis, keep)))
+
+
+@pytest.mark.parametrize("order", MATRIX_ORDERS, ids=str)
+def test_norms_of_matrices(order: Any) -> None:
+    for shape, axis in (((4, 5), None), ((1, 3), None), ((4, 5), (1, 0)), ((2, 3, 4), (0, 2)), ((2, 3, 4), (-1, 1))):
+        x = normal(shape)
+        for keep in (False, True):
+            same(np.asarray(ops.norm(x, order, axis, keepdims=keep)), np.asarray(np.linalg.norm(x, order, axis, keep)))
+
+
+def test_norms_of_short_floats_are_computed_in_float32() -> None:
+    x = np.full(100, 1000, np.float16)
+    assert ops.norm(x) == np.float16(10000)
+    assert ops.norm(x).dtype == np.float16
+    assert ops.norm(np.array([3, 4])).dtype == np.float32
+
+
+def test_gradient_of_a_norm_at_zero_is_zero() -> None:
+    assert tilec.grad(lambda x: ops.norm(x))(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+MATRIX = normal((4, 4)) + 3 * np.eye(4)
+CALLS = {
+    "inv": lambda x: ops.inv(x),
+    "qr": lambda x: ops.qr(x)[1],
+    "svd": lambda x: ops.svd(x)[0],
+    "singular_values": lambda x: ops.svd(x, compute_uv=False),
+    "cholesky": lambda x: ops.cholesky(x @ tnp.transpose(x)),
+    "pinv": lambda x: ops.pinv(x[:, :3]),
+    "solve_triangular": lambda x: ops.solve_triangular(x, x),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_second_derivatives(name: str) -> None:
+    """The gradient of a gradient, for both are programs."""
+
+    def slope(x: Any) -> Any:
+        return tnp.sum(
+            tilec.grad(lambda x: tnp.sum(CALLS[name](x) ** 2 * np.arange(1.0, 5.0)[: CALLS[name](x).shape[-1]]))(x) ** 2
+        )
+
+    checked = tilec.check_grad(tilec.trace(slope)(MATRIX), {"x": MATRIX}, target="llvm")
+    assert checked, str(checked)
+
+
+def refused(code: str, function: Any, *args: Any, **named: Any) -> None:
+    with pytest.raises(TileError) as caught:
+        function(*args, **named)
+    assert caught.value.code == code, str(caught.value)
+
+
+def test_refusals() -> None:
+    for function in (ops.qr, ops.svd, ops.pinv, ops.inv, ops.cholesky):
+        refused("TILE0202", function, np.zeros(3))
+    for function in (ops.inv, ops.cholesky):
+        refused("TILE0203", function, np.zeros((2, 3)))
+    refused("TILE0420", ops.inv, np.zeros((2, 2)))
+    refused("TILE0420", ops.cholesky, -np.eye(2))
+    refused("TILE0420", ops.svd, np.full((2, 2), np.nan))
+    refused("TILE0511", ops.qr, np.eye(2), mode="full")
+    refused("TILE0202", ops.solve_triangular, np.zeros(3), np.zeros(3))
+    refused("TILE0202", ops.solve_triangular, np.eye(3), np.float64(1))
+    refused("TILE0203", ops.solve_triangular, np.eye(3), np.zeros(2))
+    refused("TILE0203", ops.solve_triangular, np.zeros((3, 2)), np.zeros(3))
+    refused("TILE0202", ops.norm, np.zeros((2, 2, 2)), 1)
+    refused("TILE0204", ops.norm, np.zeros(2), "fro")
+    refused("TILE0204", ops.norm, np.zeros((2, 2)), 3)
+    refused("TILE0212", ops.norm, np.zeros((2, 2)), 1, (0, 0))
+    refused("TILE0212", ops.norm, np.zeros((2, 2, 2)), 1, (0, 1, 2))
+    refused("TILE0210", ops.pinv, np.eye(2), rtol="small")
