@@ -7,6 +7,9 @@ Images and sequences have their channels last, `[batch, height, width, channels]
 """
 
 from tilec.ops.convolution import conv, depthwise_conv, separable_conv
+from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
+from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to, rot90
+from tilec.ops.image_resize import resize
 from tilec.ops.linalg import cholesky, inv, norm, pinv, qr, solve_triangular, svd
 from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
 from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
@@ -17,21 +20,34 @@ __all__ = [
     "batch_norm",
     "batch_norm_training",
     "bidirectional",
+    "central_crop",
     "cholesky",
     "conv",
+    "crop",
     "depthwise_conv",
+    "fft",
+    "fft2",
+    "flip_left_right",
+    "flip_up_down",
     "global_average_pool",
     "global_max_pool",
     "gru",
+    "ifft",
+    "ifft2",
     "inv",
+    "irfft",
     "layer_norm",
     "lstm",
     "max_pool",
     "moments",
     "norm",
+    "pad_to",
     "pinv",
     "qr",
+    "resize",
+    "rfft",
     "rnn",
+    "rot90",
     "separable_conv",
     "simple_rnn",
     "solve_triangular",
