@@ -3,6 +3,7 @@
     reshape(x) {shape}               the same elements in row-major order
     gather(data, idx)                data[idx] along axis 0, shape idx.shape + data.shape[1:]; an index is clamped
     scatter(updates, idx, like)      zeros of like's shape plus, in order, updates[j] at [idx[j]]; outside is dropped
+    scatter_max, scatter_min, scatter_prod    the same with another aggregation, from its identity on: -inf for max
     sort(x) {axis}                   (values, order: i32), ascending, stable, NaN last
     prng_step(state: u32[3, n]) {shape}   (new state, f32 values in [0, 1)): n Tausworthe generators side by side
     random_bits(key: u32[2], offset) {shape}    u32 values: element n is the low word of threefry(key, offset + n)
@@ -28,8 +29,16 @@ from tilec.dtypes import BOOL, F32, I32, U32, U64, DType
 from tilec.errors import Span, error
 from tilec.graph import Special, TensorType
 from tilec.host_functions import result_types
+from tilec.monoid import Standard
 
 Types: TypeAlias = tuple[TensorType, ...]
+
+SCATTERS: dict[str, Standard] = {  # what each aggregates by
+    "scatter": "sum",
+    "scatter_max": "max",
+    "scatter_min": "min",
+    "scatter_prod": "prod",
+}
 Rule: TypeAlias = Callable[[Special, Types, Span | None], Types]
 
 
@@ -186,7 +195,7 @@ SPECIALS: dict[str, SpecialEntry] = {
     for e in (
         SpecialEntry("reshape", 1, _SHAPE, _reshape),
         SpecialEntry("gather", 2, frozenset(), _gather),
-        SpecialEntry("scatter", 3, frozenset(), _scatter),
+        *(SpecialEntry(op, 3, frozenset(), _scatter) for op in SCATTERS),
         SpecialEntry("sort", 1, frozenset({"axis"}), _sort),
         SpecialEntry("prng_step", 1, _SHAPE, _prng_step),
         SpecialEntry("random_bits", 2, _SHAPE, _random_bits(U32)),

@@ -13,8 +13,9 @@ from tilec.expr import Call, Expr, Read, reads, walk
 from tilec.graph import Apply, Cond, Contraction, Graph, Let, Literal, Node, Special, operands
 from tilec.passes.differentiate.builder import no_derivative
 from tilec.rewrite import has_effect
+from tilec.specials import SCATTERS
 
-_CARRIERS = {"gather": 1, "scatter": 1, "reshape": 1, "sort": 1}  # linear in their first operands
+_CARRIERS = {"gather": 1, "reshape": 1, "sort": 1, **dict.fromkeys(SCATTERS, 1)}  # the others say where, or how much
 
 
 def live_lets(graph: Graph, results: Iterable[str], effects: bool = False) -> list[Let]:

@@ -1,4 +1,7 @@
-"""Whole-tensor builtins: gather and scatter are each other's transposes, reshape its own, sort a permutation."""
+"""Whole-tensor builtins: gather and scatter are each other's transposes, reshape its own, sort a permutation.
+
+Scatters by other aggregations weigh their updates as contractions do (`tilec.passes.differentiate.scattered`).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from math import prod
 
 from tilec.affine import Affine, Size
-from tilec.dtypes import I32, I64, U64, DType
+from tilec.dtypes import I32, I64, DType
 from tilec.errors import Span
 from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, Special, TensorType
 from tilec.monoid import standard
 from tilec.passes.differentiate.builder import Builder, no_derivative
+from tilec.passes.differentiate.scattered import clamped, weighted, wide_enough
 
 
 def pull_special(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tuple[str, str]]:
@@ -26,10 +30,13 @@ def pull_special(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tup
         case "reshape":
             yield x, _reshape(b, g, b.types[x], stem)
         case "gather":
-            places = _clamped(b, node.args[1], b.types[x].shape[0])
+            places = clamped(b, node.args[1], b.types[x].shape[0])
             yield x, b.bind(Special("scatter", (g, places, x)), stem)
         case "scatter":
             yield x, _gathered_inside(b, g, node.args[1], b.types[x], stem)
+        case "scatter_max" | "scatter_min" | "scatter_prod":
+            arriving = _gathered_inside(b, g, node.args[1], b.types[x], stem)
+            yield x, weighted(b, let, arriving, clamped(b, node.args[1], b.types[g].shape[0]), stem)
         case "sort":
             flat = _reshape(b, g, _flat(b.types[x]), stem)
             like = _reshape(b, x, _flat(b.types[x]), stem)
@@ -44,10 +51,13 @@ def push_special(b: Builder, let: Let, tangents: Mapping[str, str]) -> str:
     node = let.node
     assert isinstance(node, Special)
     t, stem = tangents.get(node.args[0]), f"{let.names[0]}_dot"
-    assert t is not None, "only linear operations of an active first operand are active"
+    assert t is not None, "operations are active in their first operands only"
     match node.op:
         case "reshape" | "gather" | "scatter":
             return b.bind(Special(node.op, (t, *node.args[1:]), node.attributes), stem)
+        case "scatter_max" | "scatter_min" | "scatter_prod":
+            moved = weighted(b, let, t, clamped(b, node.args[1], let.types[0].shape[0]), stem)
+            return b.bind(Special("scatter", (moved, *node.args[1:])), stem)
         case "sort":
             flat = _reshape(b, t, _flat(b.types[t]), stem)
             return _reshape(b, b.bind(Special("gather", (flat, _sources(b, let))), stem), let.types[0], stem)
@@ -69,30 +79,12 @@ def _flat(type_: TensorType) -> TensorType:
     return TensorType(type_.dtype, (prod(type_.shape),))
 
 
-def _clamped(b: Builder, index: str, size: Size) -> str:
-    """The cells that gather reads: the index clamped to an axis."""
-    index, stem = _wide_enough(b, index, size), f"{index}_inside"
-    dtype = b.types[index].dtype
-    if dtype.is_signed:
-        index = b.apply("max", (index, b.filled(0, TensorType(dtype), "zero")), stem)
-    if not isinstance(size, int) or 0 < size <= dtype.max:
-        index = b.apply("min", (index, b.size(size - 1, dtype, "last")), stem)
-    return index
-
-
-def _wide_enough(b: Builder, index: str, size: Size) -> str:
-    """The index in a type that holds an open size."""
-    if isinstance(size, int) or b.types[index].dtype in (I64, U64):
-        return index
-    return b.apply("cast", (index,), f"{index}_wide", I64)
-
-
 def _gathered_inside(b: Builder, g: str, index: str, target: TensorType, stem: str) -> str:
     """g[index] where the index is on the axis, 0 where scatter has dropped the update."""
     size = b.types[g].shape[0]
     if size == 0:
         return b.filled(0, target, stem)
-    index = _wide_enough(b, index, size)
+    index = wide_enough(b, index, size)
     index_type = b.types[index]
     inside = _is_inside(b, index, size)
     if inside is None:

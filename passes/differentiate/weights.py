@@ -131,6 +131,18 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     others = per_cell(standard("prod", dtype), one, body, "others")
     vanishing = per_cell(standard("sum", dtype), body, nothing, "vanishing")
 
+    factor = product_of_others(body, zeros, others, vanishing)
+    return lambda term: Call("strong_mul", (term, factor), dtype)
+
+
+def product_of_others(body: Expr, zeros: Expr, others: Expr, vanishing: Expr) -> Expr:
+    """The product of a cell's terms without `body`, from the number of its zeros, the product of the others and the sum
+    of the zeros.
+    """
+    dtype = body.dtype
+    one, nothing = Const(1.0, dtype), Const(0.0, dtype)
+    is_zero = Call("cmp_eq", (body, nothing), BOOL)
+
     def where_zeros_are(count: int, then: Expr, orelse: Expr) -> Expr:
         return Call("cond", (Call("cmp_eq", (zeros, Const(count, I32)), BOOL), then, orelse), dtype)
 
@@ -144,8 +156,7 @@ def _product(b: Builder, let: Let, node: Contraction) -> Weight:
     at_zero = where_zeros_are(1, others, where_zeros_are(2, times(second), nothing))
     elsewhere = where_zeros_are(0, others, where_zeros_are(1, times(vanishing), nothing))
     divisor = Call("cond", (is_zero, one, body), dtype)  # a division by zero, though masked, would have NaN derivatives
-    factor = Call("cond", (is_zero, at_zero, Call("div", (elsewhere, divisor), dtype)), dtype)
-    return lambda term: Call("strong_mul", (term, factor), dtype)
+    return Call("cond", (is_zero, at_zero, Call("div", (elsewhere, divisor), dtype)), dtype)
 
 
 def _never_zero(body: Expr) -> bool:

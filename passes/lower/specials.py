@@ -11,9 +11,9 @@ from tilec.exact.boxes import integer
 from tilec.expr import Access, Read
 from tilec.graph import Let, Literal, Special
 from tilec.loops import Block, Store
-from tilec.monoid import standard
+from tilec.monoid import Standard, standard
 from tilec.rules import call, constant
-from tilec.specials import axis_of
+from tilec.specials import SCATTERS, axis_of
 
 from .access import clamped, wide
 from .nests import Names, nest, over
@@ -39,8 +39,8 @@ def special(let: Let, values: Values, names: Names, flat: Callable[[str], str], 
             return sort(data, (first, second), axis, values, names, sequential)
         case Special(op="gather", args=(data, where)):
             return _gather(let.names[0], data, where, values, names)
-        case Special(op="scatter", args=(updates, where, *_)):
-            return _scatter(let.names[0], updates, where, values, names)
+        case Special(op=op, args=(updates, where, *_)) if op in SCATTERS:
+            return _scatter(let.names[0], updates, where, SCATTERS[op], values, names)
         case Special(op=op):
             raise error("TILE0602", f"the operation '{op}' is not lowered yet", let.span)
         case _:
@@ -64,15 +64,17 @@ def _gather(result: str, data: str, where: str, values: Values, names: Names) ->
     return empty + nest(loops, (Affine.constant(rows - 1),), found)
 
 
-def _scatter(result: str, updates: str, where: str, values: Values, names: Names) -> Block:
-    """result = 0; result[where[p..], q..] += updates[p.., q..] where in range.
+def _scatter(result: str, updates: str, where: str, by: Standard, values: Values, names: Names) -> Block:
+    """result = 0; result[where[p..], q..] += updates[p.., q..] where in range; or by another monoid, from its identity.
 
     An update out of range adds 0 to the nearest row instead: the sum holds no -0 that this could change, for it
     starts from +0.
     """
     shape, dtype = values.shape(result), values.types[result].dtype
+    monoid = standard(by, dtype)
+    (nothing,) = monoid.identity
     loops, cell = over(shape, names)
-    block = nest(loops, (), (Store(result, cell, constant(0, dtype)),))
+    block = nest(loops, (), (Store(result, cell, nothing),))
     if shape[0] == 0:
         return block
     loops, cell = over(values.shape(updates), names)
@@ -82,8 +84,8 @@ def _scatter(result: str, updates: str, where: str, values: Values, names: Names
     row = clamped(raw, shape[0])
     update = scope.element(updates, cell)
     inside = call("cmp_eq", wide(raw), row)
-    value = call("select", inside, update, constant(0, dtype))
-    store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, standard("sum", dtype))
+    value = call("select", inside, update, nothing)
+    store = Store(result, (row, *_tail(cell[rank:], shape[1:])), value, monoid)
     return block + nest(loops, (Affine.constant(shape[0] - 1),), scope.block([store]))
 
 

@@ -283,7 +283,8 @@ def special(gen: Generator) -> None:
         case "scatter":
             like = gen.input((gen.rng.choice([1, 4, 6]), *a.shape[1:]), a.dtype)
             index = gen.input(a.shape[:1], I32)
-            add(gen, f"scatter({a.name}, {index.name}, {like.name})", like.shape, a.dtype)
+            word = gen.rng.choice(["scatter", "scatter", "scatter_max", "scatter_min", "scatter_prod"])
+            add(gen, f"{word}({a.name}, {index.name}, {like.name})", like.shape, a.dtype)
         case "index":
             add(gen, f"index({a.name}, {gen.rng.randrange(len(a.shape))})", a.shape, I32)
         case "shape":

@@ -31,6 +31,27 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scatter a scalar": ("X: f64[2], I: i32, Z: f64[4, 2]", SCATTER, {"I": np.array(-1, np.int32)}),
     "scatter by bytes": ("X: f64[3], I: u8[3], Z: f64[256]", SCATTER, {"I": np.array([0, 255, 255], np.uint8)}),
     "scatter into nothing": ("X: f64[3], I: i32[3], Z: f64[0]", SCATTER, {"I": np.array([0, 1, 2], np.int32)}),
+    **{
+        f"scatter {word}": (
+            "X: f64[7, 2], I: i32[7], Z: f64[4, 2]",
+            f"special scatter_{word}(X, I, Z)",
+            {"I": np.array([0, 3, 3, 9, -2, 1, 2], np.int32)},
+        )
+        for word in ("max", "min", "prod")
+    },
+    "scatter prod of zeros": (
+        "X: f64[3, 3], I: i32[3, 3], Z: f64[3]",
+        "special scatter_prod(X, I, Z)",
+        {
+            "X": np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 5.0], [4.0, 7.0, 0.5]]),
+            "I": np.array([[0, 0, 0], [1, 1, 1], [2, 5, 2]], np.int32),
+        },
+    ),
+    "scatter max of a scalar": (
+        "X: f64[2], I: i32, Z: f64[1, 2]",
+        "special scatter_max(X, I, Z)",
+        {"I": np.array(0, "i4")},
+    ),
     "reshape": ("X: f64[4, 3]", "special reshape(X) {shape = (2, 6)}", {}),
     "reshape to a scalar": ("X: f64[1, 1]", "special reshape(X) {shape = ()}", {}),
 }

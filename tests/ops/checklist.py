@@ -6,9 +6,8 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -22,7 +21,6 @@ import tilec.random
 FOLDER = Path(__file__).with_name("checklist")
 ROOT = FOLDER.parents[2]
 _INPUT = re.compile(r"(?P<dtype>\w*)\[(?P<shape>[\d, ]*)\](?: in (?P<low>[-\d.]+)\.\.(?P<high>[-\d.]+))?$")
-_MODULES = SimpleNamespace(ops=tilec.ops, numpy=tilec.numpy, random=tilec.random)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,7 @@ class Entry:
 
 def target(name: str) -> Any:
     """The function of that name below `tilec`."""
-    module, _, word = name.partition(".")
-    return getattr(getattr(_MODULES, module), word)
+    return reduce(getattr, name.split("."), tilec)
 
 
 def _values(text: str, dtype: str, rng: np.random.Generator) -> np.ndarray[Any, Any]:

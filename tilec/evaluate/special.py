@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tilec.errors import Span, error
 from tilec.evaluate.expr import Mode, storage
+from tilec.expr import Const
 from tilec.graph import Special, TensorType
 from tilec.host_functions import call_host
 from tilec.mathlib.threefry import threefry
-from tilec.numpy_semantics import Array, cast, is_float
-from tilec.specials import axis_of, code_of, fixed_sizes_of
+from tilec.monoid import identity
+from tilec.numpy_semantics import Array, cast, is_float, maximum, minimum
+from tilec.specials import SCATTERS, axis_of, code_of, fixed_sizes_of
+
+_COMBINE: dict[str, Callable[[Array, Array], Array]] = {
+    "scatter": operator.add,
+    "scatter_max": maximum,
+    "scatter_min": minimum,
+    "scatter_prod": operator.mul,
+}
 
 
 def evaluate_special(
@@ -29,8 +39,8 @@ def evaluate_special(
             return (args[0].reshape(fixed_sizes_of(node)),)
         case "gather":
             return (gather(args[0], args[1]),)
-        case "scatter":
-            return (scatter(args[0], args[1], args[2].shape),)
+        case op if op in SCATTERS:
+            return (scatter(args[0], args[1], args[2].shape, identity(SCATTERS[op], types[0].dtype), _COMBINE[op]),)
         case "sort":
             return sort(args[0], axis_of(node, args[0].ndim, span))
         case "prng_step":
@@ -57,14 +67,18 @@ def gather(data: Array, index: Array) -> Array:
     return np.asarray(data[inside])
 
 
-def scatter(updates: Array, index: Array, shape: tuple[int, ...]) -> Array:
-    """Zeros of `shape` to which updates[j] is added at [index[j]], in row-major order of j; outside is dropped."""
-    result = np.zeros(shape, updates.dtype)
+def scatter(
+    updates: Array, index: Array, shape: tuple[int, ...], start: Const, combine: Callable[[Array, Array], Array]
+) -> Array:
+    """`start` everywhere, with which updates[j] is combined at [index[j]], in row-major order of j; outside is
+    dropped.
+    """
+    result = np.full(shape, start.value, updates.dtype)
     rows = updates.reshape(index.size, *shape[1:])
     with np.errstate(all="ignore"):
         for row, place in zip(rows, index.reshape(-1).tolist()):
             if 0 <= place < shape[0]:
-                result[place] = result[place] + row
+                result[place] = combine(result[place], row)
     return result
 
 

@@ -6,13 +6,7 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
-from tilec.numpy import (
-    log_softmax,
-    relu,
-    sigmoid,
-    softmax,
-    tanh,
-)
+from tilec.numpy import log_softmax, relu, sigmoid, softmax, tanh
 from tilec.ops.activations import (
     celu,
     elu,
@@ -39,14 +33,8 @@ from tilec.ops.activations import (
     tanh_shrink,
     threshold,
 )
-from tilec.ops.attention import (
-    scaled_dot_product_attention,
-)
-from tilec.ops.convolution import (
-    conv,
-    depthwise_conv,
-    separable_conv,
-)
+from tilec.ops.attention import scaled_dot_product_attention
+from tilec.ops.convolution import conv, depthwise_conv, separable_conv
 from tilec.ops.crossentropy import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -55,66 +43,30 @@ from tilec.ops.crossentropy import (
     kl_divergence,
     sparse_categorical_crossentropy,
 )
-from tilec.ops.dropout import (
-    dropout,
+from tilec.ops.dropout import dropout
+from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
+from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to, rot90
+from tilec.ops.image_resize import resize
+from tilec.ops.indexing import (
+    gather,
+    gather_nd,
+    scatter,
+    scatter_add,
+    scatter_max,
+    scatter_min,
+    scatter_multiply,
+    scatter_update,
+    slice,
+    slice_update,
 )
-from tilec.ops.fourier import (
-    fft,
-    fft2,
-    ifft,
-    ifft2,
-    irfft,
-    rfft,
-)
-from tilec.ops.image_layout import (
-    central_crop,
-    crop,
-    flip_left_right,
-    flip_up_down,
-    pad_to,
-    rot90,
-)
-from tilec.ops.image_resize import (
-    resize,
-)
-from tilec.ops.linalg import (
-    cholesky,
-    inv,
-    norm,
-    pinv,
-    qr,
-    solve_triangular,
-    svd,
-)
-from tilec.ops.linear import (
-    dense,
-    embedding,
-)
-from tilec.ops.normalization import (
-    batch_norm,
-    batch_norm_training,
-    layer_norm,
-    moments,
-)
-from tilec.ops.optimizers import (
-    adam,
-    adamw,
-    optimizer,
-    sgd,
-)
-from tilec.ops.pooling import (
-    average_pool,
-    global_average_pool,
-    global_max_pool,
-    max_pool,
-)
-from tilec.ops.recurrent import (
-    bidirectional,
-    gru,
-    lstm,
-    rnn,
-    simple_rnn,
-)
+from tilec.ops.linalg import cholesky, inv, norm, pinv, qr, solve_triangular, svd
+from tilec.ops.linear import dense, embedding
+from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
+from tilec.ops.optimizers import adam, adamw, optimizer, sgd
+from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
+from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
+from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
+from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
 
 __all__ = [
     "adam",
@@ -134,6 +86,7 @@ __all__ = [
     "crop",
     "dense",
     "depthwise_conv",
+    "divide_no_nan",
     "dropout",
     "elu",
     "embedding",
@@ -141,6 +94,8 @@ __all__ = [
     "fft2",
     "flip_left_right",
     "flip_up_down",
+    "gather",
+    "gather_nd",
     "gelu",
     "global_average_pool",
     "global_max_pool",
@@ -152,6 +107,7 @@ __all__ = [
     "hard_tanh",
     "ifft",
     "ifft2",
+    "in_top_k",
     "inv",
     "irfft",
     "kl_divergence",
@@ -163,7 +119,9 @@ __all__ = [
     "max_pool",
     "mish",
     "moments",
+    "multi_hot",
     "norm",
+    "one_hot",
     "optimizer",
     "pad_to",
     "pinv",
@@ -176,12 +134,24 @@ __all__ = [
     "rnn",
     "rot90",
     "scaled_dot_product_attention",
+    "scatter",
+    "scatter_add",
+    "scatter_max",
+    "scatter_min",
+    "scatter_multiply",
+    "scatter_update",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
     "selu",
     "separable_conv",
     "sgd",
     "sigmoid",
     "silu",
     "simple_rnn",
+    "slice",
+    "slice_update",
     "soft_shrink",
     "softmax",
     "softplus",
@@ -196,4 +166,5 @@ __all__ = [
     "tanh",
     "tanh_shrink",
     "threshold",
+    "top_k",
 ]

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from tilec.graph import Apply, Contraction, Special, operands
 from tilec.loops import row_major
+from tilec.specials import SCATTERS
 
 from .assignments import Axes
 from .boxes import is_dense, meets
@@ -100,8 +101,10 @@ class Places:
         if name in self.layers.absorbed or name not in self.context.stored:
             return False
         match let.node:
-            case Apply() | Contraction() | Special(op="gather" | "scatter"):
+            case Apply() | Contraction():
                 return True
+            case Special(op=op):
+                return op == "gather" or op in SCATTERS
             case _:
                 return False
 

@@ -16,7 +16,7 @@ from tilec.frontends.tile.syntax import Binary, Call
 from tilec.frontends.tile.values import Scalar, Tensor, Tuple, Value, describe
 from tilec.graph import Let, Literal, Special, TensorType
 from tilec.rules import shape_text
-from tilec.specials import special_type
+from tilec.specials import SCATTERS, special_type
 
 Handler = Callable[[Builder, Sequence[Value], Call, str | None], Value]
 
@@ -57,7 +57,7 @@ def _reshape(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> V
 
 
 def _special(b: Builder, args: Sequence[Value], at: Call, name: str | None) -> Value:
-    """gather and scatter, typed by the table of specials."""
+    """gather and the scatters, typed by the table of specials."""
     tensors = [b.tensor(a, e.span) for a, e in zip(args, at.args)]
     node = Special(at.function.text, tuple(t.name for t in tensors))
     (type,) = special_type(node, [strong(t.type) for t in tensors], at.span)
@@ -157,7 +157,7 @@ SPECIALS: Mapping[str, Handler] = {
     "index": _index,
     "reshape": _reshape,
     "gather": _special,
-    "scatter": _special,
+    **dict.fromkeys(SCATTERS, _special),
     "sort": _sorted(0),
     "argsort": _sorted(1),
     "tuple": _tuple,

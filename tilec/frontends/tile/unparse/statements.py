@@ -214,7 +214,7 @@ class Writer:
     def _special(self, let: Let, node: Special) -> Iterator[str]:
         args = ", ".join(self._term(a).text for a in node.args)
         match node.op:
-            case "gather" | "scatter":
+            case "gather" | "scatter" | "scatter_max" | "scatter_min" | "scatter_prod":
                 yield from self._kept(let, name(f"{node.op}({args})", let.types[0].dtype))
             case "reshape" | "random_bits" | "random_bits64":
                 sizes = "".join(f", {size_text(s, self.names, let.span)}" for s in let.types[0].shape)
