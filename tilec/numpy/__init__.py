@@ -31,6 +31,13 @@ from tilec.numpy.cumulative import (
     cumulative_sum,
     diff,
 )
+from tilec.numpy.diagonals import (
+    diag,
+    diagflat,
+    diagonal,
+    trace,
+)
+from tilec.numpy.einstein import einsum
 from tilec.numpy.elementwise import (
     abs,
     acos,
@@ -114,10 +121,14 @@ from tilec.numpy.indexing import (
     take_along_axis,
 )
 from tilec.numpy.products import (
-    einsum,
+    cross,
+    dot,
+    inner,
+    kron,
     matmul,
     outer,
     tensordot,
+    vdot,
     vecdot,
 )
 from tilec.numpy.reductions import (
@@ -234,13 +245,18 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cross",
     "cummax",
     "cummin",
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "diag",
+    "diagflat",
+    "diagonal",
     "diff",
     "divide",
+    "dot",
     "e",
     "einsum",
     "empty",
@@ -268,6 +284,7 @@ __all__ = [
     "hypot",
     "iinfo",
     "inf",
+    "inner",
     "int8",
     "int16",
     "int32",
@@ -276,6 +293,7 @@ __all__ = [
     "isfinite",
     "isinf",
     "isnan",
+    "kron",
     "less",
     "less_equal",
     "linspace",
@@ -348,6 +366,7 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "trace",
     "transpose",
     "tril",
     "triu",
@@ -358,6 +377,7 @@ __all__ = [
     "uint64",
     "unstack",
     "var",
+    "vdot",
     "vecdot",
     "where",
     "zeros",

@@ -1,25 +1,18 @@
-"""Floor 5: sums of products, each a contraction."""
+"""Floor 5: products of matrices, vectors and tensors, each a contraction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
-import numpy as np
-
 from tilec.affine import Affine, Size
-from tilec.dtypes import BOOL, I32
 from tilec.errors import error
-from tilec.expr import Expr
-from tilec.graph import TensorType
-from tilec.numpy.axes import axes_of, whole
-from tilec.numpy.shapes import reshape
-from tilec.rules import broadcast, call, cast, common_type, shape_text
+from tilec.numpy.axes import axes_of, axis_of, whole
+from tilec.numpy.einstein import contracted, product
+from tilec.numpy.shapes import moveaxis, reshape, roll
+from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.place import located
-from tilec.tracing.tensor import Tensor
 
 
 @operation
@@ -36,7 +29,7 @@ def matmul(x1: Any, x2: Any, /) -> Any:
     batch = broadcast([left[:-2], right[:-2]])
     names, forms = variables(len(batch))
     m, n, k = (Affine.var(v) for v in "mnk")
-    body = _product(
+    body = product(
         [
             element(a, [*_aligned(forms, left[:-2]), m, k][a.ndim == 1 :] if a.ndim > 1 else [k]),
             element(b, [*_aligned(forms, right[:-2]), k, n] if b.ndim > 1 else [k]),
@@ -52,13 +45,6 @@ def _aligned(forms: Sequence[Affine], shape: Sequence[Size]) -> list[Affine]:
     """Index forms of an operand's batch axes: 0 along those of size 1."""
     own = forms[len(forms) - len(shape) :]
     return [Affine.constant(0) if n == 1 else f for f, n in zip(own, shape, strict=True)]
-
-
-def _product(factors: Sequence[Expr]) -> Expr:
-    """The product, counted in int32 where all factors are bool."""
-    if all(f.dtype == BOOL for f in factors):
-        factors = [cast(f, I32) for f in factors]
-    return reduce(lambda a, b: call("mul", a, b), factors)
 
 
 @operation
@@ -82,14 +68,14 @@ def tensordot(x1: Any, x2: Any, /, axes: Any = 2) -> Any:
     left = [f"a{k}" for k in range(a.ndim)]
     right = [left[first[second.index(k)]] if k in second else f"b{k}" for k in range(b.ndim)]
     kept = [n for k, n in enumerate(left) if k not in first] + [n for k, n in enumerate(right) if k not in second]
-    return _contracted([(a, left), (b, right)], kept)
+    return contracted([(a, tuple(left)), (b, tuple(right))], kept)
 
 
 @operation
 def outer(x1: Any, x2: Any, /) -> Any:
     """All products of an element of x1 and one of x2."""
     a, b = reshape(x1, -1), reshape(x2, -1)
-    return _contracted([(a, ["i"]), (b, ["j"])], ["i", "j"])
+    return contracted([(a, ("i",)), (b, ("j",))], "ij")
 
 
 @operation
@@ -102,73 +88,56 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 
 
 @operation
-def einsum_of(operands: Sequence[Any], /, subscripts: str) -> Any:
-    """Einstein's sum of a sequence of tensors; see `einsum`."""
-    tensors = [lift(t) for t in operands]
-    terms, result = _subscripts(subscripts, [t.ndim for t in tensors])
-    pending = [(t, list(term)) for t, term in zip(tensors, terms, strict=True)]
-    while len(pending) > 2:
-        pending = _contract_pair(pending, result)
-    return _contracted(pending, list(result))
+def dot(x1: Any, x2: Any, /) -> Any:
+    """NumPy's: sums of products over the last axis of x1 and the last but one of x2 (its only one); of numbers the
+    product. Unlike `matmul`, it does not pair the other axes.
+    """
+    a, b = lift(x1), lift(x2)
+    return tensordot(a, b, 0) if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, (-1, max(b.ndim - 2, 0)))
 
 
-def einsum(subscripts: str, /, *operands: Any) -> Any:
-    """Einstein's sum: `einsum("ij,jk->ik", a, b)`; several operands in an order that NumPy's path finder chooses."""
-    with located():
-        if not isinstance(subscripts, str):
-            raise error("TILE0511", f"einsum begins with its subscripts, such as 'ij,jk->ik', not {subscripts!r}")
-    return einsum_of(operands, subscripts=subscripts)
+@operation
+def inner(x1: Any, x2: Any, /) -> Any:
+    """Sums of products over the last axes of both; of numbers the product."""
+    a, b = lift(x1), lift(x2)
+    return tensordot(a, b, 0) if a.ndim == 0 or b.ndim == 0 else tensordot(a, b, (-1, -1))
 
 
-def _subscripts(text: str, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """The index letters of each operand and of the result; an ellipsis stands for upper-case ones that are free."""
-    inputs, arrow, output = text.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    if len(terms) != len(ranks):
-        raise error("TILE0106", f"einsum of {len(ranks)} operands by {len(terms)} terms: {text!r}")
-    spare = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if c not in text]
-    longest = max((r - len(t.replace("...", "")) for t, r in zip(terms, ranks) if "..." in t), default=0)
-    free = "".join(spare[:longest])
-    for k, (term, rank) in enumerate(zip(terms, ranks)):
-        count = rank - len(term.replace("...", ""))
-        if "..." in term:
-            terms[k] = term.replace("...", free[len(free) - max(count, 0) :])
-        if len(terms[k]) != rank or not (terms[k].isalpha() or not terms[k]):
-            raise error("TILE0202", f"the term {term!r} of einsum stands for a tensor of rank {rank}")
-    letters = "".join(terms)
-    if not arrow:
-        output = free + "".join(sorted(c for c in set(letters) - set(free) if letters.count(c) == 1))
-    output = output.replace("...", free)
-    if len(set(output)) != len(output) or not set(output) <= set(letters):
-        raise error("TILE0101", f"the result {output!r} of einsum names an index twice, or one that no operand has")
-    return terms, output
+@operation
+def vdot(x1: Any, x2: Any, /) -> Any:
+    """The sum of all products of elements in the same place of two tensors, flattened first."""
+    return tensordot(reshape(x1, -1), reshape(x2, -1), 1)
 
 
-def _contract_pair(pending: list[tuple[Tensor, list[str]]], result: str) -> list[tuple[Tensor, list[str]]]:
-    """One step of the order that NumPy chooses: two operands replaced by their contraction."""
-    shapes = [np.broadcast_to(np.zeros(()), [_likely(n) for n in t.type.shape]) for t, _ in pending]
-    text = ",".join("".join(names) for _, names in pending) + "->" + result
-    first, second = sorted(np.einsum_path(text, *shapes, optimize=("greedy", 1e18))[0][1])[:2]
-    a, b = pending[first], pending[second]
-    rest = [p for k, p in enumerate(pending) if k not in (first, second)]
-    needed = {n for _, names in rest for n in names} | set(result)
-    kept = [n for n in dict.fromkeys([*a[1], *b[1]]) if n in needed]
-    return [*rest, (_contracted([a, b], kept), kept)]
+@operation
+def kron(x1: Any, x2: Any, /) -> Any:
+    """Kronecker's product: x2 in place of each element of x1, times that element."""
+    a, b = lift(x1), lift(x2)
+    rank = max(a.ndim, b.ndim)
+    first, second = ((1,) * (rank - t.ndim) + t.type.shape for t in (a, b))
+    left, right = reshape(a, first), reshape(b, second)
+    rows, columns = [f"a{k}" for k in range(rank)], [f"b{k}" for k in range(rank)]
+    both = contracted([(left, tuple(rows)), (right, tuple(columns))], [n for pair in zip(rows, columns) for n in pair])
+    return reshape(both, tuple(m * n for m, n in zip(first, second)))
 
 
-def _likely(size: Size) -> int:
-    """A number for a size; the order of products must not depend on the batch."""
-    return size if isinstance(size, int) else 64
+@operation
+def cross(x1: Any, x2: Any, /, axis: int = -1) -> Any:
+    """The vector product along an axis of size 3 of both, with broadcasting of the others.
+
+    Raises TILE0202, TILE0203, TILE0212.
+    """
+    a, b = lift(x1), lift(x2)
+    if a.ndim == 0 or b.ndim == 0:
+        raise error("TILE0202", "cross takes tensors of rank 1 or more")
+    along = axis_of(axis, a.ndim), axis_of(axis, b.ndim)
+    sizes = a.type.shape[along[0]], b.type.shape[along[1]]
+    if sizes != (3, 3):
+        raise error("TILE0203", f"the vector product is of vectors of 3 elements, not of {sizes[0]} and {sizes[1]}")
+    left, right = moveaxis(a, along[0], -1), moveaxis(b, along[1], -1)
+    found = _turned(left, 1) * _turned(right, 2) - _turned(left, 2) * _turned(right, 1)
+    return moveaxis(found, -1, axis)
 
 
-def _contracted(operands: Sequence[tuple[Tensor, list[str]]], kept: list[str]) -> Tensor:
-    """The sum of products of operands with named axes, over all names that are not kept."""
-    sizes: dict[str, Size] = {}
-    for tensor, names in operands:
-        for name, size in zip(names, tensor.type.shape, strict=True):
-            if sizes.setdefault(name, size) != size:
-                raise error("TILE0208", f"index {name!r} ranges over different sizes: {sizes[name]} and {size}")
-    dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t, _ in operands]).dtype
-    factors = [cast(element(t, [Affine.var(n) for n in names]), dtype) for t, names in operands]
-    indices = [*kept, *(n for n in sizes if n not in kept)]
-    return contraction("sum", indices, _product(factors), [Affine.var(n) for n in kept], [sizes[n] for n in kept])
+def _turned(x: Any, by: int) -> Any:
+    return roll(x, -by, axis=-1)

@@ -21,8 +21,9 @@ from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
 from tilec.graph import TensorType
 from tilec.numpy.creation import arange, zeros
+from tilec.numpy.einstein import einsum
 from tilec.numpy.elementwise import relu, sigmoid, tanh, where
-from tilec.numpy.products import einsum, matmul
+from tilec.numpy.products import matmul
 from tilec.numpy.shapes import concat, expand_dims, flip, swapaxes
 from tilec.rules import common_type, shape_text
 from tilec.tracing import trees
