@@ -10,7 +10,7 @@ import scipy.signal
 
 import tilec
 from tests.ops import sliding
-from tilec.ops import conv, depthwise_conv, separable_conv
+from tilec.ops import conv, conv_transpose, depthwise_conv, separable_conv
 
 Case = tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]  # shapes of image and kernel, arguments
 
@@ -129,6 +129,98 @@ def test_separable_conv() -> None:
     np.testing.assert_allclose(found, apart @ points[0].astype(np.float64), rtol=1e-5, atol=1e-5)
 
 
+TRANSPOSED: list[Case] = [  # the kernel's last axes: features, channels
+    ((2, 5, 6, 3), (3, 3, 4, 3), {}),
+    ((2, 5, 6, 3), (3, 2, 4, 3), {"strides": (2, 3), "padding": 0}),  # a stride past the window
+    ((1, 4, 5, 2), (4, 4, 3, 2), {"strides": 2, "padding": ((1, 1), (0, 2))}),
+    ((1, 4, 5, 2), (3, 3, 3, 2), {"strides": 2, "padding": 1, "output_padding": 1}),
+    ((1, 4, 5, 2), (3, 3, 3, 2), {"strides": 3, "padding": 2, "dilation": 2, "output_padding": (0, 2)}),
+    ((2, 5, 6, 4), (3, 3, 3, 2), {"groups": 2, "strides": 2}),
+    ((2, 5, 6, 4), (2, 2, 1, 1), {"groups": 4, "padding": 1}),
+    ((2, 7, 3), (4, 5, 3), {"strides": 3}),
+    ((1, 3, 2, 4, 2), (2, 3, 2, 3, 2), {"strides": (2, 1, 3)}),
+    ((1, 1, 1, 1), (1, 1, 1, 1), {}),
+    ((17, 7, 9, 5), (3, 5, 11, 5), {"strides": 2, "padding": 1}),
+]
+
+
+def spread_out(x: np.ndarray, w: np.ndarray, arguments: dict[str, Any], size: tuple[int, ...]) -> np.ndarray:
+    """A transposed convolution by its definition, on a result of this size in space, in float64."""
+    count, groups = x.ndim - 2, arguments.get("groups", 1)
+    strides, spread = (numbers(arguments.get(n, 1), count) for n in ("strides", "dilation"))
+    padding = arguments.get("padding", 0)
+    lows = [padding] * count if isinstance(padding, int) else [low for low, _ in padding]
+    found = np.zeros((x.shape[0], *size, w.shape[-2] * groups))
+    kernels = np.split(w.astype(np.float64), groups, axis=-1)
+    for y in np.ndindex(*x.shape[1:-1]):
+        for k in np.ndindex(*w.shape[:-2]):
+            at = tuple(a * s + b * d - low for a, s, b, d, low in zip(y, strides, k, spread, lows))
+            if all(0 <= a < n for a, n in zip(at, size)):
+                own = np.split(x[(slice(None), *y)], groups, axis=-1)
+                added = [part @ kernel[k].T for part, kernel in zip(own, kernels, strict=True)]
+                found[(slice(None), *at)] += np.concatenate(added, axis=-1)
+    return found
+
+
+def transposed_operands(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel of a group has as many channels as the group."""
+    x, w = operands(case)
+    return x, np.concatenate([w] * case[2].get("groups", 1), axis=-1) if w.shape[-1] != x.shape[-1] else w
+
+
+@pytest.mark.parametrize("case", TRANSPOSED, ids=str)
+def test_conv_transpose(case: Case) -> None:
+    x, w = transposed_operands(case)
+    found = conv_transpose(x, w, **case[2])
+    assert found.shape[-1] == w.shape[-2] * case[2].get("groups", 1)
+    expected = spread_out(x, w, case[2], found.shape[1:-1])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+    turned = conv_transpose(np.ascontiguousarray(sliding.first(x)), w, **case[2], channels_first=True)
+    np.testing.assert_allclose(turned, sliding.first(expected), rtol=1e-5, atol=2e-5)
+
+
+ALIKE = [c for c in TRANSPOSED if len(c[0]) == 4 and isinstance(c[2].get("padding", 0), int)]  # as torch pads
+
+
+@pytest.mark.parametrize("case", ALIKE, ids=str)
+def test_conv_transpose_against_torch(case: Case) -> None:
+    torch = pytest.importorskip("torch", reason="its values are compared: pip install torch")
+    x, w = transposed_operands(case)
+    renamed = {{"strides": "stride"}.get(k, k): v for k, v in case[2].items()}
+    theirs = torch.nn.functional.conv_transpose2d(
+        torch.tensor(sliding.first(x)), torch.tensor(w).permute(3, 2, 0, 1), **renamed
+    )
+    found = sliding.first(conv_transpose(x, w, **case[2]))
+    assert found.shape == tuple(theirs.shape)
+    np.testing.assert_allclose(found, theirs.numpy(), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_conv_transpose_same(kernel: int, stride: int, dilation: int) -> None:
+    """It is the derivative of the convolution that is padded to the same size."""
+    x, w = operands(((1, 5, 2), (kernel, 3, 2), {}), np.float64)
+    found = conv_transpose(x, w, stride, "same", dilation=dilation)
+    assert found.shape == (1, 5 * stride, 3)
+    forward = tilec.grad(lambda i: (conv(i, w, stride, "same", dilation) * x).sum())
+    np.testing.assert_allclose(found, forward(np.zeros(found.shape)), atol=1e-12)
+
+
+def test_sizes_of_conv_transpose() -> None:
+    """Those of Keras's backends."""
+
+    def length(kernel: int, stride: int, padding: Any, more: int | None = None) -> int:
+        x, w = operands(((1, 7, 1), (kernel, 1, 1), {}))
+        return int(conv_transpose(x, w, stride, padding, more).shape[1])
+
+    assert [length(k, 2, "valid") for k in (1, 2, 3, 4)] == [14, 14, 15, 16]
+    assert [length(k, 2, "same") for k in (1, 2, 3, 4)] == [14, 14, 14, 14]
+    assert [length(k, 2, "same", 1) for k in (1, 2, 3, 4)] == [14, 13, 14, 13]
+    assert [length(k, 2, "valid", 1) for k in (1, 2, 3, 4)] == [14, 15, 16, 17]
+    assert [length(3, 2, p, 1) for p in (0, 1, 2)] == [16, 14, 12]
+
+
 def test_types() -> None:
     x, w = operands(((1, 5, 5, 64), (3, 3, 64, 2), {}), np.float16)
     found = conv(x, w)
@@ -159,6 +251,11 @@ WRONG: list[tuple[str, str, Any]] = [
     ("TILE0208", "2 channels, and the kernel is for 4", lambda: depthwise_conv(X[..., :2], W)),
     ("TILE0208", "5 channels, and the kernel is for 4", lambda: conv(X, W, channels_first=True)),
     ("TILE0511", "4 features are not divisible by 3", lambda: conv(X[..., [0] * 12], W[..., :4], groups=3)),
+    ("TILE0208", "4 channels, and the kernel is for 6", lambda: conv_transpose(X, W)),
+    ("TILE0511", "6 channels are not divisible by 4", lambda: conv_transpose(X[..., [0] * 6], W, groups=4)),
+    ("TILE0511", "'causal'", lambda: conv_transpose(X, W[..., :4], padding="causal")),
+    ("TILE0511", "the output padding is at least 0", lambda: conv_transpose(X, W[..., :4], output_padding=-1)),
+    ("TILE0211", "result is negative", lambda: conv_transpose(X, W[..., :4], padding=7)),
     ("TILE0511", "at least one group", lambda: conv(X, W, groups=0)),
     ("TILE0511", "'SAME'", lambda: conv(X, W, padding="SAME")),
     ("TILE0511", "'causal'", lambda: conv(X, W, padding="causal")),

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec.ops import batch_norm, batch_norm_training, layer_norm, moments
+from tilec.ops import (
+    batch_norm,
+    batch_norm_training,
+    group_norm,
+    instance_norm,
+    l2_normalize,
+    layer_norm,
+    moments,
+    rms_norm,
+)
 
 SHAPES = [(2, 3, 5, 4), (7, 3), (1, 1), (3, 1, 2), (2, 3, 2, 2, 3), (33, 17), (64, 9, 7, 13)]
 TYPES = [(np.float32, 2e-5), (np.float64, 1e-12), (np.float16, 4e-3), (ml_dtypes.bfloat16, 3e-2)]
@@ -94,6 +103,51 @@ def test_layer_norm_and_moments(axes: Any, dtype: Any, tolerance: float) -> None
         close(variance, wide.var(along, keepdims=keep), dtype, 2 * tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES, ids=[np.dtype(t[0]).name for t in TYPES])
+@pytest.mark.parametrize("groups", [1, 2, 3, 6])
+@pytest.mark.parametrize("shape", [(2, 5, 3, 6), (1, 1, 6), (3, 6)], ids=str)
+def test_group_norm(shape: tuple[int, ...], groups: int, dtype: Any, tolerance: float) -> None:
+    x, scale, offset = (drawn(s, dtype, i) for i, s in enumerate((shape, (6,), (6,))))
+    apart = x.reshape(*shape[:-1], groups, 6 // groups)
+    axes = (*range(1, x.ndim - 1), x.ndim)
+    wanted = normalized(apart, axes, 1e-5).reshape(shape) * scale.astype(np.float64) + offset.astype(np.float64)
+    close(group_norm(x, scale, offset, groups=groups), wanted, dtype, 8 * tolerance)
+    turned = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    found = group_norm(turned, scale, offset, groups=groups, channels_first=True)
+    close(found, np.moveaxis(wanted, -1, 1), dtype, 8 * tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES, ids=[np.dtype(t[0]).name for t in TYPES])
+@pytest.mark.parametrize("shape", [(2, 5, 3, 6), (1, 7, 6), (33, 9, 6)], ids=str)
+def test_instance_norm(shape: tuple[int, ...], dtype: Any, tolerance: float) -> None:
+    x, scale, offset = (drawn(s, dtype, i) for i, s in enumerate((shape, (6,), (6,))))
+    wanted = normalized(x, tuple(range(1, x.ndim - 1)), 1e-5) * scale.astype(np.float64) + offset.astype(np.float64)
+    close(instance_norm(x, scale, offset), wanted, dtype, 8 * tolerance)
+    turned = np.ascontiguousarray(np.moveaxis(x, -1, 1))
+    found = instance_norm(turned, scale, offset, channels_first=True)
+    close(found, np.moveaxis(wanted, -1, 1), dtype, 8 * tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES, ids=[np.dtype(t[0]).name for t in TYPES])
+@pytest.mark.parametrize("axes", [(2,), (1, 2), (0,)], ids=str)
+def test_rms_norm_and_l2_normalize(axes: tuple[int, ...], dtype: Any, tolerance: float) -> None:
+    x = drawn((4, 7, 9), dtype)
+    scale = drawn(tuple(x.shape[a] for a in axes), dtype, 1)
+    wide, spread = x.astype(np.float64), tuple(x.shape[a] if a in axes else 1 for a in range(3))
+    square = (wide**2).sum(axes, keepdims=True)
+    count = int(np.prod([x.shape[a] for a in axes]))
+    wanted = wide / np.sqrt(square / count + 1e-6) * scale.astype(np.float64).reshape(spread)
+    close(rms_norm(x, scale, axes=axes), wanted, dtype, 4 * tolerance)
+    close(l2_normalize(x, axes), wide / np.sqrt(square), dtype, 4 * tolerance)
+
+
+def test_l2_normalize_of_nothing_but_zeros() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    np.testing.assert_array_equal(l2_normalize(zeros), zeros)
+    slope = tilec.grad(lambda x: l2_normalize(x, epsilon=0.5).sum())(zeros)
+    np.testing.assert_allclose(slope, np.full((2, 3), 2.0))
+
+
 def test_against_torch() -> None:
     torch = pytest.importorskip("torch", reason="its values are compared: pip install torch")
     x, scale, offset, mean = drawn((6, 5, 4, 3)), drawn((3,)), drawn((3,), seed=1), drawn((3,), seed=2)
@@ -109,6 +163,13 @@ def test_against_torch() -> None:
     found, new_mean, _ = batch_norm_training(x, mean, variance, scale, offset, momentum=0.9)
     np.testing.assert_allclose(np.moveaxis(found, -1, 1), training.numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(new_mean, running[0].numpy(), rtol=1e-5)
+    wide = np.tile(x, 2)
+    both = np.tile(scale, 2)
+    grouped = f.group_norm(torch.tensor(np.moveaxis(wide, -1, 1)), 3, torch.tensor(both), eps=1e-5)
+    found = group_norm(wide, both, groups=3)
+    np.testing.assert_allclose(np.moveaxis(found, -1, 1), grouped.numpy(), rtol=1e-4, atol=1e-4)
+    root = f.rms_norm(torch.tensor(x), (3,), weights[0], 1e-6)
+    np.testing.assert_allclose(rms_norm(x, scale), root.numpy(), rtol=1e-4, atol=1e-5)
     last = f.layer_norm(torch.tensor(x), (3,), *weights)
     np.testing.assert_allclose(layer_norm(x, scale, offset), last.numpy(), rtol=1e-4, atol=1e-4)
 
@@ -119,6 +180,11 @@ WRONG: list[tuple[str, str, Any]] = [
     ("TILE0203", "the shape [5] where the normalised axes have [4]", lambda: batch_norm(X, np.ones(5, "f4"), V)),
     ("TILE0203", "the shape [1] where the normalised axes have [4]", lambda: layer_norm(X, V[:1])),
     ("TILE0203", "statistics of shape [4]", lambda: batch_norm_training(X, V, V, channels_first=True)),
+    ("TILE0202", "at least 3 axes", lambda: instance_norm(X[0])),
+    ("TILE0511", "4 channels are not divisible by 3 groups", lambda: group_norm(X, groups=3)),
+    ("TILE0511", "4 channels are not divisible by 0 groups", lambda: group_norm(X, groups=0)),
+    ("TILE0212", "rank 3 has no axis -4", lambda: rms_norm(X, axes=-4)),
+    ("TILE0212", "rank 3 has no axis 5", lambda: l2_normalize(X, axes=5)),
     ("TILE0212", "rank 3 has no axis 3", lambda: layer_norm(X, axes=3)),
     ("TILE0212", "named twice", lambda: moments(X, (0, -3))),
 ]

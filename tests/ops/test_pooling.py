@@ -10,7 +10,14 @@ import pytest
 import tilec
 from tests.ops import sliding
 from tests.ops.test_convolution import numbers
-from tilec.ops import average_pool, global_average_pool, global_max_pool, max_pool
+from tilec.ops import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    global_average_pool,
+    global_max_pool,
+    max_pool,
+)
 
 Case = tuple[tuple[int, ...], Any, dict[str, Any]]  # shape of the image, size of windows, arguments
 
@@ -110,6 +117,50 @@ def test_against_torch() -> None:
         np.testing.assert_allclose(sliding.first(found), expected, rtol=1e-5, atol=1e-6)
 
 
+def parts(x: np.ndarray, counts: tuple[int, ...], function: Any) -> np.ndarray:
+    """Of each window that adaptive pooling cuts."""
+    found = np.empty((x.shape[0], *counts, x.shape[-1]))
+    for at in np.ndindex(*counts):
+        cut = tuple(slice(o * n // m, -(-(o + 1) * n // m)) for o, n, m in zip(at, x.shape[1:-1], counts))
+        found[(slice(None), *at)] = function(x[(slice(None), *cut)].astype(np.float64), tuple(range(1, x.ndim - 1)))
+    return found
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 12, 3), (1, 1, 5, 2), (3, 11, 1, 4)], ids=str)
+@pytest.mark.parametrize("counts", [(1, 1), (7, 6), (3, 5), (8, 13)], ids=str)
+def test_adaptive_pooling(shape: tuple[int, ...], counts: tuple[int, ...]) -> None:
+    x = image(shape)
+    np.testing.assert_array_equal(adaptive_max_pool(x, counts), parts(x, counts, np.max))
+    mean = parts(x, counts, np.mean)
+    np.testing.assert_allclose(adaptive_average_pool(x, counts), mean, rtol=1e-5, atol=1e-6)
+    turned = np.ascontiguousarray(sliding.first(x))
+    found = adaptive_average_pool(turned, counts, channels_first=True)
+    np.testing.assert_allclose(found, sliding.first(mean), rtol=1e-5, atol=1e-6)
+
+
+def test_adaptive_pooling_of_other_ranks_and_types() -> None:
+    x = image((2, 10, 3))
+    np.testing.assert_array_equal(adaptive_max_pool(x, 4), parts(x, (4,), np.max))
+    x = image((1, 5, 4, 7, 2))
+    np.testing.assert_allclose(adaptive_average_pool(x, 3), parts(x, (3, 3, 3), np.mean), rtol=1e-5, atol=1e-6)
+    whole = np.arange(-5, 5, dtype=np.int8).reshape(1, 10, 1)
+    assert adaptive_max_pool(whole, 3)[0, :, 0].tolist() == [-2, 1, 4]
+    assert adaptive_average_pool(whole, 3).dtype == np.float32
+    assert adaptive_average_pool(whole.astype(np.float16), 3)[0, :, 0].tolist() == [-3.5, -0.5, 2.5]
+
+
+def test_adaptive_pooling_against_torch() -> None:
+    torch = pytest.importorskip("torch", reason="its values are compared: pip install torch")
+    x = image((2, 9, 14, 3))
+    f = torch.nn.functional
+    for counts in ((4, 5), (3, 7), (9, 20)):
+        theirs = torch.tensor(sliding.first(x))
+        expected = f.adaptive_max_pool2d(theirs, counts).numpy()
+        np.testing.assert_array_equal(sliding.first(adaptive_max_pool(x, counts)), expected)
+        expected = f.adaptive_avg_pool2d(theirs, counts).numpy()
+        np.testing.assert_allclose(sliding.first(adaptive_average_pool(x, counts)), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_global_pooling() -> None:
     x = image((3, 5, 7, 2))
     np.testing.assert_array_equal(global_max_pool(x), x.max((1, 2)))
@@ -123,9 +174,11 @@ WRONG: list[tuple[str, str, Any]] = [
     ("TILE0202", "at least 3 axes", lambda: max_pool(X[0, 0], 2)),
     ("TILE0202", "at least 3 axes", lambda: global_average_pool(X[0, 0])),
     ("TILE0204", "size of a window: 3 numbers for 2 axes", lambda: max_pool(X, (2, 2, 2))),
-    ("TILE0511", "a size of a window is at least 1", lambda: average_pool(X, 0)),
+    ("TILE0511", "the size of a window is at least 1", lambda: average_pool(X, 0)),
     ("TILE0511", "'causal'", lambda: max_pool(X, 2, padding="causal")),
     ("TILE0511", "a stride is at least 1", lambda: average_pool(X, 2, 0)),
+    ("TILE0511", "a number of windows is at least 1", lambda: adaptive_max_pool(X, (1, 0))),
+    ("TILE0211", "without elements", lambda: adaptive_average_pool(X[:, :0], 2)),
     ("TILE0211", "a window spans 6 elements", lambda: max_pool(X, 6)),
     ("TILE0211", "negative width", lambda: average_pool(X, 2, padding=((0, 0), (-1, 0)))),
 ]

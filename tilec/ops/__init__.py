@@ -34,7 +34,12 @@ from tilec.ops.activations import (
     threshold,
 )
 from tilec.ops.attention import scaled_dot_product_attention
-from tilec.ops.convolution import conv, depthwise_conv, separable_conv
+from tilec.ops.convolution import (
+    conv,
+    conv_transpose,
+    depthwise_conv,
+    separable_conv,
+)
 from tilec.ops.crossentropy import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -61,9 +66,25 @@ from tilec.ops.indexing import (
 )
 from tilec.ops.linalg import cholesky, inv, norm, pinv, qr, solve_triangular, svd
 from tilec.ops.linear import dense, embedding
-from tilec.ops.normalization import batch_norm, batch_norm_training, layer_norm, moments
+from tilec.ops.normalization import (
+    batch_norm,
+    batch_norm_training,
+    group_norm,
+    instance_norm,
+    l2_normalize,
+    layer_norm,
+    moments,
+    rms_norm,
+)
 from tilec.ops.optimizers import adam, adamw, optimizer, sgd
-from tilec.ops.pooling import average_pool, global_average_pool, global_max_pool, max_pool
+from tilec.ops.pooling import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    global_average_pool,
+    global_max_pool,
+    max_pool,
+)
 from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
 from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
@@ -71,6 +92,8 @@ from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top
 __all__ = [
     "adam",
     "adamw",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "average_pool",
     "batch_norm",
     "batch_norm_training",
@@ -83,6 +106,7 @@ __all__ = [
     "central_crop",
     "cholesky",
     "conv",
+    "conv_transpose",
     "crop",
     "dense",
     "depthwise_conv",
@@ -100,6 +124,7 @@ __all__ = [
     "global_average_pool",
     "global_max_pool",
     "glu",
+    "group_norm",
     "gru",
     "hard_shrink",
     "hard_sigmoid",
@@ -108,9 +133,11 @@ __all__ = [
     "ifft",
     "ifft2",
     "in_top_k",
+    "instance_norm",
     "inv",
     "irfft",
     "kl_divergence",
+    "l2_normalize",
     "layer_norm",
     "leaky_relu",
     "log_sigmoid",
@@ -131,6 +158,7 @@ __all__ = [
     "relu6",
     "resize",
     "rfft",
+    "rms_norm",
     "rnn",
     "rot90",
     "scaled_dot_product_attention",

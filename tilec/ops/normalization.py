@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 from tilec.dtypes import F32
 from tilec.errors import error
 from tilec.numpy import reductions
-from tilec.numpy.axes import axes_of
+from tilec.numpy.axes import axes_of, whole
 from tilec.numpy.shapes import reshape, squeeze
+from tilec.ops.windows import image_axes
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float
@@ -94,6 +95,69 @@ def layer_norm(x: Any, scale: Any = None, offset: Any = None, /, axes: Axis = -1
     return _normalized(tensor, centred, variance, scale, offset, along, epsilon)
 
 
+@operation
+def group_norm(
+    x: Any,
+    scale: Any = None,
+    offset: Any = None,
+    /,
+    groups: int = 32,
+    epsilon: float = 1e-5,
+    channels_first: bool = False,
+) -> Any:
+    """Layer normalisation of each group of neighbouring channels by itself, over space too (Wu and He, 2018).
+
+    scale and offset are vectors over the channels. Raises TILE0202, TILE0203, TILE0511.
+    """
+    tensor = as_float(x)
+    channel, count = _channel(tensor, channels_first), whole(groups, "the number of groups")
+    shape = tensor.type.shape
+    channels = whole(shape[channel], "the number of channels")
+    if count < 1 or channels % count:
+        raise error("TILE0511", f"{channels} channels are not divisible by {count} groups")
+    apart = reshape(tensor, (*shape[:channel], count, channels // count, *shape[channel + 1 :]))
+    _, variance, centred = _moments(apart, [a for a in range(1, apart.ndim) if a != channel])
+    normal = reshape(_divided(centred, variance, epsilon), shape)
+    return _scaled(normal, tensor, scale, offset, [channel])
+
+
+@operation
+def instance_norm(
+    x: Any, scale: Any = None, offset: Any = None, /, epsilon: float = 1e-5, channels_first: bool = False
+) -> Any:
+    """Each channel of each image less its mean and over its standard deviation, times scale, plus offset, by channel.
+
+    Raises TILE0202, TILE0203.
+    """
+    tensor = as_float(x)
+    channel = _channel(tensor, channels_first)
+    _, variance, centred = _moments(tensor, image_axes(tensor, channels_first))
+    return _normalized(tensor, centred, variance, scale, offset, [channel], epsilon)
+
+
+@operation
+def rms_norm(x: Any, scale: Any = None, /, axes: Axis = -1, epsilon: float = 1e-6) -> Any:
+    """x / sqrt(mean(x * x) + epsilon) * scale over `axes`, which scale has (Zhang and Sennrich, 2019).
+
+    Raises TILE0203, TILE0212.
+    """
+    tensor = as_float(x)
+    along = sorted(axes_of(axes, tensor.ndim))
+    wide = _wide(tensor)
+    square = reductions.mean(apply("mul", wide, wide), along, keepdims=True)
+    return _normalized(tensor, wide, square, scale, None, along, epsilon)
+
+
+@operation
+def l2_normalize(x: Any, /, axes: Axis = -1, epsilon: float = 1e-12) -> Any:
+    """x over its Euclidean norm along axes, or over epsilon where the norm is less. Raises TILE0212."""
+    tensor = as_float(x)
+    wide = _wide(tensor)
+    square = reductions.sum(apply("mul", wide, wide), axes, keepdims=True)
+    least = apply("max", square, epsilon * epsilon)
+    return as_dtype(apply("mul", wide, apply("recip", apply("sqrt", least))), tensor.type.dtype)
+
+
 def _wide(x: Tensor) -> Tensor:
     """In at least float32."""
     wide: Tensor = as_dtype(x, F32) if x.type.dtype.bits < 32 else x
@@ -112,7 +176,15 @@ def _normalized(
     x: Tensor, centred: Tensor, variance: Tensor, scale: Any, offset: Any, axes: Sequence[int], epsilon: float
 ) -> Tensor:
     """centred / sqrt(variance + epsilon) * scale + offset, in the type of x."""
-    found = apply("mul", centred, apply("recip", apply("sqrt", apply("add", variance, epsilon))))
+    return _scaled(_divided(centred, variance, epsilon), x, scale, offset, axes)
+
+
+def _divided(centred: Tensor, variance: Tensor, epsilon: float) -> Any:
+    return apply("mul", centred, apply("recip", apply("sqrt", apply("add", variance, epsilon))))
+
+
+def _scaled(found: Any, x: Tensor, scale: Any, offset: Any, axes: Sequence[int]) -> Tensor:
+    """found * scale + offset, in the type of x."""
     if scale is not None:
         found = apply("mul", found, _wide(_spread(scale, x, axes)))
     if offset is not None:

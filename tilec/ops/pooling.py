@@ -13,9 +13,11 @@ import numpy as np
 
 from tilec.affine import Affine
 from tilec.dtypes import F32, DType
+from tilec.errors import error
 from tilec.graph import Constraint
 from tilec.numpy import reductions
-from tilec.ops.windows import Window, arranged, image_axes, per_axis, windows
+from tilec.ops.windows import Window, arranged, channel_axis, fixed, image_axes, per_axis, windows
+from tilec.rules import shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float
@@ -84,11 +86,68 @@ def global_average_pool(x: Any, /, keepdims: bool = False, channels_first: bool 
     return reductions.mean(image, image_axes(image, channels_first), keepdims=keepdims)
 
 
+@operation
+def adaptive_max_pool(x: Any, /, size: int | Sequence[int], channels_first: bool = False) -> Any:
+    """The largest elements of `size` windows along each axis, which cover it evenly.
+
+    size: a number, or one for each axis of space. Window o of m along an axis of n reads floor(o * n / m) up to
+    ceil((o + 1) * n / m), as in torch and Keras. Raises TILE0202, TILE0204, TILE0211, TILE0511.
+    """
+    image = lift(x)
+    return _adapted("max", image, _parts(image, size, channels_first), channels_first)
+
+
+@operation
+def adaptive_average_pool(x: Any, /, size: int | Sequence[int], channels_first: bool = False) -> Any:
+    """The means of the windows of `adaptive_max_pool`; integers become float32."""
+    image = as_float(x)
+    parts = _parts(image, size, channels_first)
+    wide = image.type.dtype if image.type.dtype.bits > 32 else F32
+    total = _adapted("sum", image, parts, channels_first, wide)
+    sizes = [np.array([-(-(o + 1) * n // m) - o * n // m for o in range(m)]) for n, m in parts]
+    return as_dtype(apply("div", total, _spread(reduce(np.multiply.outer, sizes), channels_first)), image.type.dtype)
+
+
+def _parts(image: Tensor, size: Any, channels_first: bool) -> list[tuple[int, int]]:
+    """The extent of each axis of space and into how many windows it is parted."""
+    space = image_axes(image, channels_first)
+    counts = per_axis(size, len(space), "a number of windows")
+    extents = [fixed(image.type.shape[a]) for a in space]
+    if 0 in extents:
+        raise error("TILE0211", f"an axis without elements has no windows: the shape is {shape_text(image.type.shape)}")
+    return list(zip(extents, counts, strict=True))
+
+
+def _adapted(
+    monoid: str, image: Tensor, parts: Sequence[tuple[int, int]], channels_first: bool, dtype: DType | None = None
+) -> Tensor:
+    """Aggregates of windows that cover each axis evenly; where they do not overlap, of common windows."""
+    if all(n % m == 0 for n, m in parts):
+        sliding = [Window(n, n // m, n // m, 1, 0, 0) for n, m in parts]
+        return _aggregated(monoid, image, sliding, channels_first, dtype)
+    at, read = variables(len(parts), "o"), variables(len(parts), "i")
+    batch, channels = image.type.shape[0], image.type.shape[channel_axis(channels_first)]
+    # o * n / m - 1 < i < (o + 1) * n / m, times m
+    inside = [
+        Constraint(i * m - o * n + (m - 1), n + m - 1) for (n, m), o, i in zip(parts, at[1], read[1], strict=True)
+    ]
+    return contraction(
+        monoid,
+        ["n", *at[0], "c", *read[0]],
+        element(image, arranged(BATCH, read[1], CHANNEL, channels_first)),
+        arranged(BATCH, at[1], CHANNEL, channels_first),
+        arranged(batch, [m for _, m in parts], channels, channels_first),
+        dtype=dtype,
+        constraints=inside,
+        stem=f"adaptive_{monoid}",
+    )
+
+
 def _windows(
     image: Tensor, size: Any, strides: Any, padding: Any, dilation: Any, channels_first: bool
 ) -> tuple[Window, ...]:
     space = image_axes(image, channels_first)
-    sizes = per_axis(size, len(space), "size of a window")
+    sizes = per_axis(size, len(space), "the size of a window")
     steps = sizes if strides is None else strides
     return windows([image.type.shape[a] for a in space], sizes, steps, padding, dilation)
 
@@ -103,8 +162,7 @@ def _aggregated(
 ) -> Tensor:
     at, within = variables(len(sliding), "o"), variables(len(sliding), "k")
     read = [w.form(o, k) for w, o, k in zip(sliding, at[1], within[1], strict=True)]
-    batch, *_ = image.type.shape
-    channels = image.type.shape[1 if channels_first else -1]
+    batch, channels = image.type.shape[0], image.type.shape[channel_axis(channels_first)]
     return contraction(
         monoid,
         ["n", *at[0], "c", *within[0]],
@@ -124,5 +182,10 @@ def _counts(sliding: Sequence[Window], count_padding: bool, channels_first: bool
     whole = np.prod([w.size for w in sliding])
     if count_padding or all(np.all(n == w.size) for w, n in zip(sliding, inside, strict=True)):
         return float(whole)
-    counts = np.maximum(reduce(np.multiply.outer, inside), 1).astype(np.float32)
-    return counts if channels_first else counts[..., None]
+    return _spread(np.maximum(reduce(np.multiply.outer, inside), 1), channels_first)
+
+
+def _spread(counts: Any, channels_first: bool) -> Any:
+    """Numbers over space, for all channels."""
+    found = np.asarray(counts, np.float32)
+    return found if channels_first else found[..., None]

@@ -60,9 +60,7 @@ def windows(
     odd number the larger half at the end; "causal", for one axis, no window reads beyond its own place; or what
     `padding_pairs` takes. Raises TILE0204, TILE0210, TILE0211, TILE0511.
     """
-    fixed = [_fixed(n) for n in extents]
-    steps, spread = per_axis(strides, len(fixed), "stride"), per_axis(dilation, len(fixed), "dilation")
-    bare = [Window(*w, 0, 0) for w in zip(fixed, sizes, steps, spread, strict=True)]
+    bare = _bare([fixed(n) for n in extents], sizes, strides, dilation)
     found = tuple(
         Window(w.extent, w.size, w.stride, w.dilation, low, high)
         for w, (low, high) in zip(bare, _widths(bare, padding), strict=True)
@@ -70,6 +68,47 @@ def windows(
     for window in found:
         _check(window)
     return found
+
+
+def _bare(extents: Sequence[int], sizes: Sequence[int], strides: Any, dilation: Any) -> list[Window]:
+    """Windows without padding."""
+    steps, spread = per_axis(strides, len(extents), "a stride"), per_axis(dilation, len(extents), "a dilation")
+    return [Window(*w, 0, 0) for w in zip(extents, sizes, steps, spread, strict=True)]
+
+
+def transposed_windows(
+    counts: Sequence[Size], sizes: Sequence[int], strides: Any, padding: Any, dilation: Any, output_padding: Any
+) -> tuple[Window, ...]:
+    """Windows over the axes of a transposed convolution's result, of which there are as many as its image has elements.
+
+    padding: what the result loses at its ends. "valid", nothing; "same", so much that it has `stride` elements for each
+    of the image, the larger half at the end; or what `padding_pairs` takes. output_padding: elements more at the end,
+    a number or one for each axis; with words it is what there is beyond (count - 1) * stride and the span of a window,
+    or the parity of that span with "same". Raises TILE0204, TILE0210, TILE0211, TILE0511.
+    """
+    bare = _bare([fixed(n) for n in counts], sizes, strides, dilation)
+    more = (
+        [None] * len(bare) if output_padding is None else per_axis(output_padding, len(bare), "the output padding", 0)
+    )
+    given: Sequence[tuple[int, int] | None] = [None] * len(bare)
+    if padding not in ("valid", "same"):
+        given = padding_pairs(padding, len(bare))
+    return tuple(_over_result(w, padding, pair, n) for w, pair, n in zip(bare, given, more, strict=True))
+
+
+def _over_result(image: Window, padding: Any, pair: tuple[int, int] | None, more: int | None) -> Window:
+    """A window over the result from one whose extent is that of the image."""
+    reached = (image.extent - 1) * image.stride + image.span
+    if pair is not None:
+        low, size = pair[0], reached - sum(pair) + (more or 0)
+    elif padding == "valid":
+        low, size = 0, reached + (max(image.stride - image.span, 0) if more is None else more)
+    else:
+        size = image.extent * image.stride if more is None else reached - image.span // 2 * 2 + more
+        low = halves(max(reached - size, 0))[0]
+    if size < 0:
+        raise error("TILE0211", f"the size of a transposed convolution's result is negative: {size}")
+    return Window(size, image.size, image.stride, image.dilation, low, reached - low - size)
 
 
 def _widths(bare: Sequence[Window], padding: Any) -> list[tuple[int, int]]:
@@ -100,18 +139,19 @@ def halves(total: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def per_axis(given: Any, count: int, what: str) -> tuple[int, ...]:
-    """A positive integer for each axis, from one for all or a sequence. Raises TILE0204, TILE0210, TILE0511."""
+def per_axis(given: Any, count: int, what: str, least: int = 1) -> tuple[int, ...]:
+    """A number for each axis, from one for all or a sequence. Raises TILE0204, TILE0210, TILE0511."""
     values = tuple(given) if isinstance(given, tuple | list) else (given,) * count
-    found = tuple(whole(v, f"a {what}") for v in values)
+    found = tuple(whole(v, what) for v in values)
     if len(found) != count:
         raise error("TILE0204", f"{what}: {len(found)} numbers for {count} axes of windows")
-    if any(v < 1 for v in found):
-        raise error("TILE0511", f"a {what} is at least 1, not {min(found)}")
+    if any(v < least for v in found):
+        raise error("TILE0511", f"{what} is at least {least}, not {min(found)}")
     return found
 
 
-def _fixed(size: Size) -> int:
+def fixed(size: Size) -> int:
+    """A size that is known; raises TILE0210."""
     if isinstance(size, Poly):
         raise must_be_fixed(size, "windows slide over its axis")
     return size
