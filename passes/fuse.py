@@ -26,7 +26,7 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -126,6 +126,7 @@ class _Fuser:
         self._donated = frozenset(param for param, _ in graph.aliases)
         self._settled = settled(graph)
         self._again = {n for let in graph.lets if AGAIN in let.attributes for n in let.names}
+        self._lets = {n: let for let in graph.lets for n in let.names}
         self._shapes = {n: t.shape for n, t in graph.types().items()}
         self._readers: dict[str, list[tuple[Let, int]]] = {}
         for let in graph.lets:
@@ -139,7 +140,7 @@ class _Fuser:
         self._reading: dict[str, int] = {}  # by tensor, the latest kernel that begins by reading its own cell of it
 
     def run(self) -> Partition:
-        for name, let in labelled(self._graph).items():
+        for name, let in _settled_first(labelled(self._graph), self._settled).items():
             if let.names:
                 self._place(let)
             else:
@@ -224,7 +225,7 @@ class _Fuser:
         if name in self._results or how.cost > MAX_COST or how.depth > MAX_DEPTH or len(how.reads) > MAX_OPERANDS // 2:
             return False
         evaluations = [points for _, points in self._readers.get(name, ())]
-        if -1 in evaluations or self._pays_once(name, how):
+        if -1 in evaluations or self._pays_once(name, how) or self._goes_into_whole(name, how):
             return False
         often = sum(evaluations) >= OFTEN * _count(self._shapes[name])
         if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
@@ -242,6 +243,19 @@ class _Fuser:
             return False
         largest = max((_count(self._shapes[n]) for n in how.reads), default=0)
         return how.cost > CHEAP or _count(self._shapes[name]) <= largest
+
+    def _goes_into_whole(self, name: str, how: _Pointwise) -> bool:
+        """Whether a value of an earlier kernel is read to be a part of a larger tensor, by a concatenation or a margin:
+        that kernel then stores it there, and nobody copies it.
+        """
+        readers = self._readers.get(name, ())
+        if len(readers) != 1 or not isinstance(self._lets[name].node, Apply):
+            return False
+        node = readers[0][0].node
+        if not isinstance(node, Contraction) or node.monoid.name != "assign" or not isinstance(node.body[0], Read):
+            return False
+        at = None if is_rearrangement(node, self._shapes) else self._joinable(name, how)
+        return at is not None and len(self._kernels[at[0]].groups) == 1
 
     def _fits(self, at: int, name: str, reads: Collection[str]) -> bool:
         """Whether this Let may be computed in a kernel that runs when its operands are known."""
@@ -387,6 +401,16 @@ def settled(graph: Graph) -> frozenset[str]:
         if used <= found | literal:
             (found if used & found else literal).update(let.names)
     return frozenset(found)
+
+
+def _settled_first(lets: Mapping[str, Let], settled: frozenset[str]) -> dict[str, Let]:
+    """The Lets, beginning with those of `settled` and what these read: scales and shifts made of constants are there
+    before the sums that they are applied to, and keep nothing from joining these."""
+    early = set(settled)
+    for let in reversed(list(lets.values())):
+        if not early.isdisjoint(let.names):
+            early.update(operands(let.node))
+    return dict(sorted(lets.items(), key=lambda item: early.isdisjoint(item[1].names)))
 
 
 def _is_open(let: Let) -> bool:

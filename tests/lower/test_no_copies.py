@@ -45,6 +45,8 @@ JOINED: dict[str, tuple[Callable[..., Any], int, int]] = {
     "parameters": (lambda a, b: tnp.concatenate((a, b, a)), 1, 0),
     "a stack of four products": (lambda a, b: tnp.stack(tuple(_product(x) for x in (a, b, a + b, a - b))), 4, 0),
     "a margin": (lambda a, b: tnp.pad(_product(a), 1), 2, 0),
+    "a margin around an activation": (lambda a, b: tnp.pad(tnp.maximum(_product(a) + b[0], 0), 1), 2, 0),
+    "activations": (lambda a, b: tnp.concatenate(tuple(tnp.maximum(_product(x), 0) for x in (a, b)), 1), 2, 0),
     "a margin, and more": (lambda a, b: tnp.pad(tnp.exp(a), 1) + 1, 1, 0),
     "an elementwise consumer": (lambda a, b: tnp.maximum(tnp.concatenate((a, b * 2), 1), 0), 1, 0),
     "a sum over it": (lambda a, b: tnp.concatenate((tnp.exp(a), b), 1) @ tnp.concatenate((a, b)), 3, 2),
