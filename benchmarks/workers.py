@@ -6,6 +6,7 @@ meanwhile.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import statistics
@@ -14,7 +15,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+
+from benchmarks.contenders import module_of
 
 SAMPLE = 1 << 16  # elements of a result that are compared
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "TILEC_THREADS")
@@ -35,11 +39,11 @@ class Prepared:
 class Worker:
     """A contender's process. `prepare` and `time` raise RuntimeError with what it said where it failed."""
 
-    def __init__(self, contender: str, topic: str, threads: int) -> None:
+    def __init__(self, contender: str, topic: str, threads: int, module: str = "") -> None:
         self.contender = contender
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
-        arguments = (other, contender, topic, threads)
+        arguments = (other, module or module_of(contender), topic, threads)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = dict(os.environ)
         counts = dict.fromkeys(THREADS, str(threads))
@@ -58,6 +62,10 @@ class Worker:
     def time(self, usual: float, budget: float) -> float:
         """Median seconds of calls during about `budget` seconds."""
         return float(self._ask("time", usual, budget))
+
+    def call(self) -> Any:
+        """Some elements of the result of one more run."""
+        return self._ask("call")
 
     def peak_memory(self) -> int:
         """Bytes that the process held at most so far."""
@@ -87,13 +95,11 @@ class Worker:
         return value
 
 
-def _serve(connection: Connection, contender: str, topic: str, threads: int) -> None:
+def _serve(connection: Connection, name: str, topic: str, threads: int) -> None:
     """What runs in the worker: questions in, (problem, answer) out."""
-    from benchmarks.contenders import load
-
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    module = load(contender)
+    module = importlib.import_module(name)
     module.start(threads)
     connection.send((None, None))
     run: Any = None
@@ -109,6 +115,8 @@ def _serve(connection: Connection, contender: str, topic: str, threads: int) -> 
                     run, answer = _prepare(module, topic, *arguments)
                 case "time":
                     answer = _median(run, *arguments)
+                case "call":
+                    answer = _sample(module, run())
                 case _:
                     answer = _peak()
             connection.send((None, answer))
@@ -151,6 +159,10 @@ def _median(run: Any, usual: float, budget: float) -> float:
 
 
 def _peak() -> int:
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, where ru_maxrss counts the parent's memory, too
+        line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -6,9 +6,7 @@ that is timed; what it returns `array` turns into NumPy's. A module that lacks o
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from types import ModuleType
 
 # contender: (module, what has to be installed)
 CONTENDERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -27,6 +25,6 @@ def installed(name: str) -> bool:
     return all(importlib.util.find_spec(m) is not None for m in CONTENDERS[name][1])
 
 
-def load(name: str) -> ModuleType:
+def module_of(name: str) -> str:
     """The module of a contender. `start(threads)` is called before anything else."""
-    return importlib.import_module(f"benchmarks.contenders.{CONTENDERS[name][0]}")
+    return f"benchmarks.contenders.{CONTENDERS[name][0]}"

@@ -1,0 +1,70 @@
+"""The networks of examples/nets learn, in fewer steps than when a reader runs them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tilec import ops
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "nets"
+
+
+def example(name: str) -> ModuleType:
+    """The module of one example, which is a script beside no package."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(EXAMPLES))
+
+
+@pytest.mark.parametrize(("name", "size", "rate"), [("lenet", 28, 0.002), ("lstm", None, 0.005)])
+def test_digits_are_learnt(name: str, size: int | None, rate: float) -> None:
+    net, lines = example(name), list[str]()
+    right = example("fit").learn_digits(net.forward, net.init(), ops.adam(rate), 120, 64, size, lines.append)
+    assert right > 0.9
+    assert lines[-1] == f"held-out accuracy {right:.4f}"
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet"])
+def test_deep_networks_learn_a_batch(name: str) -> None:
+    net, fit = example(name), example("fit")
+    (x, y), _ = fit.digits(32)
+    start = net.init(channels=1, classes=10)
+    one = [(x[:16], y[:16])] * 25
+    _, state, losses = fit.train(net.forward, start, ops.adam(0.001), one, lambda line: None)
+    assert losses[-1] < 0.1 * losses[0]
+    mean = state["blocks"][0]["conv1" if name == "resnet18" else "depthwise"]["mean"]
+    assert mean.any()  # the statistics that inference takes have moved
+
+
+def test_letters_are_learnt() -> None:
+    gpt = example("gpt")
+    text = "to be or not to be, " * 20
+    params, letters, losses = gpt.learn(text, 100, 8, lambda line: None, context=24, width=64, layers=1)
+    assert losses[0] > 2
+    assert np.mean(losses[-5:]) < 0.3
+    assert gpt.write(params, letters, "to be or", 10).startswith("to be or not to be")
+
+
+def test_a_place_sees_no_later_letter() -> None:
+    gpt = example("gpt")
+    params, _ = gpt.init(letters=9, context=8, width=32, layers=1)
+    tokens = np.arange(8, dtype=np.int32)[None]
+    changed = np.where(np.arange(8) < 5, tokens, 0)
+    scores = example("fit").tilec.jit(lambda tokens: gpt.forward(params, {}, tokens)[0])
+    before, after = scores(tokens), scores(changed.astype(np.int32))
+    np.testing.assert_array_equal(before[:, :5], after[:, :5])
+    assert not np.allclose(before[:, 5:], after[:, 5:])
+
+
+def test_digits_are_enlarged() -> None:
+    (x, y), (x_test, _) = example("fit").digits(32)
+    assert x.shape == (1438, 32, 32, 1) and x_test.shape == (359, 32, 32, 1) and y.dtype == np.int32
+    assert x.dtype == np.float32 and -1 <= x.min() < x.max() <= 1
