@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 from tilec import pipeline
@@ -34,6 +35,8 @@ def compile_graph(
     `scalars` are arguments whose value is compiled in although they stay arguments; `report` holds earlier warnings.
     """
     report = report if report is not None else Report()
+    stages = _Stages(watch)
+    watch = stages.watch
     watch("graph", graph)
     pins = pins_of(graph, options.schedules, report)
     graph = pipeline.optimise(graph, watch, report, options)
@@ -53,8 +56,28 @@ def compile_graph(
         built = pipeline.backend(device.backend).build(program, device, arrays)
     except MemoryError as reason:
         raise no_memory(graph.name, reason) from None
-    ir = Compiled(graph, program, choose.choices if choose else ())
+    stages.end("backend")
+    ir = Compiled(graph, program, choose.choices if choose else (), tuple(stages.seconds.items()))
     return Executable(interface, device, built, ir, arrays, options)
+
+
+class _Stages:
+    """A watcher that notes what each stage takes, and tells another one."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._told, self._since = watch, perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def watch(self, stage: str, ir: Any) -> None:
+        self.end(stage)
+        self._told(stage, ir)
+        self._since = perf_counter()
+
+    def end(self, stage: str) -> None:
+        """A stage may come several times."""
+        now = perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
 
 
 class _Reference(Built):

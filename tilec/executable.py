@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
     from tilec.measure.memory import Memory
+    from tilec.measure.report import ExecutableReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,12 @@ class Executable:
             raise error("TILE0508", "the target 'reference' plans no memory", help="compile for llvm or opencl")
         code = getattr(self.built, "code", None)
         return memory(self.program, self.graph, None if code is None else code.arena_bytes, sizes)
+
+    def report(self) -> ExecutableReport:
+        """What a call does, launches and host calls counted, and what compiling took: print it."""
+        from tilec.measure.report import report
+
+        return report(self, dict(self.ir.seconds) if isinstance(self.ir, Compiled) else {})
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.
@@ -222,11 +229,13 @@ def _directly_called(method: Callable[[type, str], Any]) -> type[Executable]:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """The IR of something compiled in this process. `choices`: schedules that it took from records of the tuner."""
+    """The IR of something compiled in this process. `choices`: schedules that it took from records of the tuner;
+    `seconds`: what each stage took."""
 
     optimised: Graph
     scheduled: Program | None
     choices: tuple[tuple[str, str], ...] = ()
+    seconds: tuple[tuple[str, float], ...] = ()
 
     def graph(self) -> Graph:
         return self.optimised

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tilec.affine import size_text
-from tilec.dtypes import F32, F64
+from tilec.dtypes import F32, F64, I32
 from tilec.errors import Span, TileError, error
 from tilec.graph import TensorType
+from tilec.lu import lu_factored
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Types: TypeAlias = tuple[TensorType, ...]
@@ -88,6 +89,55 @@ def _like(operands: Types, *shapes: Shape) -> Types:
     return tuple(TensorType(operands[0].dtype, shape) for shape in shapes)
 
 
+def _solve(operands: Types, _: Sequence[Shape]) -> Types | None:
+    """Matrices of the batch of the left side."""
+    if len(operands) != 2 or (found := _matrices(operands[:1], square=True)) is None:
+        return None
+    batch, n, _columns = found
+    right = _fixed(operands[1])
+    alike = operands[1].dtype == operands[0].dtype and right[:-1] == (*batch, n)
+    return _like(operands, right) if alike else None
+
+
+def _eigh(operands: Types, _: Sequence[Shape]) -> Types | None:
+    if (found := _matrices(operands, square=True)) is None:
+        return None
+    batch, n, _columns = found
+    return _like(operands, (*batch, n), (*batch, n, n))
+
+
+def _eig(operands: Types, _: Sequence[Shape]) -> Types | None:
+    """Real and imaginary parts, of the values and of the vectors."""
+    if (found := _matrices(operands, square=True)) is None:
+        return None
+    batch, n, _columns = found
+    return _like(operands, (*batch, n), (*batch, n), (*batch, n, n), (*batch, n, n))
+
+
+def _parts(a: Array) -> tuple[Array, ...]:
+    values, vectors = np.linalg.eig(a)
+    return values.real, values.imag, vectors.real, vectors.imag
+
+
+def _slogdet(operands: Types, _: Sequence[Shape]) -> Types | None:
+    if (found := _matrices(operands, square=True)) is None:
+        return None
+    return _like(operands, found[0], found[0])
+
+
+def _det(operands: Types, _: Sequence[Shape]) -> Types | None:
+    found = _matrices(operands, square=True)
+    return None if found is None else _like(operands, found[0])
+
+
+def _lu(operands: Types, _: Sequence[Shape]) -> Types | None:
+    if (found := _matrices(operands)) is None:
+        return None
+    batch, m, n = found
+    pivots, rows = (TensorType(I32, (*batch, size)) for size in (min(m, n), m))
+    return *_like(operands, (*batch, m, n)), pivots, rows
+
+
 def _qr(operands: Types, _: Sequence[Shape]) -> Types | None:
     if (found := _matrices(operands)) is None:
         return None
@@ -134,9 +184,15 @@ HOST_FUNCTIONS: dict[str, HostFunction] = {
     f.name: f
     for f in (
         HostFunction("cholesky", lambda _, a: np.linalg.cholesky(a), _same),
+        HostFunction("det", lambda _, a: np.linalg.det(a), _det),
+        HostFunction("eig", lambda _, a: _parts(a), _eig),
+        HostFunction("eigh", lambda _, a: tuple(np.linalg.eigh(a)), _eigh),
         HostFunction("inv", lambda _, a: np.linalg.inv(a), _same),
+        HostFunction("lu", lambda _, a: lu_factored(a), _lu),
         HostFunction("qr", lambda _, a: tuple(np.linalg.qr(a)), _qr),
         HostFunction("qr_complete", lambda _, a: tuple(np.linalg.qr(a, mode="complete")), _qr_complete),
+        HostFunction("slogdet", lambda _, a: tuple(np.linalg.slogdet(a)), _slogdet),
+        HostFunction("solve", lambda _, a, b: np.linalg.solve(a, b), _solve),
         HostFunction("svd", lambda _, a: tuple(np.linalg.svd(a, full_matrices=False)), _svd),
         HostFunction("svd_full", lambda _, a: tuple(np.linalg.svd(a)), _svd_full),
         HostFunction("singular_values", lambda _, a: np.linalg.svd(a, compute_uv=False), _singular_values),

@@ -15,6 +15,7 @@ from tilec.expr import Call, Const, Expr, IndexValue, read
 from tilec.graph import Contraction, Let, Sink, Special, TensorType
 from tilec.monoid import standard
 from tilec.passes.differentiate.builder import Builder, no_derivative
+from tilec.passes.differentiate.host import pull_host, push_host
 from tilec.passes.differentiate.scattered import clamped, weighted, wide_enough
 
 
@@ -22,6 +23,9 @@ def pull_special(b: Builder, let: Let, g: str, active: set[str]) -> Iterator[tup
     """Operands and their parts of the cotangent; `g` is that of the first result."""
     node = let.node
     assert isinstance(node, Special)
+    if node.op == "host_call":
+        yield from pull_host(b, let, g, active)
+        return
     x = node.args[0]
     if x not in active:
         return
@@ -50,6 +54,8 @@ def push_special(b: Builder, let: Let, tangents: Mapping[str, str]) -> str:
     """The tangent of the first result."""
     node = let.node
     assert isinstance(node, Special)
+    if node.op == "host_call":
+        return push_host(b, let, tangents)
     t, stem = tangents.get(node.args[0]), f"{let.names[0]}_dot"
     assert t is not None, "operations are active in their first operands only"
     match node.op:

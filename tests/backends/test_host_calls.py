@@ -190,6 +190,21 @@ def test_memory_counts_what_is_between() -> None:
     assert exe.memory.peak >= 2 * 64 * 64 * 8
 
 
+def test_report_counts_them() -> None:
+    def products(xs: Any) -> Any:
+        return tilec.scan(lambda p, x: (p @ ops.inv(x), tnp.sum(ops.qr(x)[1])), np.eye(3), xs)
+
+    report = tilec.jit(products, target="llvm").lower(np.zeros((4, 3, 3))).compile().report()
+    assert report.host_calls == {"inv": 4, "qr": 4}
+    assert "host calls        8 (inv 4, qr 4)" in str(report)
+    assert report.memory and report.launches >= 8 and report.seconds["backend"] > 0
+    plain = tilec.jit(lambda x: x @ x, target="llvm").lower(np.eye(3)).compile().report()
+    assert (plain.kernels, plain.launches, plain.host_calls) == (1, 1, {})
+    assert "host calls        0" in str(plain)
+    slow = tilec.jit(lambda x: x @ x, target="reference").lower(np.eye(3)).compile().report()
+    assert (slow.kernels, slow.memory) == (0, None)
+
+
 def test_open_sizes_are_refused() -> None:
     with pytest.raises(TileError) as caught:
         tilec.jit(lambda x: ops.inv(x), open_sizes={"x": ("N", None, None)})(np.zeros((2, 3, 3)))

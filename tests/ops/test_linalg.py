@@ -60,6 +60,82 @@ def test_square_matrices(shape: tuple[int, ...], dtype: str) -> None:
     same(ops.cholesky(positive, upper=True), np.swapaxes(np.linalg.cholesky(positive), -1, -2))
 
 
+@DTYPES
+@EACH_SQUARE
+def test_systems(shape: tuple[int, ...], dtype: str) -> None:
+    a, n = normal(shape, dtype) + 3 * np.eye(shape[-1], dtype=dtype), shape[-1]
+    for right in ((n,), (n, 2), (*shape[:-1], 3)):
+        b = normal(right, dtype)
+        same(ops.solve(a, b), np.linalg.solve(a, b))
+        same(ops.lstsq(a, b), np.linalg.solve(a, b))
+    lower = np.tril(a)
+    same(ops.cholesky_inverse(a), np.linalg.inv(lower @ np.swapaxes(lower, -1, -2)))
+    upper = np.triu(a)
+    same(ops.cholesky_inverse(a, upper=True), np.linalg.inv(np.swapaxes(upper, -1, -2) @ upper))
+
+
+def test_least_squares() -> None:
+    """With more rows than columns, fewer, and less than full rank: the shortest solution."""
+    for a in (normal((6, 3)), normal((3, 6)), normal((6, 2)) @ normal((2, 4))):
+        b = normal((len(a), 2))
+        same(ops.lstsq(a, b), np.linalg.lstsq(a, b, rcond=None)[0])
+
+
+@DTYPES
+@EACH_SQUARE
+def test_determinants_and_eigenvalues(shape: tuple[int, ...], dtype: str) -> None:
+    x = normal(shape, dtype)
+    same(np.asarray(ops.det(x)), np.asarray(np.linalg.det(x)))
+    for found, wanted in zip(ops.slogdet(x), np.linalg.slogdet(x), strict=True):
+        same(np.asarray(found), np.asarray(wanted))
+    symmetric = x + np.swapaxes(x, -1, -2)
+    for found, wanted in zip(ops.eigh(symmetric), np.linalg.eigh(symmetric), strict=True):
+        same(found, wanted)
+    values, vectors = (re + 1j * im for re, im in ops.eig(x))
+    wide = np.promote_types(np.dtype(dtype), np.complex64)
+    np.testing.assert_allclose(x @ vectors, vectors * values[..., None, :], atol=CLOSE[dtype] * 10)
+    assert values.astype(wide).shape == shape[:-1]
+
+
+def test_singular_determinants() -> None:
+    x = normal((4, 4))
+    x[0] = 2 * x[1]
+    sign, log = ops.slogdet(np.zeros((2, 2)))
+    assert (sign, log) == (0, -np.inf)
+    slope = tilec.grad(lambda x: ops.det(x))
+    minors = [[np.linalg.det(np.delete(np.delete(x, i, 0), j, 1)) for j in range(4)] for i in range(4)]
+    same(slope(x), np.array(minors) * (-1.0) ** np.add.outer(np.arange(4), np.arange(4)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (40, 40), (30, 50), (50, 30), (2, 3, 17, 18), (0, 2, 2), (3, 0)], ids=str)
+def test_lu_factor(shape: tuple[int, ...]) -> None:
+    """The product of the triangles is the matrix with its rows exchanged; and as SciPy's LAPACK has it."""
+    x = normal(shape)
+    lu, pivots = ops.lu_factor(x)
+    m, n = shape[-2:]
+    k = min(m, n)
+    for place in np.ndindex(*shape[:-2]):
+        lower, upper = np.tril(lu[place][:, :k], -1) + np.eye(m, k), np.triu(lu[place][:k])
+        rows = np.arange(m)
+        for i, other in enumerate(pivots[place]):
+            rows[[i, other]] = rows[[other, i]]
+        np.testing.assert_allclose(lower @ upper, x[place][rows], atol=1e-12)
+        assert np.abs(np.tril(lu[place], -1)).max(initial=0) <= 1
+    assert pivots.dtype == np.int32
+
+
+def test_lu_factor_of_a_singular_matrix() -> None:
+    lu, pivots = ops.lu_factor(np.array([[0.0, 1, 2], [0, 3, 4], [0, 6, 8]]))
+    assert lu.tolist() == [[0, 1, 2], [0, 6, 8], [0, 0.5, 0]]
+    assert pivots.tolist() == [0, 2, 2]
+
+
+def test_ranks() -> None:
+    x = np.stack([np.zeros((3, 4)), np.eye(3, 4), np.ones((3, 4)), normal((3, 2)) @ normal((2, 4))])
+    assert ops.matrix_rank(x).tolist() == [0, 3, 1, 2]
+    assert ops.matrix_rank(np.diag([1.0, 1e-3]), rtol=0.01) == 1
+
+
 def test_pinv_of_what_has_not_full_rank() -> None:
     x = normal((5, 2)) @ normal((2, 4))
     same(ops.pinv(x), np.linalg.pinv(x, rcond=1e-12))
@@ -124,6 +200,11 @@ CALLS = {
     "cholesky": lambda x: ops.cholesky(x @ tnp.transpose(x)),
     "pinv": lambda x: ops.pinv(x[:, :3]),
     "solve_triangular": lambda x: ops.solve_triangular(x, x),
+    "solve": lambda x: ops.solve(x, tnp.transpose(x)),
+    "det": lambda x: ops.det(x)[None],
+    "slogdet": lambda x: ops.slogdet(x)[1][None],
+    "eigh": lambda x: ops.eigh(x + tnp.transpose(x))[1] ** 2,
+    "lu_factor": lambda x: ops.lu_factor(x)[0],
 }
 
 
@@ -140,6 +221,24 @@ def test_second_derivatives(name: str) -> None:
     assert checked, str(checked)
 
 
+def test_forward_mode_of_systems() -> None:
+    """Decompositions have their derivatives in reverse mode only; inverses and solutions have both."""
+    x, change = MATRIX, normal((4, 4))
+    value, tangent = tilec.jvp(lambda x: ops.solve(x, np.eye(4)))((x,), (change,))
+    same(value, np.linalg.inv(x))
+    same(tangent, -np.linalg.inv(x) @ change @ np.linalg.inv(x))
+    same(tilec.jvp(lambda x: ops.inv(x))((x,), (change,))[1], tangent)
+    same(tilec.jvp(lambda b: ops.solve(x, b))((change,), (change,))[1], np.linalg.solve(x, change))
+    refused("TILE0310", tilec.jvp(lambda x: ops.qr(x)[1]), (x,), (change,))
+
+
+def test_what_has_no_derivative_says_so() -> None:
+    refused("TILE0310", tilec.grad(lambda x: tnp.sum(ops.eig(x)[0][0])), MATRIX)
+    refused("TILE0310", tilec.grad(lambda x: tnp.sum(ops.qr(x, mode="complete")[0])), MATRIX[:, :2])
+    refused("TILE0310", tilec.grad(lambda x: tnp.sum(ops.svd(x)[0])), MATRIX[:, :2])
+    refused("TILE0310", tilec.grad(lambda x: tnp.sum(ops.lu_factor(x)[0])), MATRIX[:, :2])
+
+
 def refused(code: str, function: Any, *args: Any, **named: Any) -> None:
     with pytest.raises(TileError) as caught:
         function(*args, **named)
@@ -147,11 +246,16 @@ def refused(code: str, function: Any, *args: Any, **named: Any) -> None:
 
 
 def test_refusals() -> None:
-    for function in (ops.qr, ops.svd, ops.pinv, ops.inv, ops.cholesky):
+    either = (ops.qr, ops.svd, ops.pinv, ops.lu_factor, ops.matrix_rank)
+    square = (ops.inv, ops.cholesky, ops.cholesky_inverse, ops.det, ops.slogdet, ops.eigh, ops.eig)
+    for function in (*either, *square):
         refused("TILE0202", function, np.zeros(3))
-    for function in (ops.inv, ops.cholesky):
+    for function in square:
         refused("TILE0203", function, np.zeros((2, 3)))
     refused("TILE0420", ops.inv, np.zeros((2, 2)))
+    refused("TILE0420", ops.solve, np.ones((2, 2)), np.ones(2))
+    refused("TILE0203", ops.solve, np.eye(2), np.ones(3))
+    refused("TILE0203", ops.lstsq, np.ones((3, 2)), np.ones(2))
     refused("TILE0420", ops.cholesky, -np.eye(2))
     refused("TILE0420", ops.svd, np.full((2, 2), np.nan))
     refused("TILE0511", ops.qr, np.eye(2), mode="full")

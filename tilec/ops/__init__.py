@@ -6,7 +6,6 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
-from tilec.numpy import log_softmax, relu, sigmoid, softmax, tanh
 from tilec.ops.activations import (
     celu,
     elu,
@@ -34,12 +33,7 @@ from tilec.ops.activations import (
     threshold,
 )
 from tilec.ops.attention import scaled_dot_product_attention
-from tilec.ops.convolution import (
-    conv,
-    conv_transpose,
-    depthwise_conv,
-    separable_conv,
-)
+from tilec.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from tilec.ops.crossentropy import (
     binary_crossentropy,
     binary_focal_crossentropy,
@@ -64,7 +58,24 @@ from tilec.ops.indexing import (
     slice,
     slice_update,
 )
-from tilec.ops.linalg import cholesky, inv, norm, pinv, qr, solve_triangular, svd
+from tilec.ops.linalg import (
+    cholesky,
+    cholesky_inverse,
+    det,
+    eig,
+    eigh,
+    inv,
+    lstsq,
+    lu_factor,
+    matrix_rank,
+    norm,
+    pinv,
+    qr,
+    slogdet,
+    solve,
+    solve_triangular,
+    svd,
+)
 from tilec.ops.linear import dense, embedding
 from tilec.ops.normalization import (
     batch_norm,
@@ -105,13 +116,17 @@ __all__ = [
     "celu",
     "central_crop",
     "cholesky",
+    "cholesky_inverse",
     "conv",
     "conv_transpose",
     "crop",
     "dense",
     "depthwise_conv",
+    "det",
     "divide_no_nan",
     "dropout",
+    "eig",
+    "eigh",
     "elu",
     "embedding",
     "fft",
@@ -141,8 +156,10 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "log_sigmoid",
-    "log_softmax",
     "lstm",
+    "lstsq",
+    "lu_factor",
+    "matrix_rank",
     "max_pool",
     "mish",
     "moments",
@@ -154,7 +171,6 @@ __all__ = [
     "pinv",
     "prelu",
     "qr",
-    "relu",
     "relu6",
     "resize",
     "rfft",
@@ -175,15 +191,15 @@ __all__ = [
     "selu",
     "separable_conv",
     "sgd",
-    "sigmoid",
     "silu",
     "simple_rnn",
     "slice",
     "slice_update",
+    "slogdet",
     "soft_shrink",
-    "softmax",
     "softplus",
     "softsign",
+    "solve",
     "solve_triangular",
     "sparse_categorical_crossentropy",
     "sparse_plus",
@@ -191,7 +207,6 @@ __all__ = [
     "sparsemax",
     "squareplus",
     "svd",
-    "tanh",
     "tanh_shrink",
     "threshold",
     "top_k",

@@ -99,9 +99,9 @@ def _svd_gradient(args: Any, result: Any, cotangent: Any) -> Any:
     v, gv = turned(vt), turned(gvt)
     rows, columns = expand_dims(s, -2), expand_dims(s, -1)
     inverse = 1 / (rows * rows - columns * columns + identity(s)) - identity(s)
-    first = matmul(inverse * _skew(matmul(turned(u), gu)), _diagonal(s))
-    second = matmul(_diagonal(s), inverse * _skew(matmul(vt, gv)))
-    inner = first + second + _diagonal(gs)
+    first = matmul(inverse * _skew(matmul(turned(u), gu)), diagonal(s))
+    second = matmul(diagonal(s), inverse * _skew(matmul(vt, gv)))
+    inner = first + second + diagonal(gs)
     found = matmul(matmul(u, inner), vt)
     m, n, k = u.shape[-2], v.shape[-2], s.shape[-1]
     if m > k:
@@ -117,7 +117,7 @@ def _skew(x: Any) -> Any:
     return x - turned(x)
 
 
-def _diagonal(values: Any) -> Any:
+def diagonal(values: Any) -> Any:
     """Diagonal matrices."""
     return expand_dims(values, -1) * identity(values)
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from tilec.dtypes import I32
 from tilec.numpy.axes import number
-from tilec.numpy.elementwise import negative, where
+from tilec.numpy.creation import tril
+from tilec.numpy.elementwise import stop_gradient, where
 from tilec.numpy.products import matmul
 from tilec.numpy.reductions import max as largest
-from tilec.numpy.shapes import expand_dims
-from tilec.ops.linalg.decompositions import decomposed
-from tilec.ops.linalg.matrices import matrices, turned
+from tilec.numpy.reductions import prod, sum
+from tilec.numpy.shapes import broadcast_to, expand_dims
+from tilec.ops.linalg.decompositions import decomposed, singular_values
+from tilec.ops.linalg.matrices import identity, matrices, solved, turned
+from tilec.ops.linalg.triangular import substituted
 from tilec.tracing.custom import custom_gradient
 from tilec.tracing.dispatch import operation
 from tilec.tracing.elementwise import as_dtype
@@ -23,18 +27,119 @@ from tilec.tracing.host import host_call
 def inv(x: Any, /) -> Any:
     """The inverse matrix. Raises TILE0202, TILE0203, and TILE0420 where there is none."""
     matrix, wanted = matrices("inv", x, square=True)
-    return as_dtype(_inv(matrix), wanted)
+    return as_dtype(host_call("inv", [matrix], [(matrix.type.dtype, matrix.type.shape)])[0], wanted)
+
+
+@operation
+def solve(a: Any, b: Any, /) -> Any:
+    """The x with a x = b, for square matrices a. b is a vector or holds matrices, whose columns are solved for.
+
+    Raises TILE0202, TILE0203, and TILE0420 where a is singular.
+    """
+    left, wanted = matrices("solve", a, square=True)
+    return as_dtype(solved("solve", left, b, _solved), wanted)
+
+
+def _solved(a: Any, b: Any) -> Any:
+    return host_call("solve", [a, b], [(b.type.dtype, b.type.shape)])[0]
+
+
+@operation
+def lstsq(a: Any, b: Any, /, *, rtol: float | None = None) -> Any:
+    """The x with the least |a x - b|, and of these the shortest: pinv(a) b. b is a vector or holds matrices.
+
+    `rtol` as in `pinv`. Raises TILE0202, TILE0203, TILE0210.
+    """
+    left, wanted = matrices("lstsq", a)
+    share = cutoff(left, rtol)
+    return as_dtype(solved("lstsq", left, b, lambda a, b: matmul(_pinv(a, share), b)), wanted)
+
+
+@operation
+def cholesky_inverse(x: Any, /, *, upper: bool = False) -> Any:
+    """The inverse of l lᵀ, for a lower triangle l, or of uᵀ u for an `upper` one: of the matrix that `cholesky` was
+    taken of. Raises TILE0202, TILE0203."""
+    matrix, wanted = matrices("cholesky_inverse", x, square=True)
+    lower = tril(turned(matrix) if upper else matrix)
+    half = substituted(lower, broadcast_to(identity(matrix), matrix.type.shape), False)
+    return as_dtype(matmul(turned(half), half), wanted)
+
+
+@operation
+def matrix_rank(x: Any, /, *, rtol: float | None = None) -> Any:
+    """How many singular values are above `rtol` times the largest, int32; by default as in `pinv`. Raises TILE0202."""
+    matrix, _ = matrices("matrix_rank", x)
+    values = stop_gradient(singular_values(matrix))
+    top = largest(values, axis=-1, keepdims=True)
+    return sum(as_dtype(values > cutoff(matrix, rtol) * top, I32), -1)
+
+
+# --- determinants -----------------------------------------------------------------------------------------------------
+
+
+@operation
+def slogdet(x: Any, /) -> Any:
+    """The pair (sign, log |det|) of square matrices; (0, -inf) of singular ones, where there is no derivative.
+
+    Raises TILE0202, TILE0203.
+    """
+    matrix, wanted = matrices("slogdet", x, square=True)
+    return tuple(as_dtype(part, wanted) for part in _slogdet(matrix))
 
 
 @custom_gradient
-def _inv(a: Any) -> Any:
-    return host_call("inv", [a], [(a.type.dtype, a.shape)])[0]
+def _slogdet(a: Any) -> Any:
+    shape = a.type.shape[:-2]
+    return tuple(host_call("slogdet", [a], [(a.type.dtype, shape), (a.type.dtype, shape)]))
 
 
-@_inv.defgrad
-def _inv_gradient(args: Any, x: Any, g: Any) -> Any:
-    """M. Giles, An extended collection of matrix derivative results for forward and reverse mode AD, 2008, 2.2.3."""
-    return negative(matmul(turned(x), matmul(g, turned(x))))
+@_slogdet.defgrad
+def _slogdet_gradient(args: Any, result: Any, cotangent: Any) -> Any:
+    """M. Giles, as `passes.differentiate.host`, section 2.2.4."""
+    (a,) = args
+    return turned(host_call("inv", [a], [(a.type.dtype, a.type.shape)])[0]) * _spread(cotangent[1])
+
+
+@operation
+def det(x: Any, /) -> Any:
+    """The determinants of square matrices; the derivative holds at singular ones too. Raises TILE0202, TILE0203."""
+    matrix, wanted = matrices("det", x, square=True)
+    return as_dtype(_det(matrix), wanted)
+
+
+@custom_gradient
+def _det(a: Any) -> Any:
+    return host_call("det", [a], [(a.type.dtype, a.type.shape[:-2])])[0]
+
+
+@_det.defgrad
+def _det_gradient(args: Any, result: Any, g: Any) -> Any:
+    return _cofactors(args[0]) * _spread(g)
+
+
+@custom_gradient
+def _cofactors(a: Any) -> Any:
+    """det(a) a⁻ᵀ, which is there for singular matrices too: by a = u diag(s) vᵀ, det(u vᵀ) u diag(prod of other s) vᵀ."""
+    u, s, vt = decomposed(a)
+    others = prod(where(identity(s) != 0, 1, expand_dims(s, -2)), -1)
+    sign, _ = _slogdet(matmul(u, vt))
+    return matmul(u * expand_dims(others, -2), vt) * _spread(sign)
+
+
+@_cofactors.defgrad
+def _cofactors_gradient(args: Any, c: Any, g: Any) -> Any:
+    """Of regular matrices a, of which it is det(a) a⁻ᵀ."""
+    (a,) = args
+    inverse = turned(host_call("inv", [a], [(a.type.dtype, a.type.shape)])[0])
+    return inverse * _spread(sum(g * c, (-2, -1))) - matmul(inverse, matmul(turned(g), c))
+
+
+def _spread(x: Any) -> Any:
+    """Numbers as matrices of one element."""
+    return expand_dims(x, (-2, -1))
+
+
+# --- inverses of what has none ----------------------------------------------------------------------------------------
 
 
 @operation
