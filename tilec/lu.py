@@ -25,8 +25,8 @@ def lu_factored(a: Array) -> tuple[Array, Array, Array]:
 
 
 def _eliminate(a: Array, pivots: Array) -> None:
-    """By halves of the columns, so that most of the work is in products of matrices: S. Toledo, Locality of reference in
-    LU decomposition with partial pivoting, SIAM J. Matrix Anal. Appl. 18 (1997)."""
+    """By halves of the columns, so that most of the work is in products of matrices: S. Toledo, Locality of reference
+    in LU decomposition with partial pivoting, SIAM J. Matrix Anal. Appl. 18 (1997)."""
     m, n = a.shape
     if min(m, n) <= _NARROW:
         _eliminate_columns(a, pivots)

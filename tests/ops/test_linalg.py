@@ -107,7 +107,9 @@ def test_singular_determinants() -> None:
     same(slope(x), np.array(minors) * (-1.0) ** np.add.outer(np.arange(4), np.arange(4)))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 5), (40, 40), (30, 50), (50, 30), (2, 3, 17, 18), (0, 2, 2), (3, 0)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (5, 5), (40, 40), (30, 50), (50, 30), (2, 3, 17, 18), (0, 2, 2), (3, 0)], ids=str
+)
 def test_lu_factor(shape: tuple[int, ...]) -> None:
     """The product of the triangles is the matrix with its rows exchanged; and as SciPy's LAPACK has it."""
     x = normal(shape)

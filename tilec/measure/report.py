@@ -40,7 +40,10 @@ class ExecutableReport:
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield "function", f"{self.name} on {self.target}"
-        yield "kernels", f"{self.kernels}, launched {self.launches} times in a call, {self.first} times before the first"
+        yield (
+            "kernels",
+            f"{self.kernels}, launched {self.launches} times in a call, {self.first} times before the first",
+        )
         yield "copies", str(self.copies)
         calls = ", ".join(f"{name} {count}" for name, count in self.host_calls.items())
         yield "host calls", f"{sum(self.host_calls.values())}{f' ({calls})' if calls else ''}"

@@ -119,7 +119,8 @@ def _det_gradient(args: Any, result: Any, g: Any) -> Any:
 
 @custom_gradient
 def _cofactors(a: Any) -> Any:
-    """det(a) a⁻ᵀ, which is there for singular matrices too: by a = u diag(s) vᵀ, det(u vᵀ) u diag(prod of other s) vᵀ."""
+    """det(a) a⁻ᵀ, which is there for singular matrices too: det(u vᵀ) u diag(products of other s) vᵀ, by singular
+    values s."""
     u, s, vt = decomposed(a)
     others = prod(where(identity(s) != 0, 1, expand_dims(s, -2)), -1)
     sign, _ = _slogdet(matmul(u, vt))

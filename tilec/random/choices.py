@@ -1,0 +1,50 @@
+"""Floor 5: choices among several things, and their order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tilec.dtypes import F32, I32, U32, U64
+from tilec.errors import error
+from tilec.numpy import argsort, take, where
+from tilec.numpy import max as largest
+from tilec.numpy import min as smallest
+from tilec.random.streams import blocks
+from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import apply, as_dtype
+
+
+@operation
+def categorical(key: Any, offset: Any = 0, logits: Any = (0.0,), /) -> Any:
+    """One index, int32, for each row of `logits` along the last axis, with probability softmax(logits).
+
+    The place of the greatest logit to which Gumbel noise, -log(-log(1 - v)), is added (E. J. Gumbel, 1954). v has 32
+    bits, as the noise that wins comes from those close to 0.
+    """
+    given = lift(logits)
+    if not given.ndim or not given.shape[-1]:
+        raise error("TILE0511", "categorical takes logits along a last axis that is not empty")
+    v = (as_dtype(blocks(key, offset, given.shape, U32), F32) + 0.5) * 2.0**-32
+    below_one = apply("min", v, 1 - 2.0**-24)  # what is rounded up to 1 would make infinite noise
+    noisy = as_dtype(given, F32) - apply("log", -apply("log1p", -below_one))
+    best = largest(noisy, axis=-1, keepdims=True)
+    count = given.shape[-1]
+    places = np.arange(count, dtype=np.int32)
+    return smallest(where(apply("cmp_eq", noisy, best), places, np.int32(count - 1)), axis=-1)
+
+
+@operation
+def permutation(key: Any, offset: Any = 0, /, n: int = 1) -> Any:
+    """The numbers 0 to n - 1, int32, in random order: the order of n blocks, which are equal with probability 2^-64."""
+    return as_dtype(argsort(blocks(key, offset, (n,), U64), axis=0), I32)
+
+
+@operation
+def shuffle(key: Any, offset: Any = 0, x: Any = (0.0,), /) -> Any:
+    """The rows of x, along its first axis, in random order."""
+    given = lift(x)
+    if not given.ndim:
+        raise error("TILE0511", "a single number cannot be shuffled")
+    return take(given, argsort(blocks(key, offset, (given.shape[0],), U64), axis=0), axis=0)
