@@ -6,6 +6,7 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
+from tilec.numpy import log_softmax, relu, sigmoid, softmax, tanh
 from tilec.ops.activations import (
     celu,
     elu,
@@ -156,6 +157,7 @@ __all__ = [
     "layer_norm",
     "leaky_relu",
     "log_sigmoid",
+    "log_softmax",
     "lstm",
     "lstsq",
     "lu_factor",
@@ -171,6 +173,7 @@ __all__ = [
     "pinv",
     "prelu",
     "qr",
+    "relu",
     "relu6",
     "resize",
     "rfft",
@@ -191,12 +194,14 @@ __all__ = [
     "selu",
     "separable_conv",
     "sgd",
+    "sigmoid",
     "silu",
     "simple_rnn",
     "slice",
     "slice_update",
     "slogdet",
     "soft_shrink",
+    "softmax",
     "softplus",
     "softsign",
     "solve",
@@ -207,6 +212,7 @@ __all__ = [
     "sparsemax",
     "squareplus",
     "svd",
+    "tanh",
     "tanh_shrink",
     "threshold",
     "top_k",

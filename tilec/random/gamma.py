@@ -11,7 +11,7 @@ import numpy as np
 
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, DType
 from tilec.errors import error
-from tilec.numpy.creation import full, full_like, ones, zeros, zeros_like
+from tilec.numpy.creation import full, full_like, ones, zeros_like
 from tilec.numpy.elementwise import exp, sigmoid, sqrt, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.reductions import any as some
