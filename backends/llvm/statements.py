@@ -29,6 +29,7 @@ from tilec.loops import (
     accesses,
     walk,
 )
+from tilec.monoid import Monoid
 
 Outliner = Callable[[Frame, For], None]
 
@@ -292,13 +293,15 @@ def _terms(frame: Frame, stmt: Store) -> tuple[Value, ...]:
 
 def _put(frame: Frame, stmt: Store, places: dict[int, Value], terms: tuple[Value, ...]) -> None:
     """Stores the value, or what its aggregation with the present content gives."""
-    if stmt.monoid is None:
-        value = terms[0]
-    elif len(terms) == 2:
-        value = frame.ops.muladd(*terms, _old(frame, stmt, places))
-    else:
-        value = exprs.combined(frame, stmt.monoid, _old(frame, stmt, places), terms[0])
+    value = terms[0] if stmt.monoid is None else _added(frame, stmt.monoid, _old(frame, stmt, places), terms)
     memory.store(frame, stmt.buffer, stmt.indices, places, value, stmt.stream)
+
+
+def _added(frame: Frame, monoid: Monoid, state: Value, terms: tuple[Value, ...]) -> Value:
+    """The aggregation of a state and a term, which is fused wherever it stands: no schedule changes a bit."""
+    if len(terms) == 2:
+        return frame.ops.muladd(*terms, state)
+    return exprs.combined(frame, monoid, state, terms[0])
 
 
 def _old(frame: Frame, stmt: Store, places: dict[int, Value]) -> Value:
@@ -308,10 +311,10 @@ def _old(frame: Frame, stmt: Store, places: dict[int, Value]) -> Value:
 def _reduce_lanes(frame: Frame, stmt: Store, places: dict[int, Value]) -> None:
     """All lanes aggregate into one element: in the order of the lanes."""
     assert stmt.monoid is not None
-    value = frame.ops.splat(exprs.emit(frame, stmt.value))
+    terms = [frame.ops.splat(t) for t in _terms(frame, stmt)]
     state = _old(frame, stmt, places)
     for lane in memory.lanes_on(frame):
-        state = exprs.combined(frame, stmt.monoid, state, frame.ops.pick(value, lane))
+        state = _added(frame, stmt.monoid, state, tuple(frame.ops.pick(t, lane) for t in terms))
     memory.store(frame, stmt.buffer, stmt.indices, places, state)
 
 
