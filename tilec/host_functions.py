@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tilec.affine import size_text
+from tilec.ctc import beam_search
 from tilec.dtypes import F32, F64, I32
 from tilec.errors import Span, TileError, error
 from tilec.graph import TensorType
@@ -180,10 +181,23 @@ def _same(operands: Types, _: Sequence[Shape]) -> Types | None:
     return None if _matrices(operands, square=True) is None else _like(operands, _fixed(operands[0]))
 
 
+def _beam_search(operands: Types, shapes: Sequence[Shape]) -> Types | None:
+    """Log probabilities [batch, steps, classes], lengths [batch], the width of the beam and the class of the blank."""
+    if len(operands) != 4 or len(shapes) != 2 or operands[0].dtype not in (F32, F64) or len(operands[0].shape) != 3:
+        return None
+    batch, steps, _classes = _fixed(operands[0])
+    lengths, *numbers = ((t.dtype, _fixed(t)) for t in operands[1:])
+    if lengths != (I32, (batch,)) or any(n != (I32, ()) for n in numbers) or len(shapes[0]) != 3:
+        return None
+    paths = shapes[0][0]
+    return TensorType(I32, (paths, batch, steps)), TensorType(operands[0].dtype, (batch, paths))
+
+
 HOST_FUNCTIONS: dict[str, HostFunction] = {
     f.name: f
     for f in (
         HostFunction("cholesky", lambda _, a: np.linalg.cholesky(a), _same),
+        HostFunction("ctc_beam_search", lambda shapes, *a: beam_search(shapes[0], *a), _beam_search),
         HostFunction("det", lambda _, a: np.linalg.det(a), _det),
         HostFunction("eig", lambda _, a: _parts(a), _eig),
         HostFunction("eigh", lambda _, a: tuple(np.linalg.eigh(a)), _eigh),

@@ -43,6 +43,7 @@ from tilec.ops.crossentropy import (
     kl_divergence,
     sparse_categorical_crossentropy,
 )
+from tilec.ops.ctc import ctc_decode, ctc_loss
 from tilec.ops.dropout import dropout
 from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
 from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to, rot90
@@ -121,6 +122,8 @@ __all__ = [
     "conv",
     "conv_transpose",
     "crop",
+    "ctc_decode",
+    "ctc_loss",
     "dense",
     "depthwise_conv",
     "det",
