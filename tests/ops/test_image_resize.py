@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec.ops import resize
+from tilec.ops import resize, scale_and_translate
 from tilec.ops.image_resize import band_of
 
 Array = np.ndarray[Any, Any]
@@ -97,6 +97,26 @@ def test_resize_against_torch(old: tuple[int, int], new: tuple[int, int]) -> Non
         np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize(("method", "antialias"), [("bilinear", False), ("bicubic", True), ("lanczos3", True)])
+def test_scale_and_translate(method: str, antialias: bool) -> None:
+    x, scale, shift = pixels(6, 2, 7), np.array([0.7, 1.9]), np.array([1.3, -0.4])
+    found = scale_and_translate(x, (5, 2, 9), scale, shift, (0, -1), method, antialias=antialias)
+    rows = moved(6, 5, scale[0], shift[0], method, antialias)
+    columns = moved(7, 9, scale[1], shift[1], method, antialias)
+    np.testing.assert_allclose(found, np.einsum("ycx,oy,px->ocp", x, rows, columns), rtol=1e-11, atol=1e-12)
+
+
+def moved(size: int, out: int, scale: float, shift: float, method: str, antialias: bool) -> Array:
+    """The weights of a scaled and moved axis: 0 where the centre of a new pixel is outside of the old ones."""
+    found, wide = np.zeros((out, size)), max(1 / scale, 1) if antialias else 1
+    for o in range(out):
+        centre = (o + 0.5 - shift) / scale - 0.5
+        if -0.5 <= centre <= size - 0.5:
+            found[o] = [value(method, (i - centre) / wide) for i in range(size)]
+            found[o] /= found[o].sum()
+    return found
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float64"])
 def test_types(dtype: str) -> None:
     x = (pixels(4, 6, 2) * 200).astype(dtype)
@@ -136,6 +156,11 @@ def test_open_batch() -> None:
         ("TILE0211", lambda x: resize(x, (-1, 2))),
         ("TILE0403", lambda x: resize(x[:, :0], (2, 2))),
         ("TILE0511", lambda x: resize(x, (2, 2), interpolation="cubic")),
+        ("TILE0204", lambda x: scale_and_translate(x, (1, 2), np.ones(1), np.zeros(1), (1,))),
+        ("TILE0208", lambda x: scale_and_translate(x, (1, 2, 4, 3), np.ones(2), np.zeros(1), (1,))),
+        ("TILE0208", lambda x: scale_and_translate(x, (1, 2, 5, 3), np.ones(1), np.zeros(1), (1,))),
+        ("TILE0212", lambda x: scale_and_translate(x, (1, 2, 4, 3), np.ones(1), np.zeros(1), (4,))),
+        ("TILE0511", lambda x: scale_and_translate(x, (1, 2, 4, 3), np.ones(1), np.zeros(1), (1,), "nearest")),
     ],
 )
 def test_errors(code: str, call: Any) -> None:

@@ -45,9 +45,23 @@ from tilec.ops.crossentropy import (
 )
 from tilec.ops.ctc import ctc_decode, ctc_loss
 from tilec.ops.dropout import dropout
+from tilec.ops.filters import (
+    convolve,
+    correlate,
+    gaussian_filter,
+    maximum_filter,
+    median_filter,
+    minimum_filter,
+    percentile_filter,
+    rank_filter,
+    uniform_filter,
+)
 from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
+from tilec.ops.image_colour import hsv_to_rgb, rgb_to_grayscale, rgb_to_hsv
+from tilec.ops.image_filters import gaussian_blur, sobel_edges
 from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to, rot90
-from tilec.ops.image_resize import resize
+from tilec.ops.image_resize import resize, scale_and_translate
+from tilec.ops.image_warp import affine_transform, map_coordinates, perspective_transform
 from tilec.ops.indexing import (
     gather,
     gather_nd,
@@ -90,6 +104,7 @@ from tilec.ops.normalization import (
     rms_norm,
 )
 from tilec.ops.optimizers import adam, adamw, optimizer, sgd
+from tilec.ops.patches import depth_to_space, extract_patches, fold, space_to_depth, unfold
 from tilec.ops.pooling import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -101,12 +116,14 @@ from tilec.ops.pooling import (
 from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
 from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
+from tilec.ops.short_time import istft, stft
 
 __all__ = [
     "adam",
     "adamw",
     "adaptive_average_pool",
     "adaptive_max_pool",
+    "affine_transform",
     "average_pool",
     "batch_norm",
     "batch_norm_training",
@@ -121,10 +138,13 @@ __all__ = [
     "cholesky_inverse",
     "conv",
     "conv_transpose",
+    "convolve",
+    "correlate",
     "crop",
     "ctc_decode",
     "ctc_loss",
     "dense",
+    "depth_to_space",
     "depthwise_conv",
     "det",
     "divide_no_nan",
@@ -133,12 +153,16 @@ __all__ = [
     "eigh",
     "elu",
     "embedding",
+    "extract_patches",
     "fft",
     "fft2",
     "flip_left_right",
     "flip_up_down",
+    "fold",
     "gather",
     "gather_nd",
+    "gaussian_blur",
+    "gaussian_filter",
     "gelu",
     "global_average_pool",
     "global_max_pool",
@@ -149,12 +173,14 @@ __all__ = [
     "hard_sigmoid",
     "hard_silu",
     "hard_tanh",
+    "hsv_to_rgb",
     "ifft",
     "ifft2",
     "in_top_k",
     "instance_norm",
     "inv",
     "irfft",
+    "istft",
     "kl_divergence",
     "l2_normalize",
     "layer_norm",
@@ -164,8 +190,12 @@ __all__ = [
     "lstm",
     "lstsq",
     "lu_factor",
+    "map_coordinates",
     "matrix_rank",
     "max_pool",
+    "maximum_filter",
+    "median_filter",
+    "minimum_filter",
     "mish",
     "moments",
     "multi_hot",
@@ -173,16 +203,22 @@ __all__ = [
     "one_hot",
     "optimizer",
     "pad_to",
+    "percentile_filter",
+    "perspective_transform",
     "pinv",
     "prelu",
     "qr",
+    "rank_filter",
     "relu",
     "relu6",
     "resize",
     "rfft",
+    "rgb_to_grayscale",
+    "rgb_to_hsv",
     "rms_norm",
     "rnn",
     "rot90",
+    "scale_and_translate",
     "scaled_dot_product_attention",
     "scatter",
     "scatter_add",
@@ -203,20 +239,25 @@ __all__ = [
     "slice",
     "slice_update",
     "slogdet",
+    "sobel_edges",
     "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
     "solve",
     "solve_triangular",
+    "space_to_depth",
     "sparse_categorical_crossentropy",
     "sparse_plus",
     "sparse_sigmoid",
     "sparsemax",
     "squareplus",
+    "stft",
     "svd",
     "tanh",
     "tanh_shrink",
     "threshold",
     "top_k",
+    "unfold",
+    "uniform_filter",
 ]

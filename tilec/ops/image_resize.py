@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import pi
 from typing import Any
 
 import numpy as np
 
+import tilec.numpy as tnp
 from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
-from tilec.numpy.axes import shape_of
-from tilec.numpy_semantics import Array
+from tilec.numpy.axes import axes_of, shape_of
+from tilec.numpy.elementwise import (
+    abs,
+    divide,
+    greater,
+    greater_equal,
+    less_equal,
+    logical_and,
+    maximum,
+    multiply,
+    subtract,
+    where,
+)
+from tilec.numpy.indexing import getitem_of
+from tilec.numpy.products import tensordot
+from tilec.numpy.reductions import sum
+from tilec.numpy.shapes import moveaxis, reshape
 from tilec.ops.bands import Band, along
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
@@ -21,26 +38,31 @@ from tilec.tracing.tensor import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A function that is 0 outside of (-radius, radius)."""
+    """A function of distances that is 0 from `radius` on, in the functions of a module: numpy or tilec.numpy."""
 
     radius: int
-    value: Callable[[Array], Array]
+    value: Callable[[Any, Any], Any]
 
 
-def _triangle(x: Array) -> Array:
-    return np.asarray(np.maximum(1 - np.abs(x), 0))
+def _triangle(x: Any, xp: Any) -> Any:
+    return xp.maximum(1 - x, 0)
 
 
-def _cubic(x: Array) -> Array:
+def _cubic(x: Any, xp: Any) -> Any:
     """R. Keys, Cubic convolution interpolation for digital image processing (1981), a = -1/2."""
-    x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
+    return xp.where(x < 1, near, xp.where(x < 2, far, 0))
 
 
-def _lanczos(radius: int) -> Callable[[Array], Array]:
-    return lambda x: np.where(np.abs(x) < radius, np.sinc(x) * np.sinc(x / radius), 0)
+def _lanczos(radius: int) -> Callable[[Any, Any], Any]:
+    """C. Lanczos' window of the sinc function."""
+    return lambda x, xp: xp.where(x < radius, _sinc(x, xp) * _sinc(x / radius, xp), 0)
+
+
+def _sinc(x: Any, xp: Any) -> Any:
+    angle = xp.where(x > 0, x, 1) * pi
+    return xp.where(x > 0, xp.sin(angle) / angle, 1)
 
 
 KERNELS = {
@@ -89,6 +111,63 @@ def resize(
     return along(as_float(tensor), bands)
 
 
+@operation(arrays=("scale", "translation"))
+def scale_and_translate(
+    images: Any,
+    /,
+    output_shape: Sequence[int],
+    scale: Any,
+    translation: Any,
+    spatial_dims: Sequence[int],
+    method: str = "bilinear",
+    *,
+    antialias: bool = True,
+) -> Any:
+    """What is at x along axis spatial_dims[k] goes to x * scale[k] + translation[k], measured from the edge of the
+    first pixel; `output_shape` is that of the result. A pixel from outside of the image is 0: as in JAX and Keras.
+
+    method: bilinear, bicubic, lanczos3 or lanczos5. Scale and translation are data of the program, and differentiable.
+
+    Raises TILE0204, TILE0208, TILE0210, TILE0211, TILE0212, TILE0511.
+    """
+    tensor = as_float(lift(images))
+    axes = axes_of(tuple(spatial_dims), tensor.ndim)
+    wanted = shape_of(tuple(output_shape))
+    if len(wanted) != tensor.ndim:
+        raise error("TILE0204", f"{len(wanted)} sizes for a tensor of rank {tensor.ndim}")
+    if method not in KERNELS:
+        raise error("TILE0511", f"there is no interpolation {method!r}", help=", ".join(KERNELS))
+    numbers = [as_float(lift(t)) for t in (scale, translation)]
+    for given in numbers:
+        if given.type.shape != (len(axes),):
+            shape = shape_text(given.type.shape)
+            raise error("TILE0208", f"scale or translation of shape {shape}; there are {len(axes)} axes")
+    if changed := [a for a in range(tensor.ndim) if a not in axes and wanted[a] != tensor.type.shape[a]]:
+        raise error("TILE0208", f"axis {changed[0]} is not in spatial_dims, but changes its size")
+    for k, axis in enumerate(axes):
+        size, out = tensor.type.shape[axis], wanted[axis]
+        if not isinstance(size, int) or not isinstance(out, int):
+            raise must_be_fixed(out if isinstance(size, int) else size, "an axis of that size is scaled")
+        factor, shift = (getitem_of(t, [k]) for t in numbers)
+        weights = _traced_weights(size, out, factor, shift, method, antialias)
+        tensor = moveaxis(tensordot(weights, tensor, axes=([1], [axis])), 0, axis)
+    return tensor
+
+
+def _traced_weights(size: int, out: int, scale: Any, shift: Any, method: str, antialias: bool) -> Any:
+    """The weights of `size` pixels, for each of `out`."""
+    dtype = scale.type.dtype.numpy
+    steps = divide(1, scale)
+    centres = subtract(multiply(subtract(np.arange(out, dtype=dtype) + dtype.type(0.5), shift), steps), 0.5)
+    widest = maximum(steps, 1) if antialias else 1
+    places = subtract(reshape(centres, (out, 1)), np.arange(size, dtype=dtype))
+    weights = KERNELS[method].value(divide(abs(places), widest), tnp)
+    total = sum(weights, axis=1, keepdims=True)
+    some = greater(abs(total), 1000 * float(np.finfo(np.float32).eps))
+    inside = logical_and(greater_equal(centres, -0.5), less_equal(centres, size - 0.5))
+    return where(logical_and(reshape(inside, (out, 1)), some), divide(weights, where(some, total, 1)), 0)
+
+
 def image_axes(images: Tensor, channels_first: bool) -> tuple[int, int]:
     """The axes of rows and of columns; raises TILE0202."""
     if images.ndim not in (3, 4):
@@ -119,5 +198,5 @@ def band_of(size: int, out: int, interpolation: str, antialias: bool) -> Band:
     last = -((out - centres - reach) // (2 * out)) - 1
     places = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
     distance = (places - (centres - out)[:, None] / (2 * out)) * (min(1.0, out / size) if antialias else 1.0)
-    weights = np.where((places >= 0) & (places < size), kernel.value(distance), 0.0)
+    weights = np.where((places >= 0) & (places < size), kernel.value(np.abs(distance), np), 0.0)
     return Band(size, first, weights / weights.sum(axis=1, keepdims=True))
