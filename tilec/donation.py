@@ -44,12 +44,11 @@ class Donation:
         Raises TileError TILE0506, TILE0507 for `out`, TILE0512 for the donated arguments.
         """
         owners = {p: _owner(self.params[p][0], values[p], inputs[p]) for p, _ in self.pairs}
-        for k, given in enumerate(values):
-            other = _memory(given, inputs[k])
-            for p, owner in owners.items():
-                if k != p and overlap(owner, other):
-                    too = ", donated too" if k in owners else ""
-                    raise _refused(self.params[p][0], f"shares memory with {self.params[k][0]!r}{too}")
+        shared = _shared(owners, [_memory(given, own) for given, own in zip(values, inputs)])
+        if shared is not None:
+            k, p = shared
+            too = ", donated too" if k in owners else ""
+            raise _refused(self.params[p][0], f"shares memory with {self.params[k][0]!r}{too}")
         return self._call(values, inputs, owners, out)
 
     def _call(self, values: Sequence[Any], inputs: list[Array], owners: Mapping[int, Array], out: Any) -> Call:
@@ -57,7 +56,7 @@ class Donation:
         others = [(k, n, t) for k, (n, t) in enumerate(self.results) if k not in taken]
         left = self._out(out, values, taken)
         found = result_arrays([n for _, n, _ in others], [t for _, _, t in others], left, inputs)
-        for target in found.returned:
+        for target in found.returned if out is not None else ():
             for p, owner in owners.items():
                 if isinstance(target, np.ndarray) and overlap(target, owner):
                     raise error("TILE0507", f"out= overlaps the donated argument {self.params[p][0]!r}")
@@ -96,6 +95,33 @@ class Call:
     results: list[Array]
     copies: list[tuple[Array, Array]]
     returned: list[Any]
+
+
+def _shared(owners: Mapping[int, Array], memories: Sequence[Array]) -> tuple[int, int] | None:
+    """The first argument that shares memory with another one that is donated, and that one.
+
+    In the order of their addresses few are side by side: comparing all pairs would take longer than most programs.
+    """
+    found: list[tuple[int, int]] = []
+    near: list[tuple[int, int, int]] = []  # those that end behind the start of the next
+    for start, end, k in sorted([(*_span(a), k) for k, a in enumerate(memories)]):
+        near = [place for place in near if place[1] > start]
+        for _, _, other in near:
+            if (k in owners or other in owners) and overlap(memories[k], memories[other]):
+                found += [(a, p) for a, p in ((k, other), (other, k)) if p in owners]
+        near.append((start, end, k))
+    order = list(owners)
+    return min(found, key=lambda pair: (pair[0], order.index(pair[1])), default=None)
+
+
+def _span(array: Array) -> tuple[int, int]:
+    """Where an array's memory begins and ends."""
+    address = array.__array_interface__["data"][0]
+    if array.flags.c_contiguous or array.size == 0:
+        return address, address + array.nbytes
+    steps = [s * (n - 1) for s, n in zip(array.strides, array.shape)]
+    first, last = sum(s for s in steps if s < 0), sum(s for s in steps if s > 0)
+    return address + first, address + last + array.itemsize
 
 
 def _memory(given: Any, converted: Array) -> Array:

@@ -281,6 +281,8 @@ def _checked_out(name: str, type: TensorType, given: Any) -> Array:
 
 def overlaps_itself(array: Array) -> bool:
     """Whether two elements may share memory: an axis does not step over all that the axes of smaller stride reach."""
+    if array.flags.c_contiguous:
+        return False
     reach = array.itemsize
     for stride, extent in sorted((abs(s), e) for s, e in zip(array.strides, array.shape) if e > 1):
         if stride < reach:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tilec
+from tilec.donation import _shared
 from tilec.errors import TileError
 from tilec.executable import Executable
 from tilec.passes import infer
@@ -100,6 +101,23 @@ def test_neighbours_share_no_memory() -> None:
     run(wide[:, ::2], wide[:, 1::2], 0.5)
     np.testing.assert_array_equal(wide[:, ::2], before[:, ::2] - np.float32(0.5) * before[:, 1::2])
     np.testing.assert_array_equal(wide[:, 1::2], before[:, 1::2])
+
+
+def test_shared_memory_is_found_as_by_comparing_all_pairs() -> None:
+    """Views of one buffer, some of them backwards, with gaps or empty, at random."""
+    rng = np.random.default_rng(4)
+    buffer = np.zeros(60, np.float32)
+    some = 0
+    for _ in range(300):
+        parts = [
+            slice(a, a + n, int(rng.choice([1, 2, 3]))) for a, n in zip(rng.integers(0, 55, 4), rng.integers(0, 9, 4))
+        ]
+        memories = [buffer[part][:: int(rng.choice([1, -1]))] for part in parts]
+        owners = {int(p): memories[p] for p in rng.permutation(4)[: rng.integers(1, 4)]}
+        pairs = [(k, p) for k in range(4) for p in owners if k != p and np.shares_memory(memories[k], memories[p])]
+        assert _shared(owners, memories) == (pairs[0] if pairs else None)
+        some += bool(pairs)
+    assert 50 < some < 250
 
 
 def test_compiled_python_functions_refuse_it_too() -> None:
