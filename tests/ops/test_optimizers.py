@@ -50,6 +50,13 @@ TORCH: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "nesterov": (ops.sgd(0.1, momentum=0.9, nesterov=True), "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     "adam": (ops.adam(0.05), "Adam", {"lr": 0.05}),
     "betas": (ops.adam(beta1=0.5, beta2=0.9, epsilon=0.01), "Adam", {"lr": 1e-3, "betas": (0.5, 0.9), "eps": 0.01}),
+    "rmsprop": (ops.rmsprop(0.02), "RMSprop", {"lr": 0.02}),
+    "centered": (
+        ops.rmsprop(0.02, decay=0.9, momentum=0.8, centered=True),
+        "RMSprop",
+        {"lr": 0.02, "alpha": 0.9, "momentum": 0.8, "centered": True},
+    ),
+    "adagrad": (ops.adagrad(0.3, weight_decay=0.01), "Adagrad", {"lr": 0.3, "weight_decay": 0.01}),
     "adamw": (ops.adamw(0.05, weight_decay=0.1), "AdamW", {"lr": 0.05, "weight_decay": 0.1}),
 }  # fmt: skip
 
@@ -86,9 +93,21 @@ def test_adam_by_hand() -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
 
 
+def test_lion_by_hand() -> None:
+    params = leaves(start())
+    mean = [0 * p for p in params]
+    for t in range(STEPS):
+        found = leaves(slopes({"w": params[0], "b": params[1:]}, t))
+        signs = [np.sign(0.8 * m + 0.2 * g) for m, g in zip(mean, found)]
+        params = [p - 0.01 * (s + 0.1 * p) for p, s in zip(params, signs)]
+        mean = [0.95 * m + 0.05 * g for m, g in zip(mean, found)]
+    for found, wanted in zip(leaves(run(ops.lion(0.01, beta1=0.8, beta2=0.95, weight_decay=0.1))), params, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", ml_dtypes.bfloat16])
 def test_types_stay(dtype: Any) -> None:
-    for optimizer in (ops.sgd(0.1, momentum=0.9), ops.adam(0.05)):
+    for optimizer in (ops.sgd(0.1, momentum=0.9), ops.adam(0.05), ops.rmsprop(), ops.adagrad(), ops.lion()):
         params = start(dtype)
         state = optimizer.init(params)
         assert {s.dtype for tree in state.slots.values() for s in leaves(tree)} == {np.dtype("float32")}
@@ -135,6 +154,8 @@ def test_wrong_arguments() -> None:
     state = adam.init(params)
     assert code_of(lambda: ops.adam("fast")) == "TILE0210"
     assert code_of(lambda: ops.adam(beta1=1.0)) == "TILE0210"
+    assert code_of(lambda: ops.rmsprop(decay=-0.1)) == "TILE0210"
+    assert code_of(lambda: ops.lion(beta2=2)) == "TILE0210"
     assert code_of(lambda: adam.init({"n": np.arange(3)})) == "TILE0301"
     assert code_of(lambda: adam.update(params, {"w": params["w"]}, state)) == "TILE0305"
     assert code_of(lambda: adam.update(params, params, ops.adam().init(params["w"]))) == "TILE0305"

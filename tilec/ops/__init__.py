@@ -34,6 +34,7 @@ from tilec.ops.activations import (
     threshold,
 )
 from tilec.ops.attention import scaled_dot_product_attention
+from tilec.ops.clipping import clip_by_global_norm, clip_by_value, global_norm
 from tilec.ops.convolution import conv, conv_transpose, depthwise_conv, separable_conv
 from tilec.ops.crossentropy import (
     binary_crossentropy,
@@ -93,6 +94,16 @@ from tilec.ops.linalg import (
     svd,
 )
 from tilec.ops.linear import dense, embedding
+from tilec.ops.losses import (
+    cosine_similarity,
+    hinge,
+    huber,
+    log_cosh,
+    mean_absolute_error,
+    mean_squared_error,
+    poisson,
+    triplet,
+)
 from tilec.ops.normalization import (
     batch_norm,
     batch_norm_training,
@@ -103,7 +114,7 @@ from tilec.ops.normalization import (
     moments,
     rms_norm,
 )
-from tilec.ops.optimizers import adam, adamw, optimizer, sgd
+from tilec.ops.optimizers import adagrad, adam, adamw, lion, optimizer, rmsprop, sgd
 from tilec.ops.patches import depth_to_space, extract_patches, fold, space_to_depth, unfold
 from tilec.ops.pooling import (
     adaptive_average_pool,
@@ -114,11 +125,14 @@ from tilec.ops.pooling import (
     max_pool,
 )
 from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
+from tilec.ops.rotary import rotary_embedding
+from tilec.ops.schedules import cosine_decay, exponential_decay, piecewise_constant, polynomial_decay, warmup
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
 from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
 from tilec.ops.short_time import istft, stft
 
 __all__ = [
+    "adagrad",
     "adam",
     "adamw",
     "adaptive_average_pool",
@@ -136,10 +150,14 @@ __all__ = [
     "central_crop",
     "cholesky",
     "cholesky_inverse",
+    "clip_by_global_norm",
+    "clip_by_value",
     "conv",
     "conv_transpose",
     "convolve",
     "correlate",
+    "cosine_decay",
+    "cosine_similarity",
     "crop",
     "ctc_decode",
     "ctc_loss",
@@ -153,6 +171,7 @@ __all__ = [
     "eigh",
     "elu",
     "embedding",
+    "exponential_decay",
     "extract_patches",
     "fft",
     "fft2",
@@ -166,6 +185,7 @@ __all__ = [
     "gelu",
     "global_average_pool",
     "global_max_pool",
+    "global_norm",
     "glu",
     "group_norm",
     "gru",
@@ -173,7 +193,9 @@ __all__ = [
     "hard_sigmoid",
     "hard_silu",
     "hard_tanh",
+    "hinge",
     "hsv_to_rgb",
+    "huber",
     "ifft",
     "ifft2",
     "in_top_k",
@@ -185,6 +207,8 @@ __all__ = [
     "l2_normalize",
     "layer_norm",
     "leaky_relu",
+    "lion",
+    "log_cosh",
     "log_sigmoid",
     "log_softmax",
     "lstm",
@@ -194,6 +218,8 @@ __all__ = [
     "matrix_rank",
     "max_pool",
     "maximum_filter",
+    "mean_absolute_error",
+    "mean_squared_error",
     "median_filter",
     "minimum_filter",
     "mish",
@@ -205,7 +231,10 @@ __all__ = [
     "pad_to",
     "percentile_filter",
     "perspective_transform",
+    "piecewise_constant",
     "pinv",
+    "poisson",
+    "polynomial_decay",
     "prelu",
     "qr",
     "rank_filter",
@@ -216,8 +245,10 @@ __all__ = [
     "rgb_to_grayscale",
     "rgb_to_hsv",
     "rms_norm",
+    "rmsprop",
     "rnn",
     "rot90",
+    "rotary_embedding",
     "scale_and_translate",
     "scaled_dot_product_attention",
     "scatter",
@@ -258,6 +289,8 @@ __all__ = [
     "tanh_shrink",
     "threshold",
     "top_k",
+    "triplet",
     "unfold",
     "uniform_filter",
+    "warmup",
 ]

@@ -20,7 +20,7 @@ from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.numpy.axes import number
 from tilec.numpy.creation import zeros_like
-from tilec.numpy.elementwise import expm1, sqrt
+from tilec.numpy.elementwise import expm1, sign, sqrt
 from tilec.rules import shape_text
 from tilec.runtime import as_array, type_of
 from tilec.tracing import trees
@@ -203,6 +203,56 @@ def adamw(
         return step + p * decay if decay else step, {"mean": mean, "variance": variance}
 
     return optimizer(rate, ("mean", "variance"), rule)
+
+
+def rmsprop(
+    rate: Rate = 0.001, *, decay: float = 0.99, epsilon: float = 1e-8, momentum: float = 0.0, centered: bool = False
+) -> Optimizer:
+    """The gradient over the root of the mean of its squares (Tieleman, Hinton 2012), or of its variance (`centered`).
+
+    The mean is exponential and begins at 0. With a momentum, steps are added up as in `sgd`. Raises TILE0210 of what is
+    no share.
+    """
+    share, small = _share(decay, "decay"), float(number(epsilon, "epsilon"))
+    kept = float(number(momentum, "a momentum"))
+    slots = ["square", *(["mean"] if centered else []), *(["velocity"] if kept else [])]
+
+    def rule(p: Any, g: Any, slots: Any, moment: Moment) -> Any:
+        new = {"square": slots["square"] * share + g * g * (1 - share)}
+        power = new["square"]
+        if centered:
+            new["mean"] = slots["mean"] * share + g * (1 - share)
+            power = power - new["mean"] * new["mean"]
+        step = g / (sqrt(power) + small)
+        if kept:
+            step = new["velocity"] = slots["velocity"] * kept + step
+        return step, new
+
+    return optimizer(rate, slots, rule)
+
+
+def adagrad(rate: Rate = 0.01, *, epsilon: float = 1e-10, weight_decay: float = 0.0) -> Optimizer:
+    """The gradient over the root of the sum of its squares (Duchi et al. 2011). Raises TILE0210."""
+    small, decay = float(number(epsilon, "epsilon")), float(number(weight_decay, "a decay"))
+
+    def rule(p: Any, g: Any, slots: Any, moment: Moment) -> Any:
+        g = g + p * decay if decay else g
+        total = slots["square"] + g * g
+        return g / (sqrt(total) + small), {"square": total}
+
+    return optimizer(rate, ("square",), rule)
+
+
+def lion(rate: Rate = 0.0001, *, beta1: float = 0.9, beta2: float = 0.99, weight_decay: float = 0.0) -> Optimizer:
+    """The sign of a mean of gradients, as the step (Chen et al. 2023). Raises TILE0210 of what is no share."""
+    first, second = _share(beta1, "beta1"), _share(beta2, "beta2")
+    decay = float(number(weight_decay, "a decay"))
+
+    def rule(p: Any, g: Any, slots: Any, moment: Moment) -> Any:
+        step = sign(slots["mean"] * first + g * (1 - first))
+        return step + p * decay if decay else step, {"mean": slots["mean"] * second + g * (1 - second)}
+
+    return optimizer(rate, ("mean",), rule)
 
 
 def _share(value: Any, what: str) -> float:
