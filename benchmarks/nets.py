@@ -151,9 +151,9 @@ def main() -> None:
         if options.only in case.label:
             rows[case.label] = measure(case, names, options.threads, options.rounds, options.budget)
             print(shown(case, rows[case.label]), flush=True)
+            if options.json:
+                write(options.json, options.threads, rows)
     print("\n".join(filter(None, (summary(rows, kind) for kind in ("inference", "training")))))
-    if options.json:
-        write(options.json, options.threads, rows)
 
 
 def write(path: Path, threads: int, rows: Mapping[str, Row]) -> None:

@@ -38,6 +38,8 @@ def table(figures: Figures) -> str:
     """Markdown."""
     if figures["topic"] == "latency":
         return _latency(figures["milliseconds"])
+    if figures["topic"] == "networks":
+        return _networks(figures["networks"])
     rows, work = figures["seconds"], figures["work"]
     names = sorted({n for row in rows.values() for n in row}, key=lambda n: (n != "tilec", n))
     share = figures["unit"] == "GFLOP/s"
@@ -58,6 +60,25 @@ def _latency(rows: Mapping[str, Mapping[str, float]]) -> str:
     kinds = ("imports", "first", "cached", "later")
     lines = [_line(["ms", *kinds]), _line(["---", *["---:"] * len(kinds)])]
     lines += [_line([name, *(f"{row[k]:.1f}" for k in kinds)]) for name, row in rows.items()]
+    return "\n".join(lines)
+
+
+def _networks(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Milliseconds of all contenders; what tilec needs to begin, beside torch.compile, and its memory."""
+    names = list(dict.fromkeys(n for row in rows.values() for n in row))
+    figures = ["tilec / best", "first call, s", "of torch.compile", "peak, MiB", "least other"]
+    lines = [_line(["ms", *names, *figures]), _line(["---", *["---:"] * (len(names) + len(figures))])]
+    times = {label: {n: f["time"] for n, f in row.items()} for label, row in rows.items()}
+    for label, row in rows.items():
+        own, others = row["tilec"], [f for n, f in row.items() if n != "tilec"]
+        compiled = f"{row['torch.compile']['first']:.1f}" if "torch.compile" in row else ""
+        peaks = f"{own['peak']:.0f}", f"{min(f['peak'] for f in others):.0f}"
+        shown = [f"{row[n]['time'] * 1e3:.3g}" if n in row else "" for n in names]
+        lines.append(_line([label, *shown, _ratio(times[label]), f"{own['first']:.1f}", compiled, *peaks]))
+    for kind in ("inference", "training"):
+        chosen = {label: t for label, t in times.items() if kind in label}
+        each = [_mean(chosen, n) for n in names if n != "tilec"]
+        lines.append(_line([f"{kind}: tilec / each, geometric mean", "", *each, _mean(chosen), *[""] * 4]))
     return "\n".join(lines)
 
 

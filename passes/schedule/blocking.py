@@ -92,12 +92,15 @@ class Operand:
     contiguous: int | None
 
     @staticmethod
-    def of(nest: Nest, found: list[Use], loop: str, rows: str) -> Operand | None:
-        """The only use found, where a region of it is a simple rectangle, and no other operand is like it."""
+    def of(nest: Nest, found: list[Use], loop: str, rows: str, fixed: frozenset[str] = frozenset()) -> Operand | None:
+        """The only use found, where a region of it is a simple rectangle, and no other operand is like it.
+
+        fixed: loops around the copy of a region, which move it as a whole.
+        """
         if len(found) != 1 or sum(u.buffer == found[0].buffer for u in nest.uses) != 1:
             return None
         use, size = found[0], nest.bits // 8 or 1
-        if not all(isinstance(form, Affine) and len(form.terms) <= 1 for form in use.indices or ()):
+        if not all(isinstance(form, Affine) and len(form.variables() - fixed) <= 1 for form in use.indices or ()):
             return None
         moving = [n for form in use.indices or () if isinstance(form, Affine) for n in form.variables()]
         if len(set(moving)) < len(moving):  # a diagonal: the rectangle around it is its square
@@ -135,7 +138,7 @@ class Facts:
     def of(plan: Plan, nest: Nest, lane: str, row: str | None) -> Facts:
         reads = nest.reads()
         moved = [u for u in reads if nest.stride(u, lane) not in (0, None)]
-        along = Operand.of(nest, moved, lane, nest.reductions[-1])
+        along = Operand.of(nest, moved, lane, nest.reductions[-1], nest.free - {lane, row})
         still = [u for u in reads if row and nest.stride(u, lane) == 0 and nest.stride(u, row) not in (0, None)]
         outer = tuple(n for n in nest.extents if n in nest.free and n not in (lane, row))
         batch = [n for n in outer if along is not None and nest.stride(along.use, n) != 0]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tilec import ops
+from tilec.text.graph_text import print_graph
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nets"
 
@@ -42,6 +43,19 @@ def test_deep_networks_learn_a_batch(name: str) -> None:
     assert losses[-1] < 0.1 * losses[0]
     mean = state["blocks"][0]["conv1" if name == "resnet18" else "depthwise"]["mean"]
     assert mean.any()  # the statistics that inference takes have moved
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet18", "mobilenet", "gpt", "lstm"])
+def test_no_step_of_training_calls_the_host(name: str) -> None:
+    net, optimizer = example(name), ops.adam(0.001)
+    images = {"lenet": "f32[8, 28, 28, 1]", "lstm": "f32[8, 50, 8]", "gpt": "i32[8, 128]"}
+    step = example("fit").step_of(net.forward, optimizer)
+    params, state = net.init()
+    labels = "i32[8, 128]" if name == "gpt" else "i32[8]"
+    lowered = step.lower(params, state, optimizer.init(params), images.get(name, "f32[8, 224, 224, 3]"), labels)
+    assert "host_call" not in print_graph(lowered.graph)
+    if name in ("lenet", "lstm"):  # the others take long to compile
+        assert lowered.compile().report().host_calls == {}
 
 
 def test_letters_are_learnt() -> None:

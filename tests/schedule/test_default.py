@@ -58,6 +58,28 @@ def test_packed(m: int, n: int, k: int, transposed: bool) -> None:
     assert packed or not transposed
 
 
+def test_what_an_outer_loop_moves_as_a_whole_is_packed() -> None:
+    kernel = parse_kernel("""
+kernel gradient(in G: f32[4, 10, 96], in K: f32[4, 64, 96], inout X: f32[4, 18, 64]) {
+  for n in 4 {
+    for o in 9 {
+      for r in 2 {
+        for k in 2 {
+          for f in 96 {
+            for c in 64 {
+              X[n, 2*o + r, c] sum= mul(G[n, k + o, f], K[2*k + r, c, f])
+            }
+          }
+        }
+      }
+    }
+  }
+}
+""")
+    scheduled = check(kernel, AVX512)
+    assert any(isinstance(s, Alloc) and s.buffer.name == "K.p" for s in walk(scheduled.body))
+
+
 def product(m: int, n: int, k: int, transposed: bool = False) -> Kernel:
     b = ("B", var("n", "k"), (n, k)) if transposed else ("B", var("k", "n"), (k, n))
     a = ("A", var("m", "k"), (m, k))
