@@ -3,8 +3,9 @@
 `python -m tests.outside.test_scipy_filters 1000` runs so many cases, and counts those of each function that agree.
 
 Left out, for tilec.ops has no such functions: splines of order 2 and more, `generic_filter` and what else calls Python,
-footprints that are no boxes, complex numbers, and morphology. `convolve` with a boundary follows scipy.signal, where
-the middle of an even kernel is another than in scipy.ndimage.
+footprints that are no boxes, complex numbers, and morphology. Where the middle of an even kernel is, SciPy's functions
+do not agree: for "same" `correlate` and `convolve` follow `scipy.signal.correlate` and `convolve`, and
+`scipy.ndimage.correlate`; `scipy.signal.correlate2d` is that with origin -1, `scipy.ndimage.convolve` is not compared.
 """
 
 from __future__ import annotations
@@ -79,11 +80,13 @@ def _signal(rng: np.random.Generator) -> Case:
     mode, name = str(rng.choice(["full", "same", "valid"])), str(rng.choice(["correlate", "convolve"]))
     if x.ndim == 2 and rng.random() < 0.5:
         boundary, theirs = (("constant", "fill"), ("wrap", "wrap"), ("reflect", "symm"))[rng.integers(3)]
+        even = name == "correlate" and mode == "same"
+        shift = {"origin": [n % 2 - 1 for n in kernel.shape]} if even else {}
         return Case(
             f"signal.{name}2d",
             f"{x.shape} {kernel.shape} {mode} {boundary}",
             (x, kernel),
-            lambda x, k: getattr(ops, name)(x, k, mode, boundary=boundary),
+            lambda x, k: getattr(ops, name)(x, k, mode, boundary=boundary, **shift),
             getattr(scipy.signal, f"{name}2d")(x, kernel, mode, theirs),
         )
     return Case(
