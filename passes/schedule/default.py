@@ -4,7 +4,7 @@ Each top-level nest is scheduled by itself. A directive is kept only when it app
 step is refused, the nest keeps the loops it has.
 Elementwise nests: contiguous loops are merged, the innermost runs in vector lanes, the outermost in threads where there
 is much to do. Contractions: see `reduction.py` where they run along contiguous memory, `window.py` where windows
-overlap that nothing else is shared by, and `contraction.py`.
+overlap that nothing else is shared by, `taps.py` for gradients by a filter, and `contraction.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step,
 from tilec.passes.schedule.reduction import reduction
 from tilec.passes.schedule.rows import fuse_rows, is_chain, shared_axes
 from tilec.passes.schedule.streaming import streams
+from tilec.passes.schedule.taps import taps
 from tilec.passes.schedule.transposition import transposition
 from tilec.passes.schedule.window import window
 from tilec.schedule import Schedule
@@ -129,7 +130,7 @@ def _schedule_nest(plan: Plan, nest: Nest, target: Target, tile: bool = True) ->
 
 
 def _aggregation(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
-    return any(rule(plan, nest, lane, target) for rule in (columns, window, contraction))
+    return any(rule(plan, nest, lane, target) for rule in (columns, window, taps, contraction))
 
 
 def _is_contraction(nest: Nest) -> bool:

@@ -53,10 +53,10 @@ class _Tile:
 
 def window(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     """Schedules a nest of one aggregation over windows; False, and nothing done, where it is none."""
-    moved = _moved(nest)
-    if not moved or not _suits(nest, lane):
+    sliding = moved(nest)
+    if not sliding or prod(nest.extents[n] for n in nest.reductions) > MOST_TERMS or not shares_nothing(nest, lane):
         return False
-    tile = _tile(nest, lane, [n for n in moved if n != lane][-2:], target)
+    tile = _tile(nest, lane, [n for n in sliding if n != lane][-2:], target)
     others = _others(nest, tile) if plan.rank else [tile]
     plan.more |= plan.rank < len(others)
     if plan.rank:
@@ -69,7 +69,7 @@ def window(plan: Plan, nest: Nest, lane: str, target: Target) -> bool:
     return True
 
 
-def _moved(nest: Nest) -> list[str]:
+def moved(nest: Nest) -> list[str]:
     """Free loops that move a window: those in one index together with a reduction."""
     found = set[str]()
     for use in nest.reads():
@@ -80,10 +80,8 @@ def _moved(nest: Nest) -> list[str]:
     return [n for n in nest.extents if n in found]
 
 
-def _suits(nest: Nest, lane: str) -> bool:
-    """Few terms, vectors contiguous, and no loop to tile along which all that the lanes move is shared."""
-    if prod(nest.extents[n] for n in nest.reductions) > MOST_TERMS:
-        return False
+def shares_nothing(nest: Nest, lane: str) -> bool:
+    """Vectors are contiguous, and there is no loop to tile along which all that the lanes move is shared."""
     if any(nest.stride(u, lane) not in (0, 1) for u in nest.reads()):
         return False
     along = [u for u in nest.reads() if nest.stride(u, lane) == 1]
