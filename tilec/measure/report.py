@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tilec.loops import Branch, Copy, HostCall, Iterate, Launch, Program, Step, parts
-
-if TYPE_CHECKING:
-    from tilec.executable import Executable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +53,9 @@ class ExecutableReport:
             yield f"  {stage}", f"{taken:.3f} s"
 
 
-def report(executable: Executable, seconds: Mapping[str, float]) -> ExecutableReport:
-    """The report of an executable; of target `reference`, which has no program, all counts are 0."""
-    program = executable.program
+def report(executable: Any, seconds: Mapping[str, float]) -> ExecutableReport:
+    """The report of an `Executable`; of target `reference`, which has no program, all counts are 0."""
+    program: Program | None = executable.program
     steps: Counter[str] = Counter() if program is None else _counted(program.steps)
     first: Counter[str] = Counter() if program is None else _counted(program.init)
     return ExecutableReport(
