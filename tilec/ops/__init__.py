@@ -129,6 +129,7 @@ from tilec.ops.rotary import rotary_embedding
 from tilec.ops.schedules import cosine_decay, exponential_decay, piecewise_constant, polynomial_decay, warmup
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
 from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
+from tilec.ops.sets import nonzero, unique
 from tilec.ops.short_time import istft, stft
 
 __all__ = [
@@ -225,6 +226,7 @@ __all__ = [
     "mish",
     "moments",
     "multi_hot",
+    "nonzero",
     "norm",
     "one_hot",
     "optimizer",
@@ -292,5 +294,6 @@ __all__ = [
     "triplet",
     "unfold",
     "uniform_filter",
+    "unique",
     "warmup",
 ]

@@ -1,0 +1,50 @@
+"""`nonzero` and `unique` against NumPy, in tensors that are too small, too large and just right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tilec.ops as ops
+from tilec.errors import TileError
+
+RNG = np.random.default_rng(9)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4), (1, 1), (0,), (2, 0)], ids=str)
+def test_nonzero(shape: tuple[int, ...]) -> None:
+    x = RNG.integers(0, 3, shape).astype(np.float32)
+    wanted = np.nonzero(x)
+    for size in (0, 1, len(wanted[0]), 30):
+        found = ops.nonzero(x, size=size, fill_value=-1)
+        assert len(found) == len(shape)
+        for a, b in zip(found, wanted):
+            assert a.dtype == np.int32
+            assert a.tolist() == [*b[:size].tolist(), *[-1] * (size - len(b))]
+
+
+def test_nonzero_of_a_number() -> None:
+    assert [p.tolist() for p in ops.nonzero(np.float32(2), size=2, fill_value=5)] == [[0, 5]]
+
+
+@pytest.mark.parametrize("shape", [(20,), (3, 5), (1,), (0,)], ids=str)
+@pytest.mark.parametrize("dtype", ["int32", "float64", "uint8"])
+def test_unique(shape: tuple[int, ...], dtype: str) -> None:
+    x = RNG.integers(0, 6, shape).astype(dtype)
+    values, counts = np.unique(x, return_counts=True)
+    for size in (1, 4, len(values), 12):
+        found, often = ops.unique(x, size=size, fill_value=99, return_counts=True)
+        assert found.dtype == dtype
+        assert found.tolist() == [*values[:size].tolist(), *[99] * (size - len(values))]
+        assert often.tolist() == [*counts[:size].tolist(), *[0] * (size - len(values))]
+        assert ops.unique(x, size=size, fill_value=99).tolist() == found.tolist()
+
+
+def test_refusals() -> None:
+    size: Any = "all"
+    for function in (ops.nonzero, ops.unique):
+        with pytest.raises(TileError) as caught:
+            function(np.zeros(3), size=size)
+        assert caught.value.code == "TILE0210"
