@@ -42,7 +42,7 @@ STANDARD = {
 _COMPLEX = "there are no complex numbers"
 _SHAPES = "the shape of the result depends on values"
 ABSENT = {
-    **dict.fromkeys(("complex64", "complex128", "conj", "imag", "real"), _COMPLEX),
+    **dict.fromkeys(("complex64", "complex128"), _COMPLEX),
     **dict.fromkeys(("nonzero", *STANDARD["Sets"].split()), _SHAPES),
 }
 

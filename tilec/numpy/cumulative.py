@@ -16,7 +16,7 @@ from tilec.numpy.indexing import getitem_of
 from tilec.numpy.shapes import concat, moveaxis, reshape
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
-from tilec.tracing.elementwise import apply, as_dtype, dtype_of
+from tilec.tracing.elementwise import apply, as_dtype, as_total, dtype_of
 from tilec.tracing.subgraph import subgraph
 from tilec.tracing.tensor import Tensor
 
@@ -60,7 +60,7 @@ def cummin(x: Any, /, axis: int | None = None) -> Any:
 
 
 def _converted(x: Any, dtype: Any) -> Tensor:
-    return lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
+    return as_total(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
 
 
 def _running(monoid: str, tensor: Tensor, axis: int | None, include_initial: bool = False) -> Any:

@@ -12,12 +12,12 @@ from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, I32
 from tilec.errors import error
 from tilec.expr import Expr
-from tilec.graph import TensorType
 from tilec.numpy.axes import whole
 from tilec.numpy.subscripts import Labels, Names, listed_labels, named, text_labels
-from tilec.rules import call, cast, common_type
+from tilec.rules import call, cast
 from tilec.tracing.contraction import contraction, element
 from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import common_of
 from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
 
@@ -115,7 +115,7 @@ def _contract(pending: Sequence[Operand], step: Iterable[int], result: Names) ->
 def contracted(operands: Sequence[Operand], kept: Sequence[str]) -> Tensor:
     """The sum of products of operands with named axes, over all names that are not kept; raises TILE0208."""
     sizes = _sizes(operands)
-    dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t, _ in operands]).dtype
+    dtype = common_of([t.type for t, _ in operands])
     factors = [cast(element(t, _forms(t, names, sizes)), dtype) for t, names in operands]
     indices = [*kept, *(n for n in sizes if n not in kept)]
     forms, shape = [Affine.var(n) for n in kept], [sizes[n] for n in kept]

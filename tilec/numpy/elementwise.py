@@ -9,9 +9,9 @@ from typing import Any
 from tilec.dtypes import BOOL, F32, I32, DType
 from tilec.errors import error
 from tilec.graph import TensorType
-from tilec.rules import common_type, weak_dtype
+from tilec.rules import weak_dtype
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.elementwise import apply, as_dtype, dtype_of
+from tilec.tracing.elementwise import apply, as_dtype, as_float, common_of, dtype_of
 from tilec.tracing.operators import is_number
 
 Unary = Callable[[Any], Any]
@@ -103,8 +103,13 @@ def where(condition: Any, x1: Any, x2: Any, /) -> Any:
 def divide(x1: Any, x2: Any, /) -> Any:
     """The true quotient; integers become float32."""
     if is_integral(x1) and is_integral(x2):
-        x1, x2 = (float(x) if isinstance(x, bool | int) else apply("cast", x, dtype=F32) for x in (x1, x2))
+        x1, x2 = (float(x) if isinstance(x, bool | int) else _as_quotient(x) for x in (x1, x2))
     return apply("div", x1, x2)
+
+
+def _as_quotient(x: Any) -> Any:
+    """Integers as floats; those in the body of a contraction as the language has it."""
+    return as_float(x) if getattr(x, "body_dtype", None) is None else apply("cast", x, dtype=F32)
 
 
 @operation
@@ -287,7 +292,7 @@ def is_integral(x: Any) -> bool:
 
 def common(*operands: Any) -> DType:
     """The type that arithmetic gives of operands."""
-    found = common_type([_type(x) for x in operands]).dtype
+    found = common_of([_type(x) for x in operands])
     return I32 if found == BOOL else found
 
 

@@ -13,12 +13,13 @@ from tilec.numpy.shapes import moveaxis, reshape, roll
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import alike
 
 
 @operation
 def matmul(x1: Any, x2: Any, /) -> Any:
     """The matrix product of the last two axes, with broadcasting of the others; a vector is a row, or a column."""
-    a, b = lift(x1), lift(x2)
+    a, b = alike([lift(x1), lift(x2)])
     if a.ndim == 0 or b.ndim == 0:
         raise error("TILE0202", "matmul takes tensors of rank 1 or more; multiply numbers with *")
     first, second = a.type.shape, b.type.shape

@@ -22,7 +22,7 @@ from tilec.numpy.shapes import reshape, squeeze
 from tilec.rules import call, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
-from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
+from tilec.tracing.elementwise import apply, as_dtype, as_float, as_total, dtype_of
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
@@ -120,7 +120,7 @@ def prod(x: Any, /, axis: Axis = None, *, dtype: Any = None, keepdims: bool = Fa
 
 
 def _converted(x: Any, dtype: Any) -> Tensor:
-    return lift(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
+    return as_total(x) if dtype is None else as_dtype(lift(x), dtype_of(dtype))
 
 
 @operation

@@ -11,12 +11,12 @@ import numpy as np
 from tilec.affine import Affine, Poly
 from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
-from tilec.graph import Special, TensorType
+from tilec.graph import Special
 from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
-from tilec.rules import broadcast, common_type, shape_text
+from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
-from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.elementwise import apply, as_dtype, common_of
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
@@ -261,5 +261,5 @@ def _alike(arrays: Sequence[Any]) -> list[Tensor]:
     if not isinstance(arrays, tuple | list) or not arrays:
         raise error("TILE0505", "a non-empty sequence of tensors is joined")
     parts = [lift(a) for a in arrays]
-    dtype = common_type([TensorType(p.type.dtype, (), p.type.weak) for p in parts]).dtype
+    dtype = common_of([p.type for p in parts])
     return [as_dtype(p, dtype) for p in parts]

@@ -9,15 +9,14 @@ import numpy as np
 from tilec.dtypes import BOOL, I32
 from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
-from tilec.graph import Special, TensorType
+from tilec.graph import Special
 from tilec.numpy.axes import axis_of
 from tilec.numpy.elementwise import isnan, where
 from tilec.numpy.indexing import take
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import broadcast_to, flip
-from tilec.rules import common_type
 from tilec.tracing.dispatch import lift, operation, scope
-from tilec.tracing.elementwise import apply, as_dtype
+from tilec.tracing.elementwise import apply, as_dtype, common_of
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
@@ -63,7 +62,7 @@ def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) ->
     size = row.type.shape[0]
     if not isinstance(size, int):
         raise must_be_fixed(size, "a vector of that size is searched")
-    dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t in (row, values)]).dtype
+    dtype = common_of([row.type, values.type])
     row, values = as_dtype(row if sorter is None else take(row, sorter), dtype), as_dtype(values, dtype)
     low = broadcast_to(lift(np.zeros((), "int32")), values.type.shape)
     high = broadcast_to(lift(np.full((), size, "int32")), values.type.shape)

@@ -11,8 +11,8 @@ import numpy as np
 from tilec.dtypes import BY_NAME, DType
 from tilec.errors import error
 from tilec.graph import TensorType
-from tilec.rules import common_type, weak_dtype
-from tilec.tracing.elementwise import dtype_of
+from tilec.rules import weak_dtype
+from tilec.tracing.elementwise import common_of, dtype_of
 from tilec.tracing.operators import is_number
 from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
@@ -80,7 +80,7 @@ def result_type(*operands: Any) -> np.dtype[Any]:
     with located():
         if not operands:
             raise error("TILE0511", "result_type of nothing")
-        return common_type([_operand_type(o) for o in operands]).dtype.numpy
+        return common_of([operand_type(o) for o in operands]).numpy
 
 
 def _dtype(given: Any) -> DType:
@@ -88,7 +88,8 @@ def _dtype(given: Any) -> DType:
     return dtype_of(given if isinstance(given, builtins.type) else getattr(given, "dtype", given))
 
 
-def _operand_type(operand: Any) -> TensorType:
+def operand_type(operand: Any) -> TensorType:
+    """The type of a tensor, array, type or Python number, whose shape is not looked at. Raises TILE0303."""
     if isinstance(operand, Tensor):
         return TensorType(operand.type.dtype, (), operand.type.weak)
     if is_number(operand):

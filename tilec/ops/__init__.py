@@ -124,6 +124,7 @@ from tilec.ops.pooling import (
     global_max_pool,
     max_pool,
 )
+from tilec.ops.promotion import promoting, result_type
 from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
 from tilec.ops.rotary import rotary_embedding
 from tilec.ops.schedules import cosine_decay, exponential_decay, piecewise_constant, polynomial_decay, warmup
@@ -238,11 +239,13 @@ __all__ = [
     "poisson",
     "polynomial_decay",
     "prelu",
+    "promoting",
     "qr",
     "rank_filter",
     "relu",
     "relu6",
     "resize",
+    "result_type",
     "rfft",
     "rgb_to_grayscale",
     "rgb_to_hsv",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tilec.dtypes import BOOL, BY_NAME, F32, I32, DType
 from tilec.errors import error
+from tilec.graph import TensorType
+from tilec.promotion import common, quotient, total
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.tensor import Tensor
+from tilec.tracing.trace import current
 
 
 def apply(op: str, *args: Any, dtype: DType | None = None) -> Any:
@@ -43,6 +47,31 @@ def as_dtype(x: Any, dtype: DType) -> Any:
 
 
 def as_float(x: Any) -> Tensor:
-    """A float tensor: integers and bool become float32."""
+    """A float tensor: integers and bool become float32, or what the rules of promotion say."""
     tensor = lift(x)
-    return tensor if tensor.type.dtype.is_float else scope().apply("cast", tensor, dtype=F32)
+    if tensor.type.dtype.is_float:
+        return tensor
+    return scope().apply("cast", tensor, dtype=quotient(tensor.type.dtype, scope().promotion))
+
+
+def as_total(x: Any) -> Tensor:
+    """A tensor of the type that its sums have by the rules of promotion; the language keeps it as it is."""
+    tensor = lift(x)
+    wanted = total(tensor.type.dtype, scope().promotion)
+    return tensor if tensor.type.dtype == wanted else scope().apply("cast", tensor, dtype=wanted)
+
+
+def alike(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors in their common type by the rules of promotion; as they are where these are those of the language, which
+    converts them itself.
+    """
+    if scope().promotion == "tile":
+        return list(tensors)
+    dtype = common_of([t.type for t in tensors])
+    return [as_dtype(t, dtype) for t in tensors]
+
+
+def common_of(types: Sequence[TensorType]) -> DType:
+    """The type of operands together, by the rules of promotion of the scope being traced, if there is one."""
+    trace = current()
+    return common([TensorType(t.dtype, (), t.weak) for t in types], trace.promotion if trace else "tile").dtype

@@ -28,10 +28,12 @@ from tilec.monoid import standard
 from tilec.numpy_semantics import Array
 from tilec.open_sizes import names_of
 from tilec.passes.differentiate.builder import Builder
+from tilec.promotion import Rules
 from tilec.rules import apply_type, constant, is_shift, weak_dtype
 from tilec.runtime import as_array, type_of
 from tilec.tracing.operators import is_number
 from tilec.tracing.place import user_span
+from tilec.tracing.promote import promoted
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
@@ -56,7 +58,9 @@ def _fitting(value: int | float, dtype: DType, op: str) -> int | float:
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """One scope. `captures`: names in `parent` by their names here; `constants`: values of constant parameters."""
+    """One scope. `captures`: names in `parent` by their names here; `constants`: values of constant parameters;
+    `promotion`: the rules that types of operands go by, those of the scope around it at first.
+    """
 
     name: str
     parent: Trace | None = None
@@ -64,9 +68,14 @@ class Trace:
     captures: dict[str, str] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)
     closed: bool = False
+    promotion: Rules = "tile"
     _builder: Builder = field(default_factory=lambda: Builder(FreshNames((), "_")))
     _captured: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, int | float] = field(default_factory=dict)  # weak literals by name
+
+    def __post_init__(self) -> None:
+        if self.parent is not None:
+            self.promotion = self.parent.promotion
 
     @contextmanager
     def open(self) -> Iterator[Trace]:
@@ -103,6 +112,10 @@ class Trace:
 
     def apply(self, op: str, *args: Tensor, dtype: DType | None = None) -> Tensor:
         """An elementwise builtin of tensors."""
+        if self.promotion != "tile" and dtype is None:
+            given, result = promoted(self, op, args)
+            found = self.bind(Apply(op, self._adapted(op, self.names(given), None)), op)
+            return found if result is None else self.apply("cast", found, dtype=result)
         return self.bind(Apply(op, self._adapted(op, self.names(args), dtype), dtype), op)
 
     def _adapted(self, op: str, names: tuple[str, ...], dtype: DType | None) -> tuple[str, ...]:

@@ -1,0 +1,117 @@
+"""Floor 5: windows of signals, progressions by factors, correlations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tilec.dtypes import F32
+from tilec.errors import error
+from tilec.numpy.axes import number, shape_of, whole
+from tilec.numpy.indexing import getitem_of
+from tilec.numpy.products import matmul
+from tilec.numpy.reductions import mean
+from tilec.numpy.shapes import permute_dims, reshape
+from tilec.tracing.contract import contract
+from tilec.tracing.dispatch import lift, operation
+from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
+
+
+def _window(name: str, m: int, *more: float) -> Any:
+    """A window's values are known, and rounded once."""
+    (size,) = shape_of(whole(m, "the length of a window"))
+    return lift(getattr(np, name)(size, *more).astype("float32"))
+
+
+@operation
+def bartlett(m: int) -> Any:
+    """Bartlett's window of m values, float32: a triangle."""
+    return _window("bartlett", m)
+
+
+@operation
+def blackman(m: int) -> Any:
+    """Blackman's window of m values, float32."""
+    return _window("blackman", m)
+
+
+@operation
+def hamming(m: int) -> Any:
+    """Hamming's window of m values, float32."""
+    return _window("hamming", m)
+
+
+@operation
+def hanning(m: int) -> Any:
+    """Hann's window of m values, float32."""
+    return _window("hanning", m)
+
+
+@operation
+def kaiser(m: int, beta: float) -> Any:
+    """Kaiser's window of m values, float32."""
+    return _window("kaiser", m, float(number(beta, "beta")))
+
+
+@operation
+def logspace(
+    start: float, stop: float, num: int = 50, *, endpoint: bool = True, base: float = 10.0, dtype: Any = "float32"
+) -> Any:
+    """`num` powers of the base, from base ** start to base ** stop by equal factors."""
+    low, high, by = (float(number(v, "a bound")) for v in (start, stop, base))
+    values = np.logspace(low, high, _count(num), endpoint=endpoint, base=by)
+    return lift(values.astype(dtype_of(dtype).numpy))
+
+
+@operation
+def geomspace(start: float, stop: float, num: int = 50, *, endpoint: bool = True, dtype: Any = "float32") -> Any:
+    """`num` numbers from start to stop by equal factors. Raises TILE0511."""
+    low, high = (float(number(v, "a bound")) for v in (start, stop))
+    if low * high <= 0:
+        raise error("TILE0511", f"numbers by equal factors from {low:g} to {high:g}")
+    return lift(np.geomspace(low, high, _count(num), endpoint=endpoint).astype(dtype_of(dtype).numpy))
+
+
+def _count(num: int) -> int:
+    (count,) = shape_of(whole(num, "the number of elements"))
+    return int(str(count))
+
+
+@operation
+def correlate(x1: Any, x2: Any, /, mode: str = "valid") -> Any:
+    """Sums of products of x1 and of x2 moved along it: for all places where they meet ("full"), as many as the longer
+    one has ("same"), or where one lies within the other ("valid"). Raises TILE0202, TILE0511.
+    """
+    a, b = lift(x1), lift(x2)
+    if a.ndim != 1 or b.ndim != 1:
+        raise error("TILE0202", f"vectors are correlated, not tensors of rank {a.ndim} and {b.ndim}")
+    long, short = max(a.shape[0], b.shape[0]), min(a.shape[0], b.shape[0])
+    if mode not in ("full", "same", "valid"):
+        raise error("TILE0511", f"there is no mode {mode!r} of correlation", help="full, same, valid")
+    if short == 0:
+        raise error("TILE0403", "a correlation with nothing")
+    last = b.shape[0] - 1
+    found = contract(f"C[k : {long + short - 1}] = +(A[k + i - {last}] * B[i])", A=a, B=b)
+    if mode == "full":
+        return found
+    if mode == "valid":
+        return getitem_of(found, [slice(short - 1, long)])
+    first = (short - 1) // 2 if a.shape[0] >= b.shape[0] else short // 2
+    return getitem_of(found, [slice(first, first + long)])
+
+
+@operation
+def corrcoef(x: Any, /) -> Any:
+    """Correlations of the rows of a matrix with one another, from -1 to 1."""
+    tensor = as_float(x)
+    wide = as_dtype(tensor, F32) if tensor.type.dtype.bits < 32 else tensor
+    rows = reshape(wide, (1, -1)) if tensor.ndim == 1 else wide
+    if rows.ndim != 2:
+        raise error("TILE0202", f"the rows of a matrix are correlated, not those of a tensor of rank {rows.ndim}")
+    centred = apply("sub", rows, mean(rows, 1, keepdims=True))
+    products = matmul(centred, permute_dims(centred))
+    norm = apply("sqrt", apply("mul", centred, centred).sum(1))
+    scale = apply("mul", reshape(norm, (-1, 1)), norm)
+    found = apply("min", apply("max", apply("div", products, scale), -1), 1)
+    return as_dtype(found if tensor.ndim > 1 else reshape(found, ()), tensor.type.dtype)
