@@ -48,9 +48,9 @@ class Suite:
 SUITES = {
     suite.name: suite
     for suite in (
-        Suite("einops", "einops.tests", sample="test_reduction_imperatives or test_pack_unpack or test_concatenations"),
-        Suite("numpy_einsum", "numpy._core.tests", ("test_einsum.py",), "broadcasting or sums_float32 or errors"),
-        Suite("opt_einsum", "opt_einsum.tests", sample="test_drop_in_replacement or test_compare_greek and greedy"),
+        Suite("einops", "einops.tests", sample="test_repeat or test_tiling or test_concatenations or test_ellipsis or test_underscore"),
+        Suite("numpy_einsum", "numpy._core.tests", ("test_einsum.py",), "dot_cases or errors or random_cases or spaces"),
+        Suite("opt_einsum", "opt_einsum.tests", sample="rand_equation and greedy or broadcasting or interleaved"),
     )
 }
 
