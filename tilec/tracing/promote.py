@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 from tilec.dtypes import BOOL, DType
 from tilec.graph import TensorType
@@ -11,29 +10,24 @@ from tilec.promotion import Rules, common, float_of
 from tilec.rules import builtin
 from tilec.tracing.tensor import Tensor
 
-if TYPE_CHECKING:
-    from tilec.tracing.trace import Trace
+Cast = Callable[[Tensor, DType], Tensor]
 
 
-def promoted(trace: Trace, op: str, args: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], DType | None]:
-    """Operands of an elementwise builtin, converted so that the rules of the language change them no more, and the type
-    of the result where it is another than that of the language. Weak operands adapt to what they stand beside.
+def promoted(op: str, args: Sequence[Tensor], rules: Rules, cast: Cast) -> tuple[tuple[Tensor, ...], DType | None]:
+    """Operands of an elementwise builtin, cast so that the rules of the language change them no more, and the type of
+    the result where it is another than that of the language. Weak operands adapt to what they stand beside.
     """
     rule = builtin(op, len(args)).rule
     values = args[1:] if rule == "select" else args
     if rule in ("cast", "bitcast", "raw") or all(v.type.weak for v in values):
         return tuple(args), None
-    dtype = values[0].type.dtype if len(values) == 1 else _common(values, trace.promotion)
+    dtype = values[0].type.dtype if len(values) == 1 else _common(values, rules)
     if rule == "float":
-        dtype = float_of(dtype, trace.promotion)
-    found = tuple(v if v.type.weak else converted(trace, v, dtype) for v in values)
+        dtype = float_of(dtype, rules)
+    found = tuple(v if v.type.weak or v.type.dtype == dtype else cast(v, dtype) for v in values)
     counted = rule in ("arithmetic", "shift") and dtype == BOOL
     return (*args[: len(args) - len(values)], *found), BOOL if counted else None
 
 
 def _common(values: Sequence[Tensor], rules: Rules) -> DType:
     return common([TensorType(v.type.dtype, (), v.type.weak) for v in values], rules).dtype
-
-
-def converted(trace: Trace, x: Tensor, dtype: DType) -> Tensor:
-    return x if x.type.dtype == dtype else trace.apply("cast", x, dtype=dtype)

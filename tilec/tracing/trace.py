@@ -113,7 +113,7 @@ class Trace:
     def apply(self, op: str, *args: Tensor, dtype: DType | None = None) -> Tensor:
         """An elementwise builtin of tensors."""
         if self.promotion != "tile" and dtype is None:
-            given, result = promoted(self, op, args)
+            given, result = promoted(op, args, self.promotion, lambda x, wanted: self.apply("cast", x, dtype=wanted))
             found = self.bind(Apply(op, self._adapted(op, self.names(given), None)), op)
             return found if result is None else self.apply("cast", found, dtype=result)
         return self.bind(Apply(op, self._adapted(op, self.names(args), dtype), dtype), op)
