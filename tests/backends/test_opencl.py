@@ -56,11 +56,6 @@ def test_named_sizes_are_refused() -> None:
     assert code_of(lambda: OpenCLBackend().emit(parse_program(text), FIRST)) == "TILE0210"
 
 
-def test_host_functions_are_refused() -> None:
-    text = "program p(X) -> (Y) { buffer X: param f32 buffer Y: param f32 run { host f(X) -> (Y) } }"
-    assert code_of(lambda: OpenCLBackend().emit(parse_program(text), FIRST)) == "TILE0602"
-
-
 def test_a_barrier_that_not_all_items_reach_is_refused() -> None:
     text = """program p() -> (Y) { buffer Y: param f32[8]
       kernel k(out Y: f32[8]) { for g in 1 group {
