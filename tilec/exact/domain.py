@@ -100,6 +100,13 @@ def must_be_fixed(size: Size | str, why: str, span: Span | None = None) -> TileE
     return error("TILE0210", f"the size {text} must be fixed: {why}", span, help=f"give a number for {text}")
 
 
+def fixed(size: Size, why: str, span: Span | None = None) -> int:
+    """A size that is not open; raises TILE0210 with the reason why it cannot be."""
+    if not isinstance(size, int):
+        raise must_be_fixed(size, why, span)
+    return size
+
+
 def closed(given: Iterable[Constraint]) -> list[Constraint]:
     """Conditions without those that say no more than that an index runs over an open size."""
     return [c for c in given if not isinstance(c.bound, Poly)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.dtypes import F32, I32
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import Special
 from tilec.numpy.axes import number, shape_of
 from tilec.numpy.creation import arange, ones, zeros
@@ -63,9 +63,7 @@ def histogram(x: Any, /, bins: Any = 10, range: Any = None, *, weights: Any = No
 def _histogram(x: Any, bins: Any, weights: Any, /, count: int, range: Any, density: bool) -> Any:
     values = as_float(x)
     edges = _equal_bins(values, count, range) if bins is None else _edges(values, bins)
-    size = edges.type.shape[0]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "elements are counted between that many edges")
+    size = fixed(edges.type.shape[0], "elements are counted between that many edges")
     flat = reshape(values, -1)
     place = apply("sub", searchsorted(edges, flat, side="right"), 1)
     last = apply("cmp_eq", flat, getitem_of(edges, [-1]))

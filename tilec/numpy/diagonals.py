@@ -6,7 +6,7 @@ from typing import Any
 
 from tilec.affine import Size
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axes_of, plus, whole
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import moveaxis, reshape
@@ -61,11 +61,5 @@ def _length(rows: Size, columns: Size, offset: int) -> Size:
     """The number of elements of a diagonal."""
     if rows == columns and not offset:
         return rows
-    height, width = _fixed(rows), _fixed(columns)
+    height, width = (fixed(n, "a diagonal of a matrix that need not be square") for n in (rows, columns))
     return max(min(height + min(offset, 0), width - max(offset, 0)), 0)
-
-
-def _fixed(size: Size) -> int:
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "a diagonal of a matrix that need not be square")
-    return size

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axis_of, whole
 from tilec.numpy.creation import eye, ones, tril
 from tilec.numpy.elementwise import where
@@ -60,10 +60,7 @@ def dsplit(x: Any, /, indices_or_sections: int | Sequence[int]) -> Any:
 
 
 def _size(x: Tensor, axis: int) -> int:
-    size = x.type.shape[axis_of(axis, x.ndim)]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "a tensor is split along an axis of that size")
-    return size
+    return fixed(x.type.shape[axis_of(axis, x.ndim)], "a tensor is split along an axis of that size")
 
 
 def _cut(x: Tensor, sections: int | Sequence[int], axis: int) -> list[Any]:

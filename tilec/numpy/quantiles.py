@@ -10,7 +10,7 @@ import numpy as np
 
 from tilec.dtypes import F32, I32
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axes_of, number
 from tilec.numpy.elementwise import isnan, where
 from tilec.numpy.indexing import getitem_of, take, take_along_axis
@@ -109,9 +109,7 @@ def _sorted(x: Any, axis: Axis, keepdims: bool) -> tuple[Tensor, int, tuple[Any,
     tensor = as_float(x)
     axes = axes_of(axis, tensor.ndim)
     sizes = tensor.type.shape
-    count = prod(sizes[a] for a in axes)
-    if not isinstance(count, int):
-        raise must_be_fixed(count, "quantiles are taken along axes of that size")
+    count = fixed(prod(sizes[a] for a in axes), "quantiles are taken along axes of that size")
     if count == 0:
         raise error("TILE0403", "a quantile of no elements")
     rest = [a for a in range(tensor.ndim) if a not in axes]

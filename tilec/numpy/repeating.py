@@ -9,7 +9,7 @@ import numpy as np
 
 from tilec.affine import Size
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axis_of, shape_of, whole
 from tilec.numpy.indexing import getitem_of, take
 from tilec.numpy.shapes import broadcast_to, expand_dims, reshape
@@ -27,9 +27,7 @@ def repeat(x: Any, /, repeats: int | Sequence[int], axis: int | None = None) -> 
     shape = tensor.type.shape
     if isinstance(repeats, tuple | list | np.ndarray):
         counts = [_count(n) for n in repeats]
-        size = shape[along]
-        if not isinstance(size, int):
-            raise must_be_fixed(size, "its elements are repeated each as often as a list says")
+        size = fixed(shape[along], "its elements are repeated each as often as a list says")
         if len(counts) not in (1, size):
             raise error("TILE0204", f"{len(counts)} numbers of repeats for an axis of size {size}")
         return take(tensor, np.repeat(np.arange(size), counts), axis=along)
@@ -63,9 +61,7 @@ def unstack(x: Any, /, axis: int = 0) -> Any:
     """The slices along an axis, as a tuple."""
     tensor = lift(x)
     along = axis_of(axis, tensor.ndim)
-    size = tensor.type.shape[along]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "a tensor is taken apart along an axis of that size")
+    size = fixed(tensor.type.shape[along], "a tensor is taken apart along an axis of that size")
     return tuple(getitem_of(tensor, [*[slice(None)] * along, k]) for k in range(size))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tilec.affine import Affine, Poly
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import Special
 from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
 from tilec.rules import broadcast, shape_text
@@ -201,8 +201,7 @@ def _continued(x: Tensor, axis: int, pair: tuple[int, int], mode: Any) -> Tensor
     size = x.type.shape[axis]
     if pair == (0, 0):
         return x
-    if not isinstance(size, int):
-        raise must_be_fixed(size, f"an axis of that size is padded in the mode {mode!r}")
+    size = fixed(size, f"an axis of that size is padded in the mode {mode!r}")
     if size == 0:
         raise error("TILE0211", f"axis {axis} of size 0 has no elements to pad it with in the mode {mode!r}")
     return cast(Tensor, take(x, np.pad(np.arange(size), pair, mode=mode), axis=axis))

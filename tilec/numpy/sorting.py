@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.dtypes import BOOL, I32
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import Special
 from tilec.numpy.axes import axis_of
 from tilec.numpy.elementwise import isnan, where
@@ -59,9 +59,7 @@ def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) ->
     row, values = lift(x1), lift(x2)
     if row.ndim != 1:
         raise error("TILE0202", f"a vector is searched, not a tensor of rank {row.ndim}")
-    size = row.type.shape[0]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "a vector of that size is searched")
+    size = fixed(row.type.shape[0], "a vector of that size is searched")
     dtype = common_of([row.type, values.type])
     row, values = as_dtype(row if sorter is None else take(row, sorter), dtype), as_dtype(values, dtype)
     low = broadcast_to(lift(np.zeros((), "int32")), values.type.shape)

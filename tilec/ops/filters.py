@@ -11,7 +11,8 @@ import numpy as np
 from tilec.affine import Affine
 from tilec.dtypes import F32, promote
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
+from tilec.expr import Expr
 from tilec.graph import Constraint
 from tilec.numpy.axes import axes_of, number, whole
 from tilec.numpy.indexing import getitem_of
@@ -54,18 +55,16 @@ def correlate(
     along = _axes(tensor, range(-weights.ndim, 0) if axes is None and weights.ndim <= tensor.ndim else axes)
     if len(along) != weights.ndim:
         raise error("TILE0202", f"a kernel of rank {weights.ndim} along {len(along)} axes")
-    sizes = [_fixed(n, "a kernel has an axis of that size") for n in weights.type.shape]
+    sizes = [fixed(n, "a kernel has an axis of that size") for n in weights.type.shape]
     low = _lows(mode, sizes, per_number(origin, len(sizes)))
     counts = [_count(mode, _extent(tensor, a), n) for a, n in zip(along, sizes)]
     around = [(b, c - 1 + n - 1 - b - (_extent(tensor, a) - 1)) for a, n, b, c in zip(along, sizes, low, counts)]
     padded = _padded(tensor, along, around, boundary, value)
-    names, forms = variables(tensor.ndim)
-    taps, offsets = variables(weights.ndim, "k")
-    places = [f + offsets[along.index(a)] if a in along else f for a, f in enumerate(forms)]
+    names, forms, offsets, read = _sliding(padded, along)
     dtype = promote(tensor.type.dtype, weights.type.dtype)
-    body = call("mul", cast(element(padded, places), dtype), cast(element(weights, offsets), dtype))
+    body = call("mul", cast(read, dtype), cast(element(weights, offsets), dtype))
     shape = [counts[along.index(a)] if a in along else n for a, n in enumerate(tensor.type.shape)]
-    return contraction("sum", [*names, *taps], body, forms, shape, stem="correlated")
+    return contraction("sum", names, body, forms, shape, stem="correlated")
 
 
 @operation(arrays=("value",))
@@ -172,11 +171,8 @@ def rank_filter(
     if not -count <= chosen < count:
         raise error("TILE0225", f"element {chosen} of a window of {count}")
     padded = _padded(tensor, along, _around(sizes, origin), mode, value)
-    names, forms = variables(tensor.ndim)
-    taps, offsets = variables(len(along), "k")
-    places = [f + offsets[along.index(a)] if a in along else f for a, f in enumerate(forms)]
-    shape = [*tensor.type.shape, *sizes]
-    seen = contraction("assign", [*names, *taps], element(padded, places), [*forms, *offsets], shape, stem="windows")
+    names, forms, offsets, read = _sliding(padded, along)
+    seen = contraction("assign", names, read, [*forms, *offsets], [*tensor.type.shape, *sizes], stem="windows")
     ordered = sort(reshape(seen, (*tensor.type.shape, count)))
     return getitem_of(ordered, [..., chosen])
 
@@ -239,11 +235,9 @@ def weighted(x: Tensor, axis: int, weights: Array, mode: str, value: Any, origin
     wide = promote(x.type.dtype, F32)
     padded = _padded(x, [axis], _around([len(weights)], origin), mode, value)
     table = lift(weights.astype(wide.numpy))
-    names, forms = variables(x.ndim)
-    tap = Affine.var("k")
-    places = [f + tap if a == axis else f for a, f in enumerate(forms)]
-    body = call("mul", cast(element(padded, places), wide), element(table, [tap]))
-    return contraction("sum", [*names, "k"], body, forms, x.type.shape, dtype=x.type.dtype, stem="filtered")
+    names, forms, offsets, read = _sliding(padded, [axis])
+    body = call("mul", cast(read, wide), element(table, offsets))
+    return contraction("sum", names, body, forms, x.type.shape, dtype=x.type.dtype, stem="filtered")
 
 
 def _extreme(monoid: str, x: Any, size: Any, mode: str, value: Any, origin: Any, axes: Axes) -> Tensor:
@@ -252,15 +246,19 @@ def _extreme(monoid: str, x: Any, size: Any, mode: str, value: Any, origin: Any,
     along = _axes(tensor, axes)
     for axis, n, shift in zip(along, per_axis(size, len(along), "size"), per_number(origin, len(along))):
         padded = _padded(tensor, [axis], _around([n], shift), mode, value)
-        names, forms = variables(tensor.ndim)
-        tap = Affine.var("k")
-        places = [f + tap if a == axis else f for a, f in enumerate(forms)]
+        names, forms, (tap,), read = _sliding(padded, [axis])
         inside = [Constraint(tap, n)]
-        body = element(padded, places)
-        tensor = contraction(
-            monoid, [*names, "k"], body, forms, tensor.type.shape, constraints=inside, stem=f"{monoid}_filter"
-        )
+        stem = f"{monoid}_filter"
+        tensor = contraction(monoid, names, read, forms, tensor.type.shape, constraints=inside, stem=stem)
     return tensor
+
+
+def _sliding(padded: Tensor, axes: Sequence[int]) -> tuple[list[str], list[Affine], list[Affine], Expr]:
+    """All indices of windows along axes, those of a result, those of the taps, and the element that a tap reads."""
+    names, forms = variables(padded.ndim)
+    taps, offsets = variables(len(axes), "k")
+    places = [f + offsets[axes.index(a)] if a in axes else f for a, f in enumerate(forms)]
+    return [*names, *taps], list(forms), list(offsets), element(padded, places)
 
 
 def _padded(x: Tensor, axes: Sequence[int], around: Sequence[tuple[int, int]], mode: str, value: Any) -> Tensor:
@@ -319,10 +317,4 @@ def _axes(x: Tensor, axes: Any) -> list[int]:
 
 
 def _extent(x: Tensor, axis: int) -> int:
-    return _fixed(x.type.shape[axis], f"axis {axis} is filtered")
-
-
-def _fixed(size: Any, what: str) -> int:
-    if not isinstance(size, int):
-        raise must_be_fixed(size, what)
-    return size
+    return fixed(x.type.shape[axis], f"axis {axis} is filtered")

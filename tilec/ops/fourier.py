@@ -16,7 +16,7 @@ import numpy as np
 from tilec.affine import Size
 from tilec.dtypes import F32, promote
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import TensorType
 from tilec.numpy.axes import axes_of, axis_of, whole
 from tilec.numpy.elementwise import add, multiply, negative, subtract
@@ -154,10 +154,7 @@ def _sized(parts: Sequence[Tensor], n: int | None, axis: int) -> tuple[list[Tens
 
 
 def _fixed(x: Tensor, axis: int) -> int:
-    size = x.type.shape[axis]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "an axis of that size is transformed")
-    return size
+    return fixed(x.type.shape[axis], "an axis of that size is transformed")
 
 
 def _view(x: Tensor, axis: int) -> Any:

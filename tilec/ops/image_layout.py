@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axes_of, whole
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.shapes import flip, pad, swapaxes
@@ -99,7 +99,4 @@ def pad_to(images: Any, /, size: Any, mode: str = "constant", *, value: Any = 0,
 
 
 def _fixed(x: Tensor, axis: int) -> int:
-    size = x.type.shape[axis]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "pixels are counted along an axis of that size")
-    return size
+    return fixed(x.type.shape[axis], "pixels are counted along an axis of that size")

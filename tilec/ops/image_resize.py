@@ -11,7 +11,7 @@ import numpy as np
 
 import tilec.numpy as tnp
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import axes_of, shape_of
 from tilec.numpy.elementwise import (
     abs,
@@ -99,9 +99,7 @@ def resize(
         raise error("TILE0511", f"there is no interpolation {interpolation!r}", help="nearest, " + ", ".join(KERNELS))
     bands = {}
     for axis, count in zip((rows, columns), wanted):
-        own = tensor.type.shape[axis]
-        if not isinstance(own, int):
-            raise must_be_fixed(own, "an image of that size is resized")
+        own = fixed(tensor.type.shape[axis], "an image of that size is resized")
         if own == 0 and count:
             raise error("TILE0403", f"an image of shape {shape_text(tensor.type.shape)} has no pixels to be resized")
         if own != count:
@@ -145,9 +143,7 @@ def scale_and_translate(
     if changed := [a for a in range(tensor.ndim) if a not in axes and wanted[a] != tensor.type.shape[a]]:
         raise error("TILE0208", f"axis {changed[0]} is not in spatial_dims, but changes its size")
     for k, axis in enumerate(axes):
-        size, out = tensor.type.shape[axis], wanted[axis]
-        if not isinstance(size, int) or not isinstance(out, int):
-            raise must_be_fixed(out if isinstance(size, int) else size, "an axis of that size is scaled")
+        size, out = (fixed(n, "an axis of that size is scaled") for n in (tensor.type.shape[axis], wanted[axis]))
         factor, shift = (getitem_of(t, [k]) for t in numbers)
         weights = _traced_weights(size, out, factor, shift, method, antialias)
         tensor = moveaxis(tensordot(weights, tensor, axes=([1], [axis])), 0, axis)
@@ -181,9 +177,7 @@ def image_size(size: Any) -> tuple[int, int]:
     found = shape_of(size)
     if len(found) != 2:
         raise error("TILE0204", f"the size of an image is its height and its width, not {size!r}")
-    height, width = found
-    if not isinstance(height, int) or not isinstance(width, int):
-        raise must_be_fixed(height if not isinstance(height, int) else width, "it is the new size of an image")
+    height, width = (fixed(n, "it is the new size of an image") for n in found)
     return height, width
 
 

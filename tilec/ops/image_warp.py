@@ -12,7 +12,7 @@ import numpy as np
 from tilec.affine import Affine, Size
 from tilec.dtypes import F32, I32, I64, DType, promote
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.expr import read
 from tilec.graph import Constraint
 from tilec.numpy.elementwise import (
@@ -83,9 +83,8 @@ def affine_transform(
     if rows.ndim not in (1, 2) or count not in (6, 8):
         raise error("TILE0208", f"a transform of shape {shape_text(rows.type.shape)}: it has 6 or 8 numbers")
     terms = [reshape(getitem_of(rows, [..., k]), (-1, 1, 1)) for k in range(count)]
-    height, width = (tensor.type.shape[a] for a in image_axes(tensor, channels_first))
-    if not isinstance(height, int) or not isinstance(width, int):
-        raise must_be_fixed(height if not isinstance(height, int) else width, "an image of that size is transformed")
+    space = image_axes(tensor, channels_first)
+    height, width = (fixed(tensor.type.shape[a], "an image of that size is transformed") for a in space)
     dtype = rows.type.dtype.numpy
     y, x = np.arange(height, dtype=dtype)[:, None], np.arange(width, dtype=dtype)
     places = [_linear(terms[3:6], x, y), _linear(terms[0:3], x, y)]
@@ -204,9 +203,8 @@ def _sampled(x: Tensor, batch: int, coordinates: Sequence[Any], order: int, mode
     dtype = x.type.dtype if order == 0 or x.type.dtype.is_float else F32
     cells = []
     for place, size in zip(coordinates, x.type.shape[batch : batch + len(coordinates)]):
-        if not isinstance(size, int):
-            raise must_be_fixed(size, "an axis of that size is read at computed places")
-        cells.append(_cells(as_dtype(place, promote(F32, place.type.dtype)), size, order, mode))
+        extent = fixed(size, "an axis of that size is read at computed places")
+        cells.append(_cells(as_dtype(place, promote(F32, place.type.dtype)), extent, order, mode))
     weights = cells[0].weights
     found = _interpolated(x, batch, cells, dtype if weights is None else promote(dtype, weights.type.dtype))
     shape = (*found.type.shape[:batch], *cells[0].places.type.shape[1 + batch :], *(1,) * (x.ndim - batch - len(cells)))

@@ -16,7 +16,7 @@ import numpy as np
 from tilec.affine import Poly, Size
 from tilec.dtypes import BOOL, I32, I64, DType, accumulator
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import Special
 from tilec.monoid import Standard
 from tilec.numpy.axes import shape_of
@@ -233,10 +233,7 @@ def _starts(start: Any, x: Tensor, sizes: Sequence[Size]) -> Any:
 
 
 def _room(size: Size, part: Size) -> int:
-    if not isinstance(size, int) or not isinstance(part, int):
-        raise must_be_fixed(
-            part if isinstance(size, int) else size, "a part of an axis of that size begins at a tensor"
-        )
+    size, part = (fixed(n, "a part of an axis of that size begins at a tensor") for n in (size, part))
     if part > size:
         raise error("TILE0211", f"a part of {part} elements of an axis of size {size}")
     return size - part

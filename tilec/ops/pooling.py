@@ -16,7 +16,7 @@ from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.graph import Constraint
 from tilec.numpy import reductions
-from tilec.ops.windows import Window, arranged, channel_axis, fixed, image_axes, per_axis, windows
+from tilec.ops.windows import Window, arranged, channel_axis, image_axes, per_axis, slid, windows
 from tilec.rules import shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
@@ -112,7 +112,7 @@ def _parts(image: Tensor, size: Any, channels_first: bool) -> list[tuple[int, in
     """The extent of each axis of space and into how many windows it is parted."""
     space = image_axes(image, channels_first)
     counts = per_axis(size, len(space), "a number of windows")
-    extents = [fixed(image.type.shape[a]) for a in space]
+    extents = [slid(image.type.shape[a]) for a in space]
     if 0 in extents:
         raise error("TILE0211", f"an axis without elements has no windows: the shape is {shape_text(image.type.shape)}")
     return list(zip(extents, counts, strict=True))

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, cast
 
 from tilec.affine import Size
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import TensorType
 from tilec.numpy.creation import arange, zeros
 from tilec.numpy.einstein import einsum
@@ -278,9 +278,7 @@ def _weights(x: Any, kernel: Any, recurrent: Any, bias: Any, gates: int, course:
     for tensor, rank, what in zip(given, (3, 2, 2, 1), ("sequences", "the kernel", "the recurrent kernel", "the bias")):
         if tensor.ndim != rank:
             raise error("TILE0202", f"{what} of a recurrent layer: rank {tensor.ndim}, not {rank}")
-    units = given[2].type.shape[0]
-    if not isinstance(units, int):
-        raise must_be_fixed(units, "it is the number of units of a recurrent layer")
+    units = fixed(given[2].type.shape[0], "it is the number of units of a recurrent layer")
     width = units * gates
     wanted: list[tuple[Size, ...]] = [(given[0].type.shape[2], width), (units, width), (width,)]
     for tensor, shape, what in zip(given[1:], wanted, ("kernel", "recurrent kernel", "bias")):

@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.dtypes import F32, promote
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import whole
 from tilec.numpy.elementwise import divide, greater, multiply, where
 from tilec.numpy.indexing import getitem_of
@@ -95,9 +95,7 @@ def _istft(
     frames = irfft(x, count)
     if frames.ndim < 2:
         raise error("TILE0202", f"pieces have two axes or more; their shape is {shape_text(frames.type.shape)}")
-    pieces = frames.type.shape[-2]
-    if not isinstance(pieces, int):
-        raise must_be_fixed(pieces, "pieces of that number are put together")
+    pieces = fixed(frames.type.shape[-2], "pieces of that number are put together")
     weights = as_dtype(_window(window, given, size, count), promote(frames.type.dtype, F32))
     extent = (pieces - 1) * stride + count if pieces else 0
     signal = _overlapped(multiply(frames, weights), stride, extent)
@@ -158,7 +156,4 @@ def _cosine(name: str, length: int) -> Array:
 def _extent(x: Tensor) -> int:
     if not x.ndim:
         raise error("TILE0202", "a signal has an axis of time")
-    size = x.type.shape[-1]
-    if not isinstance(size, int):
-        raise must_be_fixed(size, "a signal of that length is cut into pieces")
-    return size
+    return fixed(x.type.shape[-1], "a signal of that length is cut into pieces")

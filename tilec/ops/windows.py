@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tilec.affine import Affine, Poly, Size
+from tilec.affine import Affine, Size
 from tilec.errors import error
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.numpy.axes import pairs, whole
 from tilec.rules import shape_text
 from tilec.tracing.tensor import Tensor
@@ -60,7 +60,7 @@ def windows(
     odd number the larger half at the end; "causal", for one axis, no window reads beyond its own place; or what
     `padding_pairs` takes. Raises TILE0204, TILE0210, TILE0211, TILE0511.
     """
-    bare = _bare([fixed(n) for n in extents], sizes, strides, dilation)
+    bare = _bare([slid(n) for n in extents], sizes, strides, dilation)
     found = tuple(
         Window(w.extent, w.size, w.stride, w.dilation, low, high)
         for w, (low, high) in zip(bare, _widths(bare, padding), strict=True)
@@ -86,7 +86,7 @@ def transposed_windows(
     a number or one for each axis; with words it is what there is beyond (count - 1) * stride and the span of a window,
     or the parity of that span with "same". Raises TILE0204, TILE0210, TILE0211, TILE0511.
     """
-    bare = _bare([fixed(n) for n in counts], sizes, strides, dilation)
+    bare = _bare([slid(n) for n in counts], sizes, strides, dilation)
     more = (
         [None] * len(bare) if output_padding is None else per_axis(output_padding, len(bare), "the output padding", 0)
     )
@@ -150,11 +150,9 @@ def per_axis(given: Any, count: int, what: str, least: int = 1) -> tuple[int, ..
     return found
 
 
-def fixed(size: Size) -> int:
-    """A size that is known; raises TILE0210."""
-    if isinstance(size, Poly):
-        raise must_be_fixed(size, "windows slide over its axis")
-    return size
+def slid(size: Size) -> int:
+    """The size of an axis that windows slide over; raises TILE0210 for an open one."""
+    return fixed(size, "windows slide over its axis")
 
 
 def _check(window: Window) -> None:

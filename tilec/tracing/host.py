@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tilec.dtypes import DType
-from tilec.exact.domain import must_be_fixed
+from tilec.exact.domain import fixed
 from tilec.graph import Special
 from tilec.tracing.dispatch import lift, scope
 from tilec.tracing.tensor import Tensor
@@ -16,8 +16,7 @@ def host_call(function: str, operands: Sequence[Any], results: Sequence[tuple[DT
     """The results, each of a dtype and a shape. Raises TILE0210 for open sizes; a call can raise TILE0420."""
     given = [lift(x) for x in operands]
     for size in (s for t in given for s in t.type.shape):
-        if not isinstance(size, int):
-            raise must_be_fixed(size, f"NumPy computes '{function}' on a tensor of that size")
+        fixed(size, f"NumPy computes '{function}' on a tensor of that size")
     types = tuple((dtype, *shape) for dtype, shape in results)
     node = Special("host_call", scope().names(given), (("function", function), ("types", types)))
     return scope().bind_all(node, [function] * len(types))
