@@ -22,9 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests run as if whoever runs them had set nothing, in their own process and in those that they start.
 
-    They compile what they test, and never touch the user's cache; those of the cache turn theirs on.
+    They compile what they test, and never touch the user's cache; those of the cache turn theirs on. Memory holds NaN
+    until something is written to it.
     """
-    from tilec import configuration
+    from tilec import configuration, unwritten
 
     nowhere = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
@@ -34,6 +35,7 @@ def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TILEC_CACHE_DIR", str(nowhere / "cache"))
         patch.setenv("XDG_CONFIG_HOME", str(nowhere / "config"))  # of processes; elsewhere than on Linux there is none
         patch.setattr(configuration, "user_file", lambda: nowhere / "config" / "tilec" / "config.toml")
+        patch.setattr(unwritten, "content", unwritten.NAN)
         configuration.config.reset()
         yield
         configuration.config.reset()

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tilec import unwritten
 from tilec.backend import Array
 from tilec.configuration import config
 
@@ -44,8 +45,8 @@ class _Block:
 
 def _mapped(size: int) -> Array:
     """Bytes that no one has touched yet; raises MemoryError."""
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
-        return np.empty(size, np.uint8)
+    if unwritten.content is not None or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return unwritten.memory(size)
     try:
         pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ValueError, OverflowError) as reason:
@@ -130,12 +131,14 @@ def maker(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Callable[[], Array]:
     bytes = prod(shape) * dtype.itemsize
     if bytes >= LARGE:
         return partial(results.array, shape, dtype)
-    return partial(_on_a_line, shape, dtype, bytes) if bytes >= MEDIUM else partial(np.empty, shape, dtype)
+    if bytes >= MEDIUM or unwritten.content is not None:
+        return partial(_on_a_line, shape, dtype, bytes)
+    return partial(np.empty, shape, dtype)
 
 
 def _on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any], bytes: int) -> Array:
     """A fresh array whose vectors do not straddle cache lines."""
-    memory = np.empty(bytes + _LINE, np.uint8)
+    memory = unwritten.memory(bytes + _LINE)
     return np.ndarray(shape, dtype, memory, -memory.ctypes.data % _LINE)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tilec import unwritten
 from tilec.backend import Array, Built, Direct, Run
 from tilec.backends.llvm import jit
 from tilec.backends.llvm.direct import HOLD, INTERRUPTIBLE, RELEASE, Launch, direct
@@ -187,5 +188,5 @@ class _Memory:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._bytes = np.empty(size + 64, np.uint8)
+        self._bytes = unwritten.memory(size + 64)
         self.address = -(-self._bytes.ctypes.data // 64) * 64

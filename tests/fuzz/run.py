@@ -12,13 +12,15 @@ import numpy as np
 
 from tests.fuzz.generate import Case, generate
 from tests.fuzz.judge import judge, same, visible
-from tilec import api, pipeline
+from tilec import api, pipeline, unwritten
 from tilec.backend import Built
 from tilec.errors import TileError
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.graph import Graph
 from tilec.passes import infer
 from tilec.runtime import dense, empty
+
+unwritten.content = unwritten.NAN  # in every process that runs programs
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Executor: TypeAlias = Callable[[Graph, Mapping[str, Any]], Mapping[str, Array]]

@@ -15,6 +15,7 @@ from tilec.errors import TileError, error
 from tilec.evaluate.expr import Mode, storage
 from tilec.loops import Buffer, Program, strides_of
 from tilec.numpy_semantics import Array
+from tilec.unwritten import NAN
 
 
 def fault(message: str) -> TileError:
@@ -79,7 +80,7 @@ def arena_of(program: Program, sizes: Mapping[str, int], mode: Mode) -> dict[str
     """Buffers at their places in one block of memory; only in the typed mode, where the sizes are the true ones."""
     if not program.places or mode != "typed":
         return {}
-    memory = np.full(program.arena, 0xA5, np.uint8)
+    memory = np.full(program.arena, NAN, np.uint8)
     found: dict[str, Array] = {}
     for name, at in program.places:
         buffer = program.buffer(name)
