@@ -60,8 +60,9 @@ def finish(kernel: Kernel, buffer: str, loop: str) -> Final:
 
     Raises TILE0604 with the reason otherwise.
     """
-    if not any(isinstance(s, Alloc) and s.buffer.name == buffer for s in kernel.body):
-        raise refuse(f"stage: '{buffer}' is not allocated at the top of the kernel, so others see it")
+    own = [s for s in kernel.body if isinstance(s, Alloc) and s.buffer.name == buffer]
+    if not own or own[0].buffer.base is not None:
+        raise refuse(f"stage: '{buffer}' is not allocated at the top of the kernel, or is a view: others see it")
     using = [i for i, s in enumerate(kernel.body) if any(u.buffer == buffer for u in uses((s,)))]
     staged = [i for i in using if loops_named((kernel.body[i],), loop)]
     readers = [i for i in using if staged and i > staged[0] and i not in staged]

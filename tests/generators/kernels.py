@@ -41,8 +41,9 @@ def nest(loops: Sequence[tuple[str, int]], body: Block, conditions: Sequence[Aff
     return body
 
 
-def kernel(name: str, inputs: Sequence[Buffer], output: Buffer, *blocks: Block) -> Kernel:
-    params = [*(KernelParam(b, "in") for b in inputs), KernelParam(output, "out")]
+def kernel(name: str, inputs: Sequence[Buffer], output: Buffer | Sequence[Buffer], *blocks: Block) -> Kernel:
+    outputs = [output] if isinstance(output, Buffer) else output
+    params = [*(KernelParam(b, "in") for b in inputs), *(KernelParam(b, "out") for b in outputs)]
     return Kernel(name, tuple(params), tuple(s for b in blocks for s in b))
 
 
@@ -61,17 +62,22 @@ def contraction(
     conditions: Sequence[Affine] = (),
     order: Sequence[str] = (),
     narrow: DType | None = None,
+    kept: bool = False,
 ) -> Kernel:
-    """Initialise, update, and with `narrow` a separate accumulator that is converted at the end."""
+    """Initialise, update, and with `narrow` a separate accumulator that is converted at the end.
+
+    kept: the accumulator is a result, too.
+    """
     inputs = [param(n, dtype, *shape) for n, _, shape in operands]
-    result = param("O", narrow or dtype, *out)
+    results = [param("O", narrow or dtype, *out)]
     acc = "O.acc" if narrow else "O"
     m = standard(monoid, dtype)
     axes = [(f"i{a}", n) for a, n in enumerate(out)]
     cell = tuple(v(n) for n, _ in axes)
     terms: list[Expr] = [read(n, tuple(i), dtype) for n, i, _ in operands]
     value = terms[0] if len(terms) == 1 else mul(*terms)
-    blocks: list[Block] = [(Alloc(Buffer(acc, dtype, tuple(out))),)] if narrow else []
+    results += [param(acc, dtype, *out)] if narrow and kept else []
+    blocks: list[Block] = [(Alloc(Buffer(acc, dtype, tuple(out))),)] if narrow and not kept else []
     blocks.append(nest(axes, (Store(acc, cell, identity(monoid, dtype)),)))
     loops = [(n, sizes[n]) for n in order or sizes]
     blocks.append(nest(loops, (Store(acc, tuple(sink), value, m),), conditions))
@@ -82,7 +88,7 @@ def contraction(
         bias = read("D", cell[-1:], dtype)
         inputs.append(param("D", dtype, *out[-1:]))
         blocks.append(nest(axes, (Let("x", Call("max", (read(acc, cell, dtype), bias), dtype)), last)))
-    return kernel(name, inputs, result, *blocks)
+    return kernel(name, inputs, results, *blocks)
 
 
 def _size(r: Random, high: int = 24) -> int:
@@ -104,7 +110,8 @@ def batched(r: Random) -> Kernel:
     b, m, n, k = r.randint(1, 3), _size(r, 12), _size(r), _size(r, 12)
     operands = [("A", var("b", "m", "k"), (b, m, k)), ("B", var("b", "k", "n"), (b, k, n))]
     sizes, narrow = {"b": b, "m": m, "n": n, "k": k}, r.choice([None, F32])
-    return contraction("batched", "sum", F32, sizes, var("b", "m", "n"), (b, m, n), operands, narrow=narrow)
+    kept = r.random() < 0.5
+    return contraction("batched", "sum", F32, sizes, var("b", "m", "n"), (b, m, n), operands, narrow=narrow, kept=kept)
 
 
 def conv(r: Random) -> Kernel:

@@ -53,6 +53,13 @@ READ_AGAIN = """kernel f(in A: f32[4], inout S: f32[3], inout R: f32[4]) {
   for j in 4 { R[j] sum= C[j] }
 }
 """
+SEEN_OUTSIDE = """kernel f(in A: f32[2, 8], out C: f32[2, 8], out R: f32[16]) {
+  alloc c: heap f32[16] base C
+  for m in 16 { c[m] = 0.0 }
+  for i in 2 { for j in 8 { c[8*i + j] sum= A[i, j] } }
+  for q in 16 { R[q] = c[q] }
+}
+"""
 READ_BETWEEN = """kernel f(in A: f32[4], out S: f32[2], out R: f32[4]) {
   alloc C: heap f32[4]
   for i in 4 { C[i] = A[i] }
@@ -204,6 +211,7 @@ UNSAFE = [
     (SAME_LOOPS, "compute_at(t, j)", "inside another of that name"),
     (TWICE_NAMED, "compute_at(t, j)", "loops of different names"),
     (READ_AGAIN, "stage(C, m, c, thread, copy, 0, finish)", "stage the same cells"),
+    (SEEN_OUTSIDE, "stage(c, i, s, thread, init, 0, finish)", "or is a view"),
     (READ_BETWEEN, "stage(C, m, c, thread, copy, 0, finish)", "not read by one nest"),
     (BY_TURNS, "stage(C, m, c, thread, init, 0, finish)", "stored by the nest at the end"),
     (UNTIL, "stage(C, m, c, thread, init)", "guarded"),
