@@ -22,11 +22,13 @@ from tilec.backends.llvm.bits import as_bits
 from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.frame import Frame, Scratch, Storage
 from tilec.backends.llvm.offsets import without_offsets
-from tilec.backends.llvm.ops import Ops
+from tilec.backends.llvm.ops import HALF, Ops
 from tilec.backends.llvm.registers import plan
 from tilec.backends.llvm.screen import Screen, screen
-from tilec.backends.llvm.types import NARROW, Value, float_text, ssa_type
-from tilec.dtypes import BOOL, DType
+from tilec.backends.llvm.target import half_arithmetic
+from tilec.backends.llvm.types import Value, float_text, ssa_type
+from tilec.dtypes import BF16, BOOL, F16, DType
+from tilec.expr import Call
 from tilec.expr import walk as walk_expr
 from tilec.instructions import expanded
 from tilec.loops import Alloc, Block, For, Kernel, Let, Store, While, stride_sizes, walk
@@ -152,7 +154,8 @@ def lanes_of(kernel: Kernel, target: Target) -> int:
     extents = [number(s.extent) for s in walk(body) if isinstance(s, For) and s.kind == "vector"]
     if not extents or max(extents) < 2:
         return 0
-    lanes = target.lanes(max((_width(t) for t in _types(body)), default=32))
+    half = 16 if half_arithmetic(target) and _computes_in_half(body) else 32
+    lanes = target.lanes(max((_width(t, half) for t in _types(body)), default=32))
     lanes = min(lanes, 1 << (max(extents) - 1).bit_length())
     return lanes if lanes > 1 else 0
 
@@ -170,9 +173,20 @@ def _types(body: Block) -> set[DType]:
     return found
 
 
-def _width(dtype: DType) -> int:
-    """Bits of a value in a register; 16-bit floats are computed in 32."""
-    return 32 if dtype in NARROW else 8 if dtype == BOOL else dtype.bits
+def _computes_in_half(body: Block) -> bool:
+    """Whether nothing needs float16 numbers in another form than their own."""
+    for stmt in walk(body):
+        if isinstance(stmt, Store) and stmt.monoid is not None and stmt.monoid.name not in ("sum", "prod"):
+            return False
+        calls = [e for e in walk_expr(stmt.value) if isinstance(e, Call)] if isinstance(stmt, Store | Let) else []
+        if any(c.op not in HALF and F16 in (c.dtype, *(a.dtype for a in c.args)) for c in calls):
+            return False
+    return True
+
+
+def _width(dtype: DType, half: int) -> int:
+    """Bits of a value in a register; `half` is how many float16 takes, bfloat16 is computed in 32."""
+    return half if dtype == F16 else 32 if dtype == BF16 else 8 if dtype == BOOL else dtype.bits
 
 
 @dataclass(slots=True)

@@ -82,6 +82,11 @@ def has(target: Target, feature: str) -> bool:
     return f"+{feature}" in target.features
 
 
+def half_arithmetic(target: Target) -> bool:
+    """Whether it computes with float16, and need not go to float32 and back."""
+    return has(target, "avx512fp16") or has(target, "fullfp16")
+
+
 def is_x86(target: Target) -> bool:
     return triple_of(target).split("-")[0] in ("x86_64", "i386", "i686", "AMD64")
 
