@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.backends.conformance import Array
 from tests.backends.conformance_loops import kernels, programs
+from tests.refusals import code_of
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.errors import TileError
@@ -35,12 +35,6 @@ def backend() -> OpenCLBackend:
     if not found.targets():
         pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
     return found
-
-
-def code_of(action: Any) -> str:
-    with pytest.raises(TileError) as caught:
-        action()
-    return caught.value.code
 
 
 def test_text_needs_no_device_and_is_deterministic() -> None:

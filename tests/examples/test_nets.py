@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 
+from tests.examples.shared import example
 from tilec import ops
 from tilec.text.graph_text import print_graph
-
-EXAMPLES = Path(__file__).parents[2] / "examples" / "nets"
-
-
-def example(name: str) -> ModuleType:
-    """The module of one example, which is a script beside no package."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(EXAMPLES))
 
 
 @pytest.mark.parametrize(("name", "size", "rate"), [("lenet", 28, 0.002), ("lstm", None, 0.005)])
 def test_digits_are_learnt(name: str, size: int | None, rate: float) -> None:
-    net, lines = example(name), list[str]()
-    right = example("fit").learn_digits(net.forward, net.init(), ops.adam(rate), 120, 64, size, lines.append)
+    net, lines = example("nets", name), list[str]()
+    right = example("nets", "fit").learn_digits(net.forward, net.init(), ops.adam(rate), 120, 64, size, lines.append)
     assert right > 0.9
     assert lines[-1] == f"held-out accuracy {right:.4f}"
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet"])
 def test_deep_networks_learn_a_batch(name: str) -> None:
-    net, fit = example(name), example("fit")
+    net, fit = example("nets", name), example("nets", "fit")
     (x, y), _ = fit.digits(32)
     start = net.init(channels=1, classes=10)
     one = [(x[:16], y[:16])] * 25
@@ -47,9 +32,9 @@ def test_deep_networks_learn_a_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lenet", "resnet18", "mobilenet", "gpt", "lstm"])
 def test_no_step_of_training_calls_the_host(name: str) -> None:
-    net, optimizer = example(name), ops.adam(0.001)
+    net, optimizer = example("nets", name), ops.adam(0.001)
     images = {"lenet": "f32[8, 28, 28, 1]", "lstm": "f32[8, 50, 8]", "gpt": "i32[8, 128]"}
-    step = example("fit").step_of(net.forward, optimizer)
+    step = example("nets", "fit").step_of(net.forward, optimizer)
     params, state = net.init()
     labels = "i32[8, 128]" if name == "gpt" else "i32[8]"
     lowered = step.lower(params, state, optimizer.init(params), images.get(name, "f32[8, 224, 224, 3]"), labels)
@@ -59,7 +44,7 @@ def test_no_step_of_training_calls_the_host(name: str) -> None:
 
 
 def test_letters_are_learnt() -> None:
-    gpt = example("gpt")
+    gpt = example("nets", "gpt")
     text = "to be or not to be, " * 20
     params, letters, losses = gpt.learn(text, 100, 8, lambda line: None, context=24, width=64, layers=1)
     assert losses[0] > 2
@@ -68,17 +53,17 @@ def test_letters_are_learnt() -> None:
 
 
 def test_a_place_sees_no_later_letter() -> None:
-    gpt = example("gpt")
+    gpt = example("nets", "gpt")
     params, _ = gpt.init(letters=9, context=8, width=32, layers=1)
     tokens = np.arange(8, dtype=np.int32)[None]
     changed = np.where(np.arange(8) < 5, tokens, 0)
-    scores = example("fit").tilec.jit(lambda tokens: gpt.forward(params, {}, tokens)[0])
+    scores = example("nets", "fit").tilec.jit(lambda tokens: gpt.forward(params, {}, tokens)[0])
     before, after = scores(tokens), scores(changed.astype(np.int32))
     np.testing.assert_array_equal(before[:, :5], after[:, :5])
     assert not np.allclose(before[:, 5:], after[:, 5:])
 
 
 def test_digits_are_enlarged() -> None:
-    (x, y), (x_test, _) = example("fit").digits(32)
+    (x, y), (x_test, _) = example("nets", "fit").digits(32)
     assert x.shape == (1438, 32, 32, 1) and x_test.shape == (359, 32, 32, 1) and y.dtype == np.int32
     assert x.dtype == np.float32 and -1 <= x.min() < x.max() <= 1

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples" / "training"
-
-
-def example(name: str) -> ModuleType:
-    """The module of one example, which is a script beside no package."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(EXAMPLES))
+from tests.examples.shared import example
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
 @pytest.mark.parametrize("model", ["logistic", "convnet"])
 def test_digits_are_learnt(model: str, optimiser: str) -> None:
     lines: list[str] = []
-    accuracy = example("digits").train(model, optimiser, epochs=20, report=lines.append)
+    accuracy = example("training", "digits").train(model, optimiser, epochs=20, report=lines.append)
     assert accuracy > 0.97
     assert len(lines) == 20
 
 
 def test_digits_of_test_are_not_trained_on() -> None:
-    x, y, x_test, y_test = example("digits").digits()
+    x, y, x_test, y_test = example("training", "digits").digits()
     assert x.shape == (1438, 8, 8) and x_test.shape == (359, 8, 8)
     assert x.dtype == np.float32 and y.dtype == y_test.dtype == np.int32
     seen = {image.tobytes() for image in x}
@@ -40,7 +26,7 @@ def test_digits_of_test_are_not_trained_on() -> None:
 
 
 def test_the_start_of_heat_is_found() -> None:
-    heat = example("heat_start")
+    heat = example("training", "heat_start")
     target = np.asarray(heat.tilec.jit(heat.end, static_argnames="steps")(heat.hidden_start(), steps=40))
     start, error = heat.recover(target, steps=40, rounds=200, report=lambda line: None)
     reached = start.astype(np.float64)
@@ -53,7 +39,7 @@ def test_the_start_of_heat_is_found() -> None:
 
 
 def test_characters_are_learnt() -> None:
-    lstm = example("char_lstm")
+    lstm = example("training", "char_lstm")
     params, letters, losses = lstm.train("to be or not to be, " * 40, steps=60, length=32, report=lambda line: None)
     assert losses[0] > 2.0
     assert np.mean(losses[-5:]) < 0.3

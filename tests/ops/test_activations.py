@@ -11,7 +11,7 @@ import pytest
 from scipy import special
 
 import tilec
-from tests.ops.shared import WORD, code_of
+from tests.refusals import WORD, code_of
 from tilec import ops
 
 FINITE = np.concatenate([np.linspace(-8, 8, 97), [0.0, -0.0, -30.0, 30.0, -1e4, 1e4, -1e20, 1e20]])
@@ -216,3 +216,8 @@ def test_wrong_arguments() -> None:
     assert code_of(lambda: ops.glu(1.0)) == "TILE0212"
     assert code_of(lambda: ops.sparsemax(x, axis=-3)) == "TILE0212"
     assert code_of(lambda: ops.prelu(x, np.ones(2))) == "TILE0203"
+
+
+def test_sparsemax_keeps_nan() -> None:
+    found = ops.sparsemax(np.array([[np.nan, 1.0, 2.0], [1.0, 2.0, -np.inf]]))
+    assert np.isnan(found[0]).all() and found[1].tolist() == [0, 1, 0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tests.ops.shared import WORD, code_of
+from tests.refusals import WORD, code_of
 from tilec import ops
 
 attention = ops.scaled_dot_product_attention

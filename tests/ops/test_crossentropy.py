@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 import tilec
-from tests.ops.shared import WORD, code_of
+from tests.refusals import WORD, code_of
 from tilec import ops
 
 
@@ -208,3 +208,11 @@ def test_wrong_arguments() -> None:
     assert code_of(lambda: ops.binary_crossentropy(x[:, :1], x)) == "TILE0203"
     assert code_of(lambda: ops.binary_focal_crossentropy(x, x, gamma=WORD)) == "TILE0210"
     assert code_of(lambda: ops.kl_divergence(1.0, 1.0)) == "TILE0212"
+
+
+def test_targets_that_are_no_shares() -> None:
+    """kl_divergence is 0 where the target is 0, not of NaN or below."""
+    output = np.array([[0.5, 0.5]])
+    assert ops.kl_divergence(np.array([[0.0, 1.0]]), output) == pytest.approx(np.log(2))
+    for wrong in (np.nan, -1.0):
+        assert np.isnan(ops.kl_divergence(np.array([[wrong, 1.0]]), output))

@@ -10,7 +10,7 @@ import pytest
 
 import tilec
 import tilec.ops as ops
-from tilec.errors import TileError
+from tests.refusals import refused
 from tilec.loops import HostCall, all_steps
 
 RNG = np.random.default_rng(5)
@@ -106,12 +106,6 @@ def test_only_the_search_is_a_host_call() -> None:
         exe = tilec.jit(lambda x, n, s=strategy: ops.ctc_decode(x, n, strategy=s), target="llvm").lower(x, n).compile()
         assert exe.program is not None
         assert [s.function for s in all_steps(exe.program.steps) if isinstance(s, HostCall)] == calls
-
-
-def refused(code: str, function: Any, *args: Any, **named: Any) -> None:
-    with pytest.raises(TileError) as caught:
-        function(*args, **named)
-    assert caught.value.code == code, str(caught.value)
 
 
 def test_refusals() -> None:

@@ -118,6 +118,8 @@ def test_sigma_of_zero_changes_nothing() -> None:
         ("TILE0204", lambda x: gaussian_filter(x, (1, 1, 1))),
         ("TILE0212", lambda x: maximum_filter(x, 3, axes=2)),
         ("TILE0511", lambda x: gaussian_filter(x, -1)),
+        ("TILE0511", lambda x: gaussian_filter(x, 1, order=-1)),
+        ("TILE0210", lambda x: gaussian_filter(x, 1, truncate="4")),  # type: ignore[arg-type]
         ("TILE0225", lambda x: rank_filter(x, 9)),
         ("TILE0511", lambda x: percentile_filter(x, 101)),
         ("TILE0210", lambda x: uniform_filter(x, "3")),  # type: ignore[arg-type]

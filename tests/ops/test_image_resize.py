@@ -167,3 +167,10 @@ def test_errors(code: str, call: Any) -> None:
     with pytest.raises(tilec.TileError) as found:
         call(np.zeros((1, 4, 4, 3), np.float32))
     assert found.value.code == code
+
+
+def test_scales_of_16_bits() -> None:
+    line = np.arange(3000, dtype=np.float32)
+    one, none = np.ones(1, np.float16), np.zeros(1, np.float16)
+    assert np.array_equal(scale_and_translate(line, (3000,), one, none, (0,)), line)
+    assert scale_and_translate(line.astype(np.float16), (3000,), one, none, (0,)).dtype == np.float16

@@ -121,3 +121,12 @@ def test_errors(code: str, call: Any) -> None:
     with pytest.raises(tilec.TileError) as found:
         call(np.zeros((2, 4, 5, 3), np.float32))
     assert found.value.code == code
+
+
+def test_coordinates_of_16_bits() -> None:
+    """They are computed in float32, where neither sizes nor products of them overflow or are rounded."""
+    line = np.arange(4000, dtype=np.float32).reshape(1, 4000, 1)
+    assert np.array_equal(affine_transform(line, np.array([1, 0, 0, 0, 1, 0], np.float16)), line)
+    corners = np.array([[0, 0], [300, 0], [0, 300], [300, 300]], np.float16)
+    image = np.random.default_rng(0).random((8, 8, 1), np.float32)
+    np.testing.assert_allclose(perspective_transform(image, corners, corners), image, atol=1e-5)

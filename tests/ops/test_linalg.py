@@ -10,7 +10,7 @@ import pytest
 import tilec
 import tilec.numpy as tnp
 import tilec.ops as ops
-from tilec.errors import TileError
+from tests.refusals import refused
 
 RNG = np.random.default_rng(3)
 SHAPES = [(1, 1), (3, 3), (5, 3), (3, 5), (7, 1), (1, 4), (2, 4, 4), (2, 1, 5, 2), (0, 3, 3)]
@@ -241,12 +241,6 @@ def test_what_has_no_derivative_says_so() -> None:
     refused("TILE0310", tilec.grad(lambda x: tnp.sum(ops.lu_factor(x)[0])), MATRIX[:, :2])
 
 
-def refused(code: str, function: Any, *args: Any, **named: Any) -> None:
-    with pytest.raises(TileError) as caught:
-        function(*args, **named)
-    assert caught.value.code == code, str(caught.value)
-
-
 def test_refusals() -> None:
     either = (ops.qr, ops.svd, ops.pinv, ops.lu_factor, ops.matrix_rank)
     square = (ops.inv, ops.cholesky, ops.cholesky_inverse, ops.det, ops.slogdet, ops.eigh, ops.eig)
@@ -267,6 +261,7 @@ def test_refusals() -> None:
     refused("TILE0203", ops.solve_triangular, np.zeros((3, 2)), np.zeros(3))
     refused("TILE0202", ops.norm, np.zeros((2, 2, 2)), 1)
     refused("TILE0204", ops.norm, np.zeros(2), "fro")
+    refused("TILE0204", ops.norm, np.zeros((2, 2)), True)
     refused("TILE0204", ops.norm, np.zeros((2, 2)), 3)
     refused("TILE0212", ops.norm, np.zeros((2, 2)), 1, (0, 0))
     refused("TILE0212", ops.norm, np.zeros((2, 2, 2)), 1, (0, 1, 2))

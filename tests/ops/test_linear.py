@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tests.ops.shared import code_of
+from tests.refusals import code_of
 from tilec import ops
 
 

@@ -12,7 +12,7 @@ from scipy import special
 from scipy.spatial import distance
 
 import tilec
-from tests.ops.shared import WORD, code_of
+from tests.refusals import WORD, code_of
 from tilec import ops
 
 
@@ -128,3 +128,10 @@ def test_wrong_arguments() -> None:
     assert code_of(lambda: ops.huber(x, x, delta=WORD)) == "TILE0210"
     assert code_of(lambda: ops.triplet(x, x, x[:2])) == "TILE0203"
     assert code_of(lambda: ops.triplet(x, x, x, margin=WORD)) == "TILE0210"
+
+
+def test_nan_is_no_distance_of_zero() -> None:
+    known, unknown = np.zeros((1, 2)), np.array([[np.nan, 1.0]])
+    assert np.isnan(ops.triplet(unknown, known, known)) and np.isnan(ops.triplet(known, known, unknown))
+    assert np.isnan(ops.cosine_similarity(unknown, np.ones((1, 2))))
+    assert code_of(lambda: ops.huber(known, known, delta=-1.0)) == "TILE0210"

@@ -186,6 +186,7 @@ WRONG: list[tuple[str, str, Any]] = [
     ("TILE0212", "rank 3 has no axis -4", lambda: rms_norm(X, axes=-4)),
     ("TILE0212", "rank 3 has no axis 5", lambda: l2_normalize(X, axes=5)),
     ("TILE0212", "rank 3 has no axis 3", lambda: layer_norm(X, axes=3)),
+    ("TILE0210", "epsilon is a number", lambda: l2_normalize(X, epsilon="small")),  # type: ignore[arg-type]
     ("TILE0212", "named twice", lambda: moments(X, (0, -3))),
 ]
 

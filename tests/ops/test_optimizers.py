@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tests.ops.shared import code_of
+from tests.refusals import code_of
 from tilec import ops
 
 STEPS = 20
@@ -162,3 +162,14 @@ def test_wrong_arguments() -> None:
     assert code_of(lambda: adam.update(params["w"], params["w"][:1], adam.init(params["w"]))) == "TILE0504"
     assert code_of(lambda: adam.update(params, params, ops.sgd().init(params))) == "TILE0511"
     assert code_of(lambda: adam.update(params, params, cast(Any, state.slots))) == "TILE0511"
+
+
+def test_centred_variance_is_not_below_zero() -> None:
+    """The mean of squares less the square of the mean, of gradients that are always the same."""
+    rule = ops.rmsprop(0.0, decay=0.9, centered=True)
+    params = {"w": np.ones(64, np.float32)}
+    gradients = {"w": np.random.default_rng(0).random(64, np.float32)}
+    state = rule.init(params)
+    for _ in range(300):
+        params, state = rule.update(params, gradients, state)
+    assert np.array_equal(params["w"], np.ones(64))

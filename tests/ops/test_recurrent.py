@@ -265,6 +265,8 @@ BAD = [
     ("TILE0203", lambda x, w, u: ops.lstm(x, w, u, mask=np.ones((5, 2), bool))),
     ("TILE0203", lambda x, w, u: ops.lstm(x, w, u, lengths=np.ones(5, "i4"))),
     ("TILE0511", lambda x, w, u: ops.lstm(x, w, u, lengths=np.ones(2, "i4"), mask=np.ones((2, 5), bool))),
+    ("TILE0304", lambda x, w, u: ops.lstm(x, w, u, lengths=np.ones(2, "f4"))),
+    ("TILE0301", lambda x, w, u: ops.lstm(x, w, u, mask=np.ones((2, 5), "f4"))),
     ("TILE0511", lambda x, w, u: ops.lstm(x, w, u, activation="swosh")),
     ("TILE0511", lambda x, w, u: ops.lstm(x, w, u, initial_state=np.zeros((2, 4), "f4"))),
     ("TILE0203", lambda x, w, u: ops.lstm(x, w, u, initial_state=(np.zeros((1, 4), "f4"),) * 2)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tests.ops.shared import WORD, code_of
+from tests.refusals import WORD, code_of
 from tilec import ops
 
 STEPS = [0, 1, 4, 5, 9, 10, 11, 30]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 import tilec.ops as ops
-from tilec.errors import TileError
+from tests.refusals import WORD, refused
 
 RNG = np.random.default_rng(9)
 
@@ -43,8 +41,6 @@ def test_unique(shape: tuple[int, ...], dtype: str) -> None:
 
 
 def test_refusals() -> None:
-    size: Any = "all"
     for function in (ops.nonzero, ops.unique):
-        with pytest.raises(TileError) as caught:
-            function(np.zeros(3), size=size)
-        assert caught.value.code == "TILE0210"
+        refused("TILE0210", function, np.zeros(3), size=WORD)
+        refused("TILE0211", function, np.zeros(3), size=-1)

@@ -86,6 +86,7 @@ def test_lengths_and_types() -> None:
         ("TILE0208", lambda x: stft(x, 4, 2, window=np.ones(5))),
         ("TILE0210", lambda x: stft(x, 4.5, 2)),  # type: ignore[arg-type]
         ("TILE0211", lambda x: stft(x, 40, 2, center=False)),
+        ("TILE0211", lambda x: istft(stft(x, 4, 2), 4, 2, length=-1)),
         ("TILE0511", lambda x: stft(x, 0, 2)),
         ("TILE0511", lambda x: stft(x, 4, 2, 3)),
         ("TILE0511", lambda x: stft(x, 4, 2, window="blackman")),

@@ -15,17 +15,12 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.refusals import code_of
 from tilec import random
 from tilec.errors import TileError
 
 KEY = random.key(2024)
 COUNT = 40_000
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    with pytest.raises(TileError) as caught:
-        call()
-    return caught.value.code
 
 
 def distance(values: Any, distribution: Callable[[float], float]) -> float:
@@ -315,3 +310,17 @@ def test_bounds_that_the_type_does_not_hold() -> None:
     assert code_of(lambda: random.truncated_normal(KEY, 0, (2,), "float64", low=-9, high=-8)) == "TILE0511"
     drawn = random.truncated_normal(KEY, 0, (1000,), "float64", low=5, high=np.inf)
     assert drawn.min() > 5 and abs(drawn.mean() - 5.1865) < 0.02
+
+
+def test_integers_beyond_those_with_signs() -> None:
+    low = 2**64 - 5
+    found = random.randint(KEY, 0, (100,), low, low + 5, "uint64")
+    assert found.dtype == np.uint64 and {int(n) - low for n in found} == set(range(5))
+
+
+def test_as_many_trials_as_int32_counts() -> None:
+    counts = np.array([2**31 - 1, 2**33, -(2**40), 0])
+    few, many = random.binomial(KEY, 0, counts, 0.0), random.binomial(KEY, 0, counts, 1.0)
+    assert few.tolist() == [0, 0, 0, 0] and many.tolist() == [2**31 - 1, 2**31 - 1, 0, 0]
+    half = random.binomial(KEY, 0, counts[:2], 0.5).astype(np.float64)
+    assert (abs(half - 2**30) < 5 * 2**14.5).all()

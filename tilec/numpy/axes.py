@@ -7,6 +7,8 @@ from math import inf, prod
 from operator import index
 from typing import Any, cast
 
+import numpy as np
+
 from tilec.affine import Poly, Size
 from tilec.errors import error
 from tilec.rules import shape_text
@@ -68,11 +70,30 @@ def whole(value: Any, what: str) -> int:
         raise error("TILE0210", f"{what} is an integer, not {value!r}") from None
 
 
+def count_of(value: Any, what: str) -> int:
+    """A Python integer that is not below 0; raises TILE0210, TILE0211 (and TILE0521 for a traced tensor)."""
+    found = whole(value, what)
+    if found < 0:
+        raise error("TILE0211", f"{what} is 0 or more, not {found}")
+    return found
+
+
 def number(value: Any, what: str) -> int | float:
-    """A finite Python number, which decides the code; raises TILE0210."""
-    found = value if isinstance(value, bool | int | float) else whole(value, what)
+    """A finite number, which decides the code; raises TILE0210 (and TILE0521 for a traced tensor)."""
+    try:
+        found = value if isinstance(value, int | float | np.floating) else index(value)
+    except TypeError:
+        raise error("TILE0210", f"{what} is a number, not {value!r}") from None
     if not -inf < found < inf:
         raise error("TILE0210", f"{what} is a finite number, not {value!r}")
+    return float(found) if isinstance(found, np.floating) else found
+
+
+def positive(value: Any, what: str) -> float:
+    """A finite number above 0, which decides the code; raises TILE0210."""
+    found = float(number(value, what))
+    if found <= 0:
+        raise error("TILE0210", f"{what} is more than 0, not {value!r}")
     return found
 
 

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from tilec.dtypes import F32, I32
+from tilec.dtypes import F32, I32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.graph import Special
 from tilec.numpy.axes import number, shape_of
-from tilec.numpy.creation import arange, ones, zeros
+from tilec.numpy.creation import arange, ones
 from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.reductions import max, min
+from tilec.numpy.scattering import scattered
 from tilec.numpy.shapes import reshape
 from tilec.numpy.sorting import searchsorted
-from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float
 from tilec.tracing.tensor import Tensor
 
@@ -25,7 +25,8 @@ from tilec.tracing.tensor import Tensor
 @operation(arrays=("weights",))
 def bincount(x: Any, /, weights: Any = None, *, length: int) -> Any:
     """How often each of the integers 0, 1 ... length - 1 is in a vector, int32, or the sum of the weights of those
-    elements. Other integers are not counted: the shape of the result must not depend on values. Raises TILE0304.
+    elements. Other integers are not counted: the shape of the result must not depend on values. Raises TILE0202,
+    TILE0304.
     """
     values = reshape(x, -1)
     if not values.type.dtype.is_integer:
@@ -34,8 +35,7 @@ def bincount(x: Any, /, weights: Any = None, *, length: int) -> Any:
     given = ones(values.type.shape, dtype="int32") if weights is None else reshape(weights, -1)
     if given.type.shape != values.type.shape:
         raise error("TILE0202", "one weight is wanted for each element")
-    node = Special("scatter", scope().names([given, values, zeros(count, dtype=given.type.dtype)]))
-    return scope().bind(node, "counted")
+    return scattered("sum", values, given, count)
 
 
 @operation
@@ -54,8 +54,8 @@ def histogram(x: Any, /, bins: Any = 10, range: Any = None, *, weights: Any = No
     widths. Raises TILE0511.
     """
     pair = tuple(range) if isinstance(range, list) else range
-    if isinstance(bins, int):
-        return _histogram(x, None, weights, count=bins, range=pair, density=density)
+    if isinstance(bins, int | np.integer):
+        return _histogram(x, None, weights, count=int(bins), range=pair, density=density)
     return _histogram(x, bins, weights, count=0, range=pair, density=density)
 
 
@@ -70,9 +70,10 @@ def _histogram(x: Any, bins: Any, weights: Any, /, count: int, range: Any, densi
     counts = bincount(where(last, size - 2, place), weights, length=size - 1)
     if not density:
         return counts, edges
-    widths = apply("sub", getitem_of(edges, [slice(1, None)]), getitem_of(edges, [slice(None, -1)]))
-    shares = as_dtype(counts, edges.type.dtype)
-    return apply("div", apply("div", shares, widths), shares.sum()), edges
+    wide = as_dtype(edges, promote(edges.type.dtype, F32))
+    widths = apply("sub", getitem_of(wide, [slice(1, None)]), getitem_of(wide, [slice(None, -1)]))
+    shares = as_dtype(counts, wide.type.dtype)
+    return as_dtype(apply("div", apply("div", shares, widths), shares.sum()), edges.type.dtype), edges
 
 
 def _edges(x: Tensor, bins: Any) -> Tensor:

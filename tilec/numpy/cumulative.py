@@ -83,9 +83,7 @@ def _each(monoid: str, x: Tensor, along: int) -> Any:
     sink = [last if a == along else f for a, f in enumerate(forms)]
     before = Constraint(last - forms[along], x.type.shape[along])
     body = element(x, forms)
-    return contraction(
-        monoid, (*names, "last"), body, sink, x.type.shape, constraints=(before,), stem=f"cum{monoid}"
-    )
+    return contraction(monoid, (*names, "last"), body, sink, x.type.shape, constraints=(before,), stem=f"cum{monoid}")
 
 
 def _in_turn(monoid: str, x: Tensor, along: int) -> Any:

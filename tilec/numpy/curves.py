@@ -8,7 +8,7 @@ import numpy as np
 
 from tilec.dtypes import F32
 from tilec.errors import error
-from tilec.numpy.axes import number, shape_of, whole
+from tilec.numpy.axes import count_of, number
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.products import matmul
 from tilec.numpy.reductions import mean
@@ -20,8 +20,7 @@ from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
 
 def _window(name: str, m: int, *more: float) -> Any:
     """A window's values are known, and rounded once."""
-    (size,) = shape_of(whole(m, "the length of a window"))
-    return lift(getattr(np, name)(size, *more).astype("float32"))
+    return lift(getattr(np, name)(count_of(m, "the length of a window"), *more).astype("float32"))
 
 
 @operation
@@ -60,7 +59,7 @@ def logspace(
 ) -> Any:
     """`num` powers of the base, from base ** start to base ** stop by equal factors."""
     low, high, by = (float(number(v, "a bound")) for v in (start, stop, base))
-    values = np.logspace(low, high, _count(num), endpoint=endpoint, base=by)
+    values = np.logspace(low, high, count_of(num, "the number of elements"), endpoint=endpoint, base=by)
     return lift(values.astype(dtype_of(dtype).numpy))
 
 
@@ -70,12 +69,11 @@ def geomspace(start: float, stop: float, num: int = 50, *, endpoint: bool = True
     low, high = (float(number(v, "a bound")) for v in (start, stop))
     if low * high <= 0:
         raise error("TILE0511", f"numbers by equal factors from {low:g} to {high:g}")
-    return lift(np.geomspace(low, high, _count(num), endpoint=endpoint).astype(dtype_of(dtype).numpy))
-
-
-def _count(num: int) -> int:
-    (count,) = shape_of(whole(num, "the number of elements"))
-    return int(str(count))
+    return lift(
+        np.geomspace(low, high, count_of(num, "the number of elements"), endpoint=endpoint).astype(
+            dtype_of(dtype).numpy
+        )
+    )
 
 
 @operation

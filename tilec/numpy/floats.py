@@ -75,5 +75,3 @@ def atan2(x1: Any, x2: Any, /) -> Any:
     angle = apply("atan", apply("div", above, where(apply("cmp_eq", below, 0), 1, below)))
     turned = apply("sub", copysign(pi / 2, y), angle)
     return where(steep, turned, where(signbit(x), apply("add", angle, copysign(pi, y)), angle))
-
-

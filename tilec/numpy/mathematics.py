@@ -10,7 +10,6 @@ from tilec.numpy.elementwise import (
     common,
     is_integral,
     isfinite,
-    isinf,
     isnan,
     logaddexp,
     remainder,
@@ -69,15 +68,13 @@ def fmin(x1: Any, x2: Any, /) -> Any:
 @operation
 def fmod(x1: Any, x2: Any, /) -> Any:
     """What is left of x1 / x2 without its fraction, with the sign of x1; of integers x1 mod 0 is 0."""
-    rest = remainder(x1, x2)
-    opposite = apply("bit_xor", apply("cmp_lt", rest, 0), apply("cmp_lt", x1, 0))
-    moved = apply("bit_and", opposite, apply("cmp_ne", rest, 0))
-    found = where(moved, apply("sub", rest, x2), rest)
     if is_integral(x1) and is_integral(x2):
-        return found
-    zero = apply("mul", x1, 0)  # with the sign of x1
-    found = where(apply("cmp_eq", found, 0), zero, found)
-    return where(apply("bit_and", isinf(x2), isfinite(x1)), x1, found)
+        rest = remainder(x1, x2)
+        opposite = apply("bit_xor", apply("cmp_lt", rest, 0), apply("cmp_lt", x1, 0))
+        return where(apply("bit_and", opposite, apply("cmp_ne", rest, 0)), apply("sub", rest, x2), rest)
+    rest = remainder(apply("abs", x1), apply("abs", x2))  # which loses no digit
+    signed = where(apply("cmp_lt", x1, 0), apply("neg", rest), rest)
+    return where(apply("cmp_eq", rest, 0), apply("mul", x1, 0), signed)  # a zero with the sign of x1
 
 
 @operation

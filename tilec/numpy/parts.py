@@ -10,7 +10,7 @@ import numpy as np
 
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import axis_of, whole
+from tilec.numpy.axes import axis_of, count_of, whole
 from tilec.numpy.creation import eye, ones, tril
 from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of
@@ -26,19 +26,19 @@ from tilec.tracing.tensor import Tensor
 def split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
     """Parts along an axis, a list: as many equal ones as a number says, or cut at these indices. Raises TILE0209."""
     tensor = lift(x)
-    size = _size(tensor, axis)
-    if isinstance(indices_or_sections, int) and (indices_or_sections < 1 or size % indices_or_sections):
-        raise error("TILE0209", f"{size} elements cannot be split into {indices_or_sections} equal parts")
-    return _cut(tensor, indices_or_sections, axis)
+    size, cuts = _size(tensor, axis), _cuts(indices_or_sections)
+    if isinstance(cuts, int) and (cuts < 1 or size % cuts):
+        raise error("TILE0209", f"{size} elements cannot be split into {cuts} equal parts")
+    return _cut(tensor, cuts, axis)
 
 
 @operation
 def array_split(x: Any, /, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
     """As `split`, but parts may differ by one element; the larger ones come first."""
-    tensor = lift(x)
-    if isinstance(indices_or_sections, int) and indices_or_sections < 1:
-        raise error("TILE0209", f"a tensor is split into one part or more, not into {indices_or_sections}")
-    return _cut(tensor, indices_or_sections, axis)
+    tensor, cuts = lift(x), _cuts(indices_or_sections)
+    if isinstance(cuts, int) and cuts < 1:
+        raise error("TILE0209", f"a tensor is split into one part or more, not into {cuts}")
+    return _cut(tensor, cuts, axis)
 
 
 @operation
@@ -63,13 +63,20 @@ def _size(x: Tensor, axis: int) -> int:
     return fixed(x.type.shape[axis_of(axis, x.ndim)], "a tensor is split along an axis of that size")
 
 
+def _cuts(given: Any) -> int | list[int]:
+    """A number of parts, or the indices where they begin; raises TILE0210."""
+    if isinstance(given, tuple | list):
+        return [whole(k, "an index") for k in given]
+    return whole(given, "a number of parts")
+
+
 def _cut(x: Tensor, sections: int | Sequence[int], axis: int) -> list[Any]:
     along, size = axis_of(axis, x.ndim), _size(x, axis)
     if isinstance(sections, int):
         parts = np.array_split(np.empty((size, 0)), sections)
         cuts = np.cumsum([0, *(len(p) for p in parts)]).tolist()
     else:
-        cuts = [0, *(whole(k, "an index") for k in sections), size]
+        cuts = [0, *sections, size]
     before = [slice(None)] * along
     return [getitem_of(x, [*before, slice(a, b)]) for a, b in pairwise(cuts)]
 
@@ -155,7 +162,7 @@ def vander(x: Any, /, n: int | None = None, *, increasing: bool = False) -> Any:
     tensor = lift(x)
     if tensor.ndim != 1:
         raise error("TILE0202", f"powers of a vector, not of a tensor of rank {tensor.ndim}")
-    count = whole(tensor.shape[0] if n is None else n, "a number of columns")
+    count = count_of(tensor.shape[0] if n is None else n, "a number of columns")
     column, one = reshape(tensor, (-1, 1)), ones((tensor.shape[0], 1), dtype=tensor.dtype)
     powers = [one]
     for _ in range(1, count):
@@ -177,14 +184,25 @@ def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0, 
 
 @operation
 def partition(x: Any, /, kth: int, axis: int = -1) -> Any:
-    """The elements with the k-th smallest in its place, none larger before and none smaller behind it: sorted."""
-    return sort(x, axis=axis)
+    """The elements with the k-th smallest in its place, none larger before and none smaller behind it: sorted.
+
+    Raises TILE0225 where there is no k-th one.
+    """
+    return sort(_with_element(x, kth, axis), axis=axis)
 
 
 @operation
 def argpartition(x: Any, /, kth: int, axis: int = -1) -> Any:
     """Where the elements of `partition` come from, int32."""
-    return argsort(x, axis=axis)
+    return argsort(_with_element(x, kth, axis), axis=axis)
+
+
+def _with_element(x: Any, kth: Any, axis: int) -> Tensor:
+    tensor, k = lift(x), whole(kth, "the number of an element")
+    size = tensor.type.shape[axis_of(axis, tensor.ndim)]
+    if isinstance(size, int) and not -size <= k < size:
+        raise error("TILE0225", f"element {k} of {size}")
+    return tensor
 
 
 @operation(arrays=("x",))

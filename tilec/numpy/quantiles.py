@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tilec.dtypes import F32, I32
+from tilec.dtypes import F32, I32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.numpy.axes import axes_of, number
-from tilec.numpy.elementwise import isnan, where
+from tilec.numpy.elementwise import common, isnan, where
 from tilec.numpy.indexing import getitem_of, take, take_along_axis
 from tilec.numpy.reductions import Axis, max, mean, min, sum
 from tilec.numpy.shapes import broadcast_to, moveaxis, reshape
@@ -82,14 +82,15 @@ def _nanquantile(x: Any, q: Levels, whole: float, axis: Axis, keepdims: bool) ->
     """NaN stands last: the numbers before it are counted."""
     row, _, shape = _sorted(x, axis, keepdims)
     levels, outer = _levels(q, whole)
-    dtype = row.type.dtype
+    dtype = promote(row.type.dtype, F32)  # in which places are exact
     count = sum(as_dtype(apply("logical_not", isnan(row)), I32), 0)
     last = as_dtype(apply("max", apply("sub", count, 1), 0), dtype)
     level = as_dtype(lift(np.array(levels).reshape(-1, *[1] * (row.ndim - 1))), dtype)
     place = apply("mul", level, last)
     below = apply("floor", place)
     low, high = (_at(row, apply(op, place)) for op in ("floor", "ceil"))
-    found = where(apply("cmp_eq", count, 0), nan, _between(low, high, apply("sub", place, below)))
+    share = as_dtype(apply("sub", place, below), row.type.dtype)
+    found = where(apply("cmp_eq", count, 0), nan, _between(low, high, share))
     return reshape(found, (*outer, *shape))
 
 
@@ -119,11 +120,11 @@ def _sorted(x: Any, axis: Axis, keepdims: bool) -> tuple[Tensor, int, tuple[Any,
 
 
 def _levels(q: Levels, whole: float) -> tuple[list[float], tuple[int, ...]]:
-    given = [q] if isinstance(q, int | float) else list(np.asarray(q, float).ravel())
-    levels = [number(float(level), "a quantile") / whole for level in given]
+    given = list(np.asarray(q, object).ravel())
+    levels = [number(level, "a quantile") / whole for level in given]
     if wrong := [level for level in levels if not 0 <= level <= 1]:
         raise error("TILE0511", f"a share is from 0 to {whole:g}, not {wrong[0] * whole:g}")
-    return levels, () if isinstance(q, int | float) else np.shape(q)
+    return levels, np.shape(q)
 
 
 def _place(at: float, method: str) -> tuple[int, int, float]:
@@ -141,20 +142,21 @@ def _place(at: float, method: str) -> tuple[int, int, float]:
 
 @operation(arrays=("weights",))
 def average(x: Any, /, axis: Axis = None, *, weights: Any = None, keepdims: bool = False) -> Any:
-    """The mean along axes, weighed by `weights` of x's shape, or of one axis's size."""
+    """The mean along axes, weighed by `weights` of x's shape, or of one axis's size; in the type of both."""
     tensor = as_float(x)
     if weights is None:
         return mean(tensor, axis, keepdims=keepdims)
-    factors = as_dtype(lift(weights), tensor.type.dtype)
+    factors = as_float(lift(weights))
+    dtype = common(tensor, factors)
     if factors.ndim == 1 and tensor.ndim > 1:
         along = axes_of(axis, tensor.ndim)
         if len(along) != 1:
             raise error("TILE0202", f"a vector of weights goes with one axis, not with {len(along)}")
         factors = reshape(factors, [-1 if a == along[0] else 1 for a in range(tensor.ndim)])
-    wide = as_dtype(tensor, F32) if tensor.type.dtype.bits < 32 else tensor
+    wide = as_dtype(tensor, promote(dtype, F32))
     factors = broadcast_to(as_dtype(factors, wide.type.dtype), wide.shape)
     total = sum(apply("mul", wide, factors), axis, keepdims=keepdims)
-    return as_dtype(apply("div", total, sum(factors, axis, keepdims=keepdims)), tensor.type.dtype)
+    return as_dtype(apply("div", total, sum(factors, axis, keepdims=keepdims)), dtype)
 
 
 @operation

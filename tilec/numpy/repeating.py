@@ -10,7 +10,7 @@ import numpy as np
 from tilec.affine import Size
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import axis_of, shape_of, whole
+from tilec.numpy.axes import axis_of, count_of
 from tilec.numpy.indexing import getitem_of, take
 from tilec.numpy.shapes import broadcast_to, expand_dims, reshape
 from tilec.rules import broadcast
@@ -26,12 +26,12 @@ def repeat(x: Any, /, repeats: int | Sequence[int], axis: int | None = None) -> 
     along = axis_of(0 if axis is None else axis, tensor.ndim)
     shape = tensor.type.shape
     if isinstance(repeats, tuple | list | np.ndarray):
-        counts = [_count(n) for n in repeats]
+        counts = [count_of(n, "a number of repeats") for n in repeats]
         size = fixed(shape[along], "its elements are repeated each as often as a list says")
         if len(counts) not in (1, size):
             raise error("TILE0204", f"{len(counts)} numbers of repeats for an axis of size {size}")
         return take(tensor, np.repeat(np.arange(size), counts), axis=along)
-    count = _count(repeats)
+    count = count_of(repeats, "a number of repeats")
     wide = broadcast_to(expand_dims(tensor, along + 1), (*shape[: along + 1], count, *shape[along + 1 :]))
     return reshape(wide, (*shape[:along], shape[along] * count, *shape[along + 1 :]))
 
@@ -40,7 +40,7 @@ def repeat(x: Any, /, repeats: int | Sequence[int], axis: int | None = None) -> 
 def tile(x: Any, /, repetitions: int | Sequence[int]) -> Any:
     """The whole tensor several times along each axis; new axes come first."""
     given = repetitions if isinstance(repetitions, tuple | list) else (repetitions,)
-    counts = [_count(n) for n in given]
+    counts = [count_of(n, "a number of repeats") for n in given]
     tensor = lift(x)
     rank = max(len(counts), tensor.ndim)
     counts = [1] * (rank - len(counts)) + counts
@@ -49,11 +49,6 @@ def tile(x: Any, /, repetitions: int | Sequence[int]) -> Any:
     wide = [s for n, count in zip(shape, counts, strict=True) for s in (count, n)]
     joined: list[Size] = [n * count for n, count in zip(shape, counts, strict=True)]  # type: ignore[misc]
     return reshape(broadcast_to(reshape(tensor, apart), wide), joined)
-
-
-def _count(given: Any) -> int:
-    (found,) = shape_of(whole(given, "a number of repeats"))
-    return int(found)  # type: ignore[arg-type]  # it is no open size
 
 
 @operation

@@ -6,7 +6,7 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
-from tilec.numpy import log_softmax, relu, sigmoid, softmax, tanh
+from tilec.numpy import log_softmax, relu, rot90, sigmoid, softmax, tanh
 from tilec.ops.activations import (
     celu,
     elu,
@@ -60,7 +60,7 @@ from tilec.ops.filters import (
 from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
 from tilec.ops.image_colour import hsv_to_rgb, rgb_to_grayscale, rgb_to_hsv
 from tilec.ops.image_filters import gaussian_blur, sobel_edges
-from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to, rot90
+from tilec.ops.image_layout import central_crop, crop, flip_left_right, flip_up_down, pad_to
 from tilec.ops.image_resize import resize, scale_and_translate
 from tilec.ops.image_warp import affine_transform, map_coordinates, perspective_transform
 from tilec.ops.indexing import (

@@ -10,7 +10,7 @@ from math import pi, sqrt
 from typing import Any
 
 from tilec.errors import error
-from tilec.numpy.axes import axis_of, number
+from tilec.numpy.axes import axis_of, number, positive
 from tilec.numpy.creation import arange
 from tilec.numpy.cumulative import cumsum
 from tilec.numpy.elementwise import (
@@ -21,6 +21,7 @@ from tilec.numpy.elementwise import (
     exp,
     expm1,
     log1p,
+    logical_not,
     maximum,
     minimum,
     relu,
@@ -80,7 +81,7 @@ def selu(x: Any, /) -> Any:
 def celu(x: Any, /, alpha: float = 1.0) -> Any:
     """x where it is positive, else alpha * (exp(x / alpha) - 1) (Barron 2017). Raises TILE0210 of 0 or less."""
     wide, dtype = widened(x)
-    alpha = _positive(alpha, "alpha")
+    alpha = positive(alpha, "alpha")
     return as_dtype(where(wide > 0, wide, expm1(wide / alpha) * alpha), dtype)
 
 
@@ -169,7 +170,7 @@ def softsign(x: Any, /) -> Any:
 def squareplus(x: Any, /, b: float = 4.0) -> Any:
     """(x + sqrt(x^2 + b)) / 2 (Barron 2021). Raises TILE0210 of no positive number."""
     wide, dtype = widened(x)
-    b = _positive(b, "b")
+    b = positive(b, "b")
     near = clip(wide, -1e15, 1e15)  # the square of more would overflow
     length = maximum(root(near * near + b), wide)
     small = (0.5 * b) / (length - wide)  # the same where x is negative, without cancellation
@@ -248,7 +249,7 @@ def sparsemax(x: Any, /, axis: int = -1) -> Any:
     along = axis_of(axis, wide.ndim)
     moved = moveaxis(wide, along, -1)
     moved = moved - stop_gradient(largest(moved, axis=-1, keepdims=True))
-    kept = moved > _limit(stop_gradient(moved))
+    kept = logical_not(moved <= _limit(stop_gradient(moved)))  # NaN stays
     count = sum(astype(kept, wide.dtype), axis=-1, keepdims=True)
     excess = (sum(where(kept, moved, 0.0), axis=-1, keepdims=True) - 1.0) / count
     return as_dtype(moveaxis(where(kept, moved - excess, 0.0), -1, along), dtype)
@@ -261,10 +262,3 @@ def _limit(x: Any) -> Any:
     rank = astype(arange(1, x.shape[-1] + 1), x.dtype)
     excess = total / rank
     return largest(where(ordered > excess, excess, -float("inf")), axis=-1, keepdims=True)
-
-
-def _positive(value: Any, what: str) -> float:
-    found = float(number(value, what))
-    if found <= 0:
-        raise error("TILE0210", f"{what} is a positive number, not {value!r}")
-    return found

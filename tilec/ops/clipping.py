@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tilec.errors import error
-from tilec.numpy.axes import number
+from tilec.numpy.axes import positive
 from tilec.numpy.elementwise import clip, maximum, sqrt, square, where
 from tilec.numpy.reductions import sum
 from tilec.ops.precision import widened
@@ -27,7 +26,7 @@ def global_norm(tree: Any, /) -> Any:
 @operation
 def clip_by_global_norm(tree: Any, /, limit: float) -> Any:
     """The tree, scaled down to a `global_norm` of `limit` where it has a larger one. Raises TILE0210 of 0 or less."""
-    bound = _limit(limit)
+    bound = positive(limit, "a limit")
     scale = bound / maximum(global_norm(tree), bound)
     leaves, structure = trees.flatten(tree)
     return trees.unflatten(structure, [as_dtype(lift(x) * scale, lift(x).type.dtype) for x in leaves])
@@ -36,13 +35,6 @@ def clip_by_global_norm(tree: Any, /, limit: float) -> Any:
 @operation
 def clip_by_value(tree: Any, /, limit: float) -> Any:
     """The tree, each element kept between -limit and limit. Raises TILE0210 of a limit of 0 or less."""
-    bound = _limit(limit)
+    bound = positive(limit, "a limit")
     leaves, structure = trees.flatten(tree)
     return trees.unflatten(structure, [clip(x, -bound, bound) for x in leaves])
-
-
-def _limit(value: Any) -> float:
-    found = float(number(value, "a limit"))
-    if found <= 0:
-        raise error("TILE0210", f"a limit is more than 0, not {value!r}")
-    return found

@@ -12,7 +12,7 @@ from tilec.dtypes import BOOL, I32, I64
 from tilec.errors import error
 from tilec.numpy.axes import axis_of, number, whole
 from tilec.numpy.creation import arange
-from tilec.numpy.elementwise import clip, exp, log1p, log_e, sigmoid, where
+from tilec.numpy.elementwise import clip, exp, expm1, log1p, log_e, sigmoid, where
 from tilec.numpy.reductions import Axis, log_softmax, mean, sum
 from tilec.numpy.shapes import expand_dims, reshape
 from tilec.ops.precision import widened
@@ -133,7 +133,7 @@ def categorical_focal_crossentropy(
     wanted, found, dtype = pair(target, output)
     along = axis_of(axis, found.ndim)
     logs = _log_probabilities(found, along, from_logits)
-    missed = (1.0 - exp(logs)) ** float(number(gamma, "gamma"))
+    missed = (-expm1(logs)) ** float(number(gamma, "gamma"))
     terms = where(wanted == 0, 0.0, wanted * logs * missed)
     return reduced(sum(terms, axis=along) * -float(number(alpha, "alpha")), dtype, weights, reduction)
 
@@ -193,12 +193,13 @@ def _labels(target: Tensor, output: Tensor, axis: int) -> Tensor:
 
 @operation(arrays=("weights",))
 def kl_divergence(target: Any, output: Any, /, *, axis: Axis = -1, weights: Any = None, reduction: str = "mean") -> Any:
-    """target * log(target / output), added up along the axis; 0 where the target is 0 (Kullback, Leibler 1951).
+    """target * log(target / output), added up along the axis; 0 where the target is 0, NaN below
+    (Kullback, Leibler 1951).
 
     Raises TILE0203, TILE0212, TILE0511.
     """
     wanted, found, dtype = pair(target, output)
-    some = wanted > 0
-    logs = log_e(where(some, wanted, 1.0)) - log_e(clip(found, EPSILON, None))
-    terms = where(some, wanted * logs, 0.0)
+    nothing = wanted == 0
+    logs = log_e(where(nothing, 1.0, wanted)) - log_e(clip(found, EPSILON, None))
+    terms = where(nothing, 0.0, wanted * logs)
     return reduced(sum(terms, axis=axis), dtype, weights, reduction)

@@ -6,6 +6,7 @@ blanks are dropped.
 
 from __future__ import annotations
 
+from functools import reduce
 from math import inf
 from typing import Any
 
@@ -16,7 +17,7 @@ from tilec.errors import error
 from tilec.numpy.axes import whole
 from tilec.numpy.creation import arange, full
 from tilec.numpy.cumulative import cumsum
-from tilec.numpy.elementwise import exp, maximum, where
+from tilec.numpy.elementwise import exp, maximum, stop_gradient, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.indexing import take_along_axis
 from tilec.numpy.reductions import argmax, log_softmax, max, sum
@@ -79,9 +80,7 @@ def _forward(emitted: Any, skips: Any, lengths: Any) -> Any:
 
 def _log_sum(*parts: Any) -> Any:
     """The logarithm of a sum of exponentials."""
-    top = parts[0]
-    for part in parts[1:]:
-        top = maximum(top, part)
+    top = stop_gradient(reduce(maximum, parts))
     total: Any = 0
     for part in parts:
         total = total + exp(part - top)

@@ -88,12 +88,13 @@ def gaussian_filter(
     axes: Axes = None,
 ) -> Any:
     """A Gaussian along `axes`, all by default, cut off at `truncate` standard deviations, or its derivative of that
-    order: `scipy.ndimage.gaussian_filter`. Integers become float32.
+    order: `scipy.ndimage.gaussian_filter`. Integers become float32. Raises TILE0204, TILE0210, TILE0212, TILE0511.
     """
+    reach = float(number(truncate, "truncate"))
     tensor = as_float(lift(x))
     along = _axes(tensor, axes)
     for axis, s, n in zip(along, _numbers(sigma, len(along), "sigma"), per_number(order, len(along))):
-        weights = gaussian(s, n, int(truncate * s + 0.5))
+        weights = gaussian(s, n, int(reach * s + 0.5))
         if len(weights) > 1 or n:
             tensor = weighted(tensor, axis, weights, mode, value)
     return tensor
@@ -216,8 +217,10 @@ def median_filter(
 
 
 def gaussian(sigma: float, order: int, radius: int) -> Array:
-    """Weights of a Gaussian at -radius to radius, adding up to one, or of its derivative of that order."""
-    if sigma <= 0 or radius < 1:
+    """Weights of a Gaussian at -radius to radius, adding up to one, or of its derivative of that order; raises TILE0511
+    of a derivative that it does not have.
+    """
+    if sigma <= 0 or radius < 1 or order < 0:
         if order or sigma < 0:
             raise error("TILE0511", f"a Gaussian of standard deviation {sigma!r} and derivative {order}")
         return np.ones(1)

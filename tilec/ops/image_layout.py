@@ -1,4 +1,4 @@
-"""Floor 5: images cut out, framed and turned: every pixel keeps its value."""
+"""Floor 5: images cut out, framed and mirrored: every pixel keeps its value."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import axes_of, whole
+from tilec.numpy.axes import whole
 from tilec.numpy.indexing import getitem_of
-from tilec.numpy.shapes import flip, pad, swapaxes
+from tilec.numpy.shapes import flip, pad
 from tilec.ops.image_resize import image_axes, image_size
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
@@ -27,25 +27,6 @@ def flip_up_down(images: Any, /, *, channels_first: bool = False) -> Any:
     """Images [height, width, channels], or a batch of them, upside down: the first row last. Raises TILE0202."""
     tensor = lift(images)
     return flip(tensor, axis=image_axes(tensor, channels_first)[0])
-
-
-@operation
-def rot90(array: Any, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
-    """Turned by k quarters in the plane of two axes, from the first to the second, as numpy.rot90. Raises TILE0212."""
-    tensor = lift(array)
-    plane = axes_of(axes, tensor.ndim)
-    if len(plane) != 2:
-        raise error("TILE0212", f"a plane has two axes, not {len(plane)}")
-    first, second = plane
-    match whole(k, "the number of quarters") % 4:
-        case 0:
-            return tensor
-        case 1:
-            return flip(swapaxes(tensor, first, second), axis=first)
-        case 2:
-            return flip(tensor, axis=plane)
-        case _:
-            return swapaxes(flip(tensor, axis=first), first, second)
 
 
 @operation

@@ -30,9 +30,10 @@ from tilec.numpy.products import tensordot
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import moveaxis, reshape
 from tilec.ops.bands import Band, along
+from tilec.ops.precision import widened
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.elementwise import as_float
+from tilec.tracing.elementwise import as_dtype, as_float
 from tilec.tracing.tensor import Tensor
 
 
@@ -128,14 +129,14 @@ def scale_and_translate(
 
     Raises TILE0204, TILE0208, TILE0210, TILE0211, TILE0212, TILE0511.
     """
-    tensor = as_float(lift(images))
+    tensor, dtype = widened(images)
     axes = axes_of(tuple(spatial_dims), tensor.ndim)
     wanted = shape_of(tuple(output_shape))
     if len(wanted) != tensor.ndim:
         raise error("TILE0204", f"{len(wanted)} sizes for a tensor of rank {tensor.ndim}")
     if method not in KERNELS:
         raise error("TILE0511", f"there is no interpolation {method!r}", help=", ".join(KERNELS))
-    numbers = [as_float(lift(t)) for t in (scale, translation)]
+    numbers = [widened(t)[0] for t in (scale, translation)]
     for given in numbers:
         if given.type.shape != (len(axes),):
             shape = shape_text(given.type.shape)
@@ -147,7 +148,7 @@ def scale_and_translate(
         factor, shift = (getitem_of(t, [k]) for t in numbers)
         weights = _traced_weights(size, out, factor, shift, method, antialias)
         tensor = moveaxis(tensordot(weights, tensor, axes=([1], [axis])), 0, axis)
-    return tensor
+    return as_dtype(tensor, dtype)
 
 
 def _traced_weights(size: int, out: int, scale: Any, shift: Any, method: str, antialias: bool) -> Any:

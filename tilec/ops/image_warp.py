@@ -31,6 +31,7 @@ from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import moveaxis, reshape, stack
 from tilec.ops.boundary import cell, checked
 from tilec.ops.image_resize import image_axes
+from tilec.ops.precision import widened
 from tilec.rules import call, cast, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
@@ -78,7 +79,7 @@ def affine_transform(
 
     Raises TILE0202, TILE0203, TILE0208, TILE0210, TILE0511.
     """
-    tensor, rows = lift(images), as_float(lift(transform))
+    tensor, (rows, _) = lift(images), widened(transform)
     count = rows.type.shape[-1] if rows.ndim else 0
     if rows.ndim not in (1, 2) or count not in (6, 8):
         raise error("TILE0208", f"a transform of shape {shape_text(rows.type.shape)}: it has 6 or 8 numbers")
@@ -115,7 +116,7 @@ def perspective_transform(
 
     Raises TILE0202, TILE0203, TILE0208, TILE0210, TILE0511.
     """
-    corners = [as_float(lift(p)) for p in (start_points, end_points)]
+    corners = [widened(p)[0] for p in (start_points, end_points)]
     for points in corners:
         if points.ndim not in (2, 3) or points.type.shape[-2:] != (4, 2):
             raise error("TILE0208", f"points of shape {shape_text(points.type.shape)}: four have the shape [4, 2]")

@@ -14,25 +14,22 @@ from typing import Any
 import numpy as np
 
 from tilec.affine import Poly, Size
-from tilec.dtypes import BOOL, I32, I64, DType, accumulator
+from tilec.dtypes import BOOL, I32, I64, DType
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.graph import Special
 from tilec.monoid import Standard
 from tilec.numpy.axes import shape_of
 from tilec.numpy.creation import arange, zeros
 from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of, take
-from tilec.numpy.shapes import reshape
+from tilec.numpy.scattering import scattered
+from tilec.numpy.shapes import broadcast_to, reshape
 from tilec.rules import shape_text
-from tilec.specials import SCATTERS
 from tilec.tracing.contract import contract
-from tilec.tracing.dispatch import lift, operation, scope
+from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
-
-_OF = {monoid: op for op, monoid in SCATTERS.items()}
 
 
 @operation
@@ -48,6 +45,8 @@ def gather_nd(x: Any, indices: Any, /) -> Any:
     Indices that are out of range are clamped. Raises TILE0202, TILE0304.
     """
     tensor, index = lift(x), _integers(lift(indices), "gather_nd")
+    if index.type.shape[-1] == 0:
+        return broadcast_to(tensor, (*index.type.shape[:-1], *tensor.type.shape))
     return getitem_of(tensor, _columns(index, tensor.ndim))
 
 
@@ -116,19 +115,6 @@ def _scattered(monoid: Standard, index: Tensor, values: Tensor, shape: tuple[Siz
     depth = _depth(index, shape)
     values = _of_shape(as_dtype(values, values.type.dtype), (*index.type.shape[:-1], *shape[depth:]))
     return reshape(scattered(monoid, _number(index, shape[:depth]), values, prod(shape[:depth])), shape)
-
-
-def scattered(monoid: Standard, places: Tensor, values: Tensor, count: Size) -> Any:
-    """`count` rows: each the aggregation, in order, of the values of those places that name it.
-
-    Narrow types are added and multiplied up in wide ones, bool is counted in int32, as in any sum.
-    """
-    own = values.type.dtype
-    wide = accumulator(own, monoid)
-    like = zeros((count, *values.type.shape[places.ndim :]), dtype=wide)
-    node = Special(_OF[monoid], scope().names([as_dtype(values, wide), places, like]))
-    found = scope().bind(node, "scattered")
-    return found if own == BOOL and monoid in ("sum", "prod") else as_dtype(found, own)
 
 
 def _integers(index: Tensor, what: str) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from math import log
 from typing import Any
 
-from tilec.numpy.axes import number
+from tilec.numpy.axes import number, positive
 from tilec.numpy.elementwise import abs, clip, exp, log1p, log_e, relu, rsqrt, sqrt, square, tanh, where
 from tilec.numpy.reductions import Axis, mean, sum
 from tilec.ops.reduction import pair, reduced
@@ -51,9 +51,10 @@ def huber(
     weights: Any = None,
     reduction: str = "mean",
 ) -> Any:
-    """Of the distance d: d^2 / 2 up to delta, delta * (d - delta / 2) beyond (Huber 1964). Raises TILE0210."""
+    """Of the distance d: d^2 / 2 up to delta, delta * (d - delta / 2) beyond (Huber 1964). Raises TILE0210 of 0
+    or less."""
     wanted, found, dtype = pair(target, output)
-    delta = float(number(delta, "delta"))
+    delta = positive(delta, "delta")
     distance = found - wanted
     near = clip(distance, -delta, delta)
     return reduced(mean(near * (distance - near * 0.5), axis=axis), dtype, weights, reduction)
@@ -99,7 +100,7 @@ def cosine_similarity(
 def _reciprocal_length(x: Any, axis: Axis) -> Any:
     """1 / the length of vectors; 0 of those that are 0."""
     squares = sum(square(x), axis=axis, keepdims=True)
-    return where(squares > 0, rsqrt(squares), 0.0)
+    return where(squares == 0, 0.0, rsqrt(squares))
 
 
 @operation(arrays=("weights",))
@@ -125,4 +126,4 @@ def triplet(
 
 def _distance(a: Any, b: Any, axis: Axis) -> Any:
     squares = sum(square(a - b), axis=axis)
-    return where(squares > 0, sqrt(squares), 0.0)
+    return where(squares == 0, 0.0, sqrt(squares))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from tilec.dtypes import F32
 from tilec.errors import error
 from tilec.numpy import reductions
-from tilec.numpy.axes import axes_of, whole
+from tilec.numpy.axes import axes_of, number, whole
 from tilec.numpy.shapes import reshape, squeeze
 from tilec.ops.windows import image_axes
 from tilec.rules import shape_text
@@ -150,11 +150,11 @@ def rms_norm(x: Any, scale: Any = None, /, axes: Axis = -1, epsilon: float = 1e-
 
 @operation
 def l2_normalize(x: Any, /, axes: Axis = -1, epsilon: float = 1e-12) -> Any:
-    """x over its Euclidean norm along axes, or over epsilon where the norm is less. Raises TILE0212."""
+    """x over its Euclidean norm along axes, or over epsilon where the norm is less. Raises TILE0210, TILE0212."""
     tensor = as_float(x)
     wide = _wide(tensor)
     square = reductions.sum(apply("mul", wide, wide), axes, keepdims=True)
-    least = apply("max", square, epsilon * epsilon)
+    least = apply("max", square, float(number(epsilon, "epsilon")) ** 2)
     return as_dtype(apply("mul", wide, apply("recip", apply("sqrt", least))), tensor.type.dtype)
 
 

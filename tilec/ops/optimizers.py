@@ -20,7 +20,7 @@ from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.numpy.axes import number
 from tilec.numpy.creation import zeros_like
-from tilec.numpy.elementwise import expm1, sign, sqrt
+from tilec.numpy.elementwise import expm1, maximum, sign, sqrt
 from tilec.rules import shape_text
 from tilec.runtime import as_array, type_of
 from tilec.tracing import trees
@@ -222,7 +222,7 @@ def rmsprop(
         power = new["square"]
         if centered:
             new["mean"] = slots["mean"] * share + g * (1 - share)
-            power = power - new["mean"] * new["mean"]
+            power = maximum(power - new["mean"] * new["mean"], 0.0)  # which rounding may leave below 0
         step = g / (sqrt(power) + small)
         if kept:
             step = new["velocity"] = slots["velocity"] * kept + step

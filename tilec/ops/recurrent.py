@@ -7,7 +7,8 @@ sizes. The gates of a layer stand side by side in its weights: kernel `[features
 mask: bool `[batch, time]` (`[time, batch]` if time-major); where it is false, a sequence keeps its state. lengths: the
 number of steps of each sequence, in place of a mask. go_backwards: from the last step to the first, with the outputs in
 the order in which they are computed. return_sequences: the outputs of all steps, not only of the last one.
-zero_output_for_mask: outputs where the mask is false are 0, not the state that is kept.
+zero_output_for_mask: outputs where the mask is false are 0, not the state that is kept; the last output of a layer
+alone is always its state.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from tilec.affine import Size
+from tilec.dtypes import BOOL
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.graph import TensorType
@@ -362,19 +364,22 @@ def _chosen(valid: Any, new: Any, old: Any) -> Any:
 
 
 def _mask(rows: Any, course: _Course) -> Any:
-    """The mask, first axis time, or None; raises TILE0203, TILE0511."""
+    """The mask, first axis time, or None; raises TILE0203, TILE0301, TILE0304, TILE0511."""
     if course.mask is not None and course.lengths is not None:
         raise error("TILE0511", "mask and lengths are two ways to say the same: give one of them")
     first = trees.flatten(rows)[0][0]
     time, batch = first.type.shape[:2]
     if course.lengths is not None:
         lengths = _shaped(course.lengths, (batch,), "lengths")
+        if not lengths.type.dtype.is_integer:
+            raise error("TILE0304", f"lengths of sequences are integers, not {lengths.type.dtype.long}")
         return expand_dims(arange(first.shape[0], dtype="int32"), 1) < lengths
     if course.mask is None:
         return None
-    if course.time_major:
-        return _shaped(course.mask, (time, batch), "a mask")
-    return swapaxes(_shaped(course.mask, (batch, time), "a mask"), 0, 1)
+    mask = _shaped(course.mask, (time, batch) if course.time_major else (batch, time), "a mask")
+    if mask.type.dtype != BOOL:
+        raise error("TILE0301", f"a mask of sequences is of bool, not of {mask.type.dtype.long}")
+    return mask if course.time_major else swapaxes(mask, 0, 1)
 
 
 def _shaped(given: Any, shape: tuple[Size, ...], what: str) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tilec.errors import error
-from tilec.numpy.axes import number
+from tilec.numpy.axes import positive
 from tilec.numpy.creation import arange
 from tilec.numpy.elementwise import cos, sin
 from tilec.numpy.shapes import concat, reshape, stack
@@ -33,9 +33,7 @@ def rotary_embedding(x: Any, /, positions: Any = None, *, base: float = 10000.0,
     length, features = wide.shape[-2:]
     if features % 2:
         raise error("TILE0204", f"rotary_embedding turns pairs, but there are {features} features")
-    base = float(number(base, "a base"))
-    if base <= 0:
-        raise error("TILE0210", f"a base is more than 0, not {base!r}")
+    base = positive(base, "a base")
     place = as_dtype(arange(length) if positions is None else lift(positions), wide.type.dtype)
     speed = (base ** (-2 * np.arange(features // 2) / features)).astype(wide.dtype)
     first, second = _turned(*_pairs(wide, interleaved), place[..., None] * speed)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from tilec.dtypes import F32
 from tilec.errors import error
-from tilec.numpy.axes import number, whole
+from tilec.numpy.axes import number, positive, whole
 from tilec.numpy.elementwise import clip, cos, exp, floor, maximum, minimum, where
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype
@@ -23,7 +23,7 @@ Schedule: TypeAlias = Callable[[Any], Any]
 
 def exponential_decay(rate: float, steps: int, factor: float, *, staircase: bool = False) -> Schedule:
     """rate * factor^(step / steps), where `staircase` takes the quotient without its fraction."""
-    rate, count, slope = _number(rate), _steps(steps), log(_positive(factor, "a factor"))
+    rate, count, slope = _number(rate), _steps(steps), log(positive(factor, "a factor"))
 
     @operation
     def schedule(step: Any, /) -> Any:
@@ -35,7 +35,7 @@ def exponential_decay(rate: float, steps: int, factor: float, *, staircase: bool
 
 def polynomial_decay(rate: float, steps: int, end: float = 0.0, *, power: float = 1.0) -> Schedule:
     """From rate to end in that many steps, along (1 - step / steps)^power; from then on, end."""
-    rate, count, end, exponent = _number(rate), _steps(steps), _number(end), _positive(power, "a power")
+    rate, count, end, exponent = _number(rate), _steps(steps), _number(end), positive(power, "a power")
 
     @operation
     def schedule(step: Any, /) -> Any:
@@ -102,13 +102,6 @@ def _float(step: Any) -> Any:
 
 def _number(value: Any) -> float:
     return float(number(value, "a rate"))
-
-
-def _positive(value: Any, what: str) -> float:
-    found = float(number(value, what))
-    if found <= 0:
-        raise error("TILE0210", f"{what} is more than 0, not {value!r}")
-    return found
 
 
 def _steps(value: Any) -> int:

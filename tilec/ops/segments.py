@@ -7,7 +7,7 @@ from typing import Any
 from tilec.errors import error
 from tilec.monoid import Standard
 from tilec.numpy.axes import shape_of
-from tilec.ops.indexing import scattered
+from tilec.numpy.scattering import scattered
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
 

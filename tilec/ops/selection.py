@@ -8,6 +8,7 @@ from tilec.dtypes import I32
 from tilec.errors import error
 from tilec.numpy.axes import axis_of, whole
 from tilec.numpy.creation import one_hot as last_one_hot
+from tilec.numpy.creation import zeros
 from tilec.numpy.elementwise import divide, isnan, where
 from tilec.numpy.indexing import getitem_of, take_along_axis
 from tilec.numpy.reductions import max as largest
@@ -74,7 +75,9 @@ def multi_hot(x: Any, /, num_classes: int, *, axis: int = -1, dtype: Any = "floa
     tensor = lift(x)
     if tensor.ndim == 0:
         raise error("TILE0202", "multi_hot of a tensor of rank 0")
-    found = largest(last_one_hot(tensor, num_classes, dtype=dtype), -2)
+    hot = last_one_hot(tensor, num_classes, dtype=dtype)
+    some = tensor.type.shape[-1] != 0  # of nothing there is no largest element
+    found = largest(hot, -2) if some else zeros((*tensor.type.shape[:-1], hot.type.shape[-1]), dtype=dtype)
     return moveaxis(found, -1, axis_of(axis, found.ndim))
 
 

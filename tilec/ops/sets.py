@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from tilec.dtypes import BOOL, I32
-from tilec.numpy.axes import whole
+from tilec.numpy.axes import count_of, whole
 from tilec.numpy.creation import arange, ones
 from tilec.numpy.cumulative import cumsum
 from tilec.numpy.elementwise import where
@@ -21,10 +21,13 @@ from tilec.tracing.elementwise import as_dtype
 @operation
 def nonzero(x: Any, /, *, size: int, fill_value: int = 0) -> Any:
     """The places of the first `size` elements that are not 0, in row-major order: a tuple of int32 vectors, one for
-    each axis, with `fill_value` where there are fewer. A single number counts as a vector. Raises TILE0210."""
+    each axis, with `fill_value` where there are fewer. A single number counts as a vector.
+
+    Raises TILE0210, TILE0211.
+    """
     tensor = lift(x)
     shape = tensor.shape or (1,)
-    flat, there = _first(reshape(as_dtype(tensor, BOOL), -1), whole(size, "the size"))
+    flat, there = _first(reshape(as_dtype(tensor, BOOL), -1), count_of(size, "the size"))
     strides = [prod(shape[k + 1 :]) for k in range(len(shape))]
     fill = whole(fill_value, "what fills the rest")
     return tuple(where(there, flat // stride % n, fill) for stride, n in zip(strides, shape))
@@ -43,8 +46,8 @@ def _first(mask: Any, size: int) -> tuple[Any, Any]:
 @operation
 def unique(x: Any, /, *, size: int, fill_value: Any = 0, return_counts: bool = False) -> Any:
     """The first `size` different elements, ascending, with `fill_value` where there are fewer; with `return_counts` the
-    pair of them and how often each is there, int32. NaN differ from one another. Raises TILE0210."""
-    count = whole(size, "the size")
+    pair of them and how often each is there, int32. NaN differ from one another. Raises TILE0210, TILE0211."""
+    count = count_of(size, "the size")
     ordered = sort(reshape(lift(x), -1))
     n = ordered.shape[0]
     new = concat([ones((min(n, 1),), "bool"), ordered[1:] != ordered[:-1]], axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from tilec.dtypes import F32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import whole
+from tilec.numpy.axes import count_of, whole
 from tilec.numpy.elementwise import divide, greater, multiply, where
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.shapes import pad
@@ -104,7 +104,7 @@ def _istft(
     there = greater(power, 1e-10)
     signal = as_dtype(where(there, divide(signal, where(there, power, 1)), 0), frames.type.dtype)
     start = count // 2 if center else 0
-    stop = extent - start if length is None else start + whole(length, "a length")
+    stop = extent - start if length is None else start + count_of(length, "a length")
     if stop > extent:
         signal = pad(signal, [(0, 0)] * (signal.ndim - 1) + [(0, stop - extent)])
     return getitem_of(signal, [..., slice(start, max(stop, start))])

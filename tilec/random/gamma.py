@@ -12,7 +12,7 @@ import numpy as np
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, DType
 from tilec.errors import error
 from tilec.numpy.creation import full, full_like, ones, zeros_like
-from tilec.numpy.elementwise import exp, sigmoid, sqrt, where
+from tilec.numpy.elementwise import clip, exp, sigmoid, sqrt, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.reductions import any as some
 from tilec.numpy.shapes import broadcast_to
@@ -92,7 +92,7 @@ def _log_gamma(key: Any, offset: Any, alpha: Any) -> Any:
 
 
 def _above_zero(key: Any, offset: Any, like: Any) -> Any:
-    """Uniform numbers in (0, 1)."""
+    """Uniform numbers in (0, 1]."""
     dtype = like.type.dtype
     return unit(key, offset, like.shape, dtype) + 2.0 ** -(54 if dtype == F64 else 25)
 
@@ -148,8 +148,9 @@ _FEW = 16  # trials that are made one by one
 
 @operation
 def binomial(key: Any, offset: Any = 0, count: Any = 1, p: Any = 0.5, /, shape: Any = None) -> Any:
-    """How many of `count` trials succeed, each with probability p, int32; counts and probabilities broadcast, and p is
-    taken into [0, 1]. There is no derivative. Raises TILE0301 of counts that are no integers.
+    """How many of `count` trials succeed, each with probability p, int32; counts and probabilities broadcast, counts
+    are taken into [0, 2^31 - 1] and p into [0, 1]. There is no derivative. Raises TILE0301 of counts that are no
+    integers.
 
     Exact, for the middle one of n uniform numbers is a beta number, which leaves half of the trials to be decided:
     L. Devroye, Non-Uniform Random Variate Generation, 1986, section X.4.3.
@@ -158,7 +159,7 @@ def binomial(key: Any, offset: Any = 0, count: Any = 1, p: Any = 0.5, /, shape: 
     if not trials.type.dtype.is_integer or trials.type.dtype == BOOL:
         raise error("TILE0301", f"trials are counted by integers, not {trials.type.dtype.long}")
     target = (trials + as_dtype(zeros_like(chance), I32)).shape if shape is None else shape
-    n = broadcast_to(as_dtype(trials, I32), target)
+    n = broadcast_to(_held(trials), target)
     q = broadcast_to(where(chance > 0, where(chance < 1, chance, 1.0), 0.0), target)
     start = full((), 0, dtype="int32"), n, q, n * 0
     turn, left, q, found = while_loop(_many, lambda state: _halved(key, offset, state), start)
@@ -170,6 +171,12 @@ def binomial(key: Any, offset: Any = 0, count: Any = 1, p: Any = 0.5, /, shape: 
     return fori_loop(0, _FEW, trial, found)
 
 
+def _held(trials: Any) -> Any:
+    """Counts in int32, as many as it holds."""
+    wide = trials.type.dtype.bits > 31 and trials.type.dtype != I32
+    return as_dtype(clip(trials, 0, I32.max) if wide else trials, I32)
+
+
 def _many(state: Any) -> Any:
     return some(state[1] > _FEW)
 
@@ -178,8 +185,8 @@ def _halved(key: Any, offset: Any, state: Any) -> Any:
     """Counts the trials below or above a middle one of n, where there are many."""
     turn, n, p, found = state
     many = n > _FEW
-    middle = where(many, (n + 1) // 2, 1)
-    b = beta(fold_in(lift(key), turn), offset, as_dtype(middle, F64), as_dtype(where(many, n, 1) + 1 - middle, F64))
+    middle = where(many, n - n // 2, 1)  # n + 1 may be too large
+    b = beta(fold_in(lift(key), turn), offset, as_dtype(middle, F64), as_dtype(where(many, n, 1) - middle + 1, F64))
     below = b <= p
     rest = where(below, (p - b) / (1 - b), p / b)
     left = where(below, n - middle, middle - 1)

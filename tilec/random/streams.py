@@ -184,4 +184,6 @@ def randint(key: Any, offset: Any = 0, /, shape: Any = (), low: int = 0, high: i
     size = np.uint64(width)
     upper, lower = apply("bit_right", block, 32), apply("bit_and", block, np.uint64(0xFFFFFFFF))
     chosen = apply("bit_right", upper * size + apply("bit_right", lower * size, 32), 32)
+    if target == U64:
+        return chosen + np.uint64(low)
     return as_dtype(as_dtype(chosen, I64) + np.int64(low), target)

@@ -28,6 +28,8 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, *, keepdims: bool = False
     of singular values, by NumPy. Raises TILE0202, TILE0204, TILE0212.
     """
     tensor, wanted = floats(x)
+    if isinstance(ord, bool):
+        raise error("TILE0204", f"there is no norm of order {ord!r}", help=_HELP)
     if axis is None and ord is not None and tensor.ndim not in (1, 2):
         raise error("TILE0202", f"a norm of order {ord!r} of a tensor of rank {tensor.ndim} needs an axis, or two")
     axes = axes_of(axis, tensor.ndim)
@@ -53,7 +55,7 @@ def _root(squares: Any) -> Any:
 
 
 def _of_vectors(x: Tensor, order: Any, axis: int) -> Any:
-    if isinstance(order, bool) or not isinstance(order, int | float):
+    if not isinstance(order, int | float):
         raise error("TILE0204", f"there is no norm of vectors of order {order!r}", help=_HELP)
     match order:
         case 2:
@@ -74,7 +76,7 @@ def _of_matrices(x: Tensor, order: Any, axes: tuple[int, ...]) -> Any:
         case "fro":
             return _euclidean(x, axes)
         case 1 | -1:
-            rows, columns = rows, columns
+            pass
         case _ if order in (inf, -inf):
             rows, columns = columns, rows
         case "nuc" | 2 | -2:
