@@ -10,7 +10,7 @@ import pytest
 
 import tilec
 from tilec.ops import fft, fft2, ifft, ifft2, irfft, rfft
-from tilec.ops.fourier import LARGEST, RADIX, factors
+from tilec.ops.fourier_steps import LARGEST, RADIX, factors
 
 Array = np.ndarray[Any, Any]
 LENGTHS = [1, 2, 3, 4, 5, 8, 9, 12, 17, 30, 61, 100, 131, 144, 262, 512, 1000]

@@ -46,17 +46,7 @@ from tilec.ops.crossentropy import (
 )
 from tilec.ops.ctc import ctc_decode, ctc_loss
 from tilec.ops.dropout import dropout
-from tilec.ops.filters import (
-    convolve,
-    correlate,
-    gaussian_filter,
-    maximum_filter,
-    median_filter,
-    minimum_filter,
-    percentile_filter,
-    rank_filter,
-    uniform_filter,
-)
+from tilec.ops.filters import convolve, correlate, gaussian_filter, uniform_filter
 from tilec.ops.fourier import fft, fft2, ifft, ifft2, irfft, rfft
 from tilec.ops.image_colour import hsv_to_rgb, rgb_to_grayscale, rgb_to_hsv
 from tilec.ops.image_filters import gaussian_blur, sobel_edges
@@ -115,6 +105,7 @@ from tilec.ops.normalization import (
     rms_norm,
 )
 from tilec.ops.optimizers import adagrad, adam, adamw, lion, optimizer, rmsprop, sgd
+from tilec.ops.order_filters import maximum_filter, median_filter, minimum_filter, percentile_filter, rank_filter
 from tilec.ops.patches import depth_to_space, extract_patches, fold, space_to_depth, unfold
 from tilec.ops.pooling import (
     adaptive_average_pool,
@@ -125,7 +116,8 @@ from tilec.ops.pooling import (
     max_pool,
 )
 from tilec.ops.promotion import promoting, result_type
-from tilec.ops.recurrent import bidirectional, gru, lstm, rnn, simple_rnn
+from tilec.ops.recurrence import rnn
+from tilec.ops.recurrent import bidirectional, gru, lstm, simple_rnn
 from tilec.ops.rotary import rotary_embedding
 from tilec.ops.schedules import cosine_decay, exponential_decay, piecewise_constant, polynomial_decay, warmup
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum

@@ -18,25 +18,22 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from tilec.affine import Size
-from tilec.dtypes import BOOL
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.graph import TensorType
-from tilec.numpy.creation import arange, zeros
+from tilec.numpy.creation import zeros
 from tilec.numpy.einstein import einsum
-from tilec.numpy.elementwise import relu, sigmoid, tanh, where
+from tilec.numpy.elementwise import relu, sigmoid, tanh
 from tilec.numpy.products import matmul
-from tilec.numpy.shapes import concat, expand_dims, flip, swapaxes
+from tilec.numpy.shapes import concat, flip
+from tilec.ops.recurrence import Course, Step, ordered, ran, shaped
 from tilec.rules import common_type, shape_text
-from tilec.tracing import trees
-from tilec.tracing.control import scan, traced
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype
 from tilec.tracing.subgraph import check_function
 from tilec.tracing.tensor import Tensor
 
 Activation: TypeAlias = str | Callable[[Any], Any]
-Step: TypeAlias = Callable[[Any, Any], tuple[Any, Any]]
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
@@ -66,9 +63,9 @@ def simple_rnn(
 ) -> Any:
     """Elman's network: h = activation(x kernel + bias + h recurrent_kernel). Returns (outputs, h).
 
-    Raises TILE0202, TILE0203, TILE0511; for the options see the top of the file.
+    Raises TILE0202, TILE0203, TILE0301, TILE0304, TILE0511; for the options see the top of the file.
     """
-    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    course = Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
     w = _weights(x, kernel, recurrent_kernel, bias, 1, course)
     act = _activation(activation)
 
@@ -100,9 +97,9 @@ def lstm(
     """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate by Gers 2000): returns (outputs, (h, c)).
 
     Gates in the order input, forget, cell, output, as in Keras and PyTorch. initial_state: a pair (h, c). Raises
-    TILE0202, TILE0203, TILE0511; for the options see the top of the file.
+    TILE0202, TILE0203, TILE0301, TILE0304, TILE0511; for the options see the top of the file.
     """
-    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    course = Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
     w = _weights(x, kernel, recurrent_kernel, bias, 4, course)
     act, gate = _activation(activation), _activation(recurrent_activation)
 
@@ -141,10 +138,10 @@ def gru(
     """Gated recurrent unit (Cho et al. 2014): returns (outputs, h). Gates in the order update, reset, candidate.
 
     With reset_after the reset gate is applied behind the product with the recurrent kernel, as in PyTorch and cuDNN;
-    bias may then be `[2, 3 * units]`, the second row for that product. Raises TILE0202, TILE0203, TILE0511; for the
-    options see the top of the file.
+    bias may then be `[2, 3 * units]`, the second row for that product. Raises TILE0202, TILE0203, TILE0301,
+    TILE0304, TILE0511; for the options see the top of the file.
     """
-    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
+    course = Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
     inner: Any = None
     if bias is not None and reset_after and lift(bias).ndim == 2:
         rows = lift(bias)
@@ -222,49 +219,6 @@ _MERGES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@traced("step", "go_backwards", "return_sequences", "zero_output_for_mask", "time_major")
-def rnn(
-    step: Step,
-    x: Any,
-    initial_state: Any,
-    /,
-    *,
-    mask: Any = None,
-    lengths: Any = None,
-    go_backwards: bool = False,
-    return_sequences: bool = True,
-    zero_output_for_mask: bool = False,
-    time_major: bool = False,
-) -> Any:
-    """Any recurrence: `step(x at one time, state)` returns (output, state); x and the state may be trees.
-
-    Returns (outputs, state). Where the mask is false and zero_output_for_mask is not set, the output is the first array
-    of the state that is kept. Raises TILE0202, TILE0203, TILE0305, TILE0511; for the options see the top of the file.
-    """
-    course = _Course(mask, lengths, go_backwards, return_sequences, zero_output_for_mask, time_major)
-    leaves, structure = trees.flatten(x)
-    if not leaves or any(lift(leaf).ndim < 2 for leaf in leaves):
-        raise error("TILE0202", "sequences have an axis for the batch and one for time")
-    rows = [lift(leaf) if time_major else swapaxes(leaf, 0, 1) for leaf in leaves]
-    outputs, state = _ran(step, trees.unflatten(structure, rows), initial_state, course)
-    leaves, structure = trees.flatten(outputs)
-    last = 0 if go_backwards else -1
-    found = [_ordered(leaf, course) if return_sequences else leaf[last] for leaf in leaves]
-    return trees.unflatten(structure, found), state
-
-
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """How a sequence is gone through: the options at the top of the file."""
-
-    mask: Any
-    lengths: Any
-    go_backwards: bool
-    return_sequences: bool
-    zero_output_for_mask: bool
-    time_major: bool
-
-
 @dataclass(frozen=True, slots=True)
 class _Weights:
     """`z`: the products of the inputs of all steps, `[time, batch, gates * units]`; the kernel of the state."""
@@ -274,7 +228,7 @@ class _Weights:
     units: int
 
 
-def _weights(x: Any, kernel: Any, recurrent: Any, bias: Any, gates: int, course: _Course) -> _Weights:
+def _weights(x: Any, kernel: Any, recurrent: Any, bias: Any, gates: int, course: Course) -> _Weights:
     given = [lift(v) for v in (x, kernel, recurrent, *([] if bias is None else [bias]))]
     dtype = common_type([TensorType(t.type.dtype, (), t.type.weak) for t in given]).dtype
     for tensor, rank, what in zip(given, (3, 2, 2, 1), ("sequences", "the kernel", "the recurrent kernel", "the bias")):
@@ -312,78 +266,10 @@ def _state(given: Any, weights: _Weights) -> Tensor:
     shape = (weights.z.type.shape[1], weights.units)
     if given is None:
         return cast(Tensor, zeros(shape, weights.z.type.dtype))
-    return cast(Tensor, as_dtype(_shaped(given, shape, "a state"), weights.z.type.dtype))
+    return cast(Tensor, as_dtype(shaped(given, shape, "a state"), weights.z.type.dtype))
 
 
-def _layer(step: Step, weights: _Weights, state: Any, course: _Course) -> Any:
-    outputs, state = _ran(step, weights.z, state, course)
+def _layer(step: Step, weights: _Weights, state: Any, course: Course) -> Any:
+    outputs, state = ran(step, weights.z, state, course)
     last = state[0] if isinstance(state, tuple) else state
-    return (_ordered(outputs, course) if course.return_sequences else last), state
-
-
-def _ordered(outputs: Any, course: _Course) -> Any:
-    """Outputs, first axis time, as the caller wants them."""
-    if course.go_backwards:
-        outputs = flip(outputs, 0)
-    return outputs if course.time_major else swapaxes(outputs, 0, 1)
-
-
-def _ran(step: Step, rows: Any, state: Any, course: _Course) -> tuple[Any, Any]:
-    """Outputs in the order of time, and the last state."""
-    mask = _mask(rows, course)
-
-    def plain(state: Any, row: Any) -> tuple[Any, Any]:
-        output, state = _pair(step(row, state))
-        return state, output
-
-    def masked(old: Any, item: Any) -> tuple[Any, Any]:
-        row, valid = item
-        output, new = _pair(step(row, old))
-        before, structure = trees.flatten(old)
-        kept = [_chosen(valid, n, o) for n, o in zip(trees.flatten(new)[0], before, strict=True)]
-        outputs, form = trees.flatten(output)
-        shown = [_chosen(valid, o, 0 if course.zero_output_for_mask else before[0]) for o in outputs]
-        return trees.unflatten(structure, kept), trees.unflatten(form, shown)
-
-    body, inputs = (plain, rows) if mask is None else (masked, (rows, mask))
-    last, outputs = scan(body, state, inputs, reverse=course.go_backwards)
-    return outputs, last
-
-
-def _pair(found: Any) -> tuple[Any, Any]:
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise error("TILE0113", "a step of a recurrence returns a pair: the output and the state")
-    return found
-
-
-def _chosen(valid: Any, new: Any, old: Any) -> Any:
-    """New values where a sequence goes on; `valid` has the batch as its only axis."""
-    if new.ndim == 0 or (not isinstance(old, int) and old.shape != new.shape):
-        raise error("TILE0203", "behind a mask, states and outputs are of one shape that begins with the batch")
-    return where(expand_dims(valid, tuple(range(1, new.ndim))), new, old)
-
-
-def _mask(rows: Any, course: _Course) -> Any:
-    """The mask, first axis time, or None; raises TILE0203, TILE0301, TILE0304, TILE0511."""
-    if course.mask is not None and course.lengths is not None:
-        raise error("TILE0511", "mask and lengths are two ways to say the same: give one of them")
-    first = trees.flatten(rows)[0][0]
-    time, batch = first.type.shape[:2]
-    if course.lengths is not None:
-        lengths = _shaped(course.lengths, (batch,), "lengths")
-        if not lengths.type.dtype.is_integer:
-            raise error("TILE0304", f"lengths of sequences are integers, not {lengths.type.dtype.long}")
-        return expand_dims(arange(first.shape[0], dtype="int32"), 1) < lengths
-    if course.mask is None:
-        return None
-    mask = _shaped(course.mask, (time, batch) if course.time_major else (batch, time), "a mask")
-    if mask.type.dtype != BOOL:
-        raise error("TILE0301", f"a mask of sequences is of bool, not of {mask.type.dtype.long}")
-    return mask if course.time_major else swapaxes(mask, 0, 1)
-
-
-def _shaped(given: Any, shape: tuple[Size, ...], what: str) -> Tensor:
-    tensor = lift(given)
-    if tensor.type.shape != shape:
-        raise error("TILE0203", f"{what} of shape {shape_text(tensor.type.shape)}, not {shape_text(shape)}")
-    return tensor
+    return (ordered(outputs, course) if course.return_sequences else last), state
