@@ -101,6 +101,13 @@ def arguments(text: str | None, steps: int, batch: int, file: Path | None = None
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     if file:
         parser.add_argument("file", nargs="?", type=Path, default=file)
-    parser.add_argument("--steps", type=int, default=steps)
-    parser.add_argument("--batch", type=int, default=batch)
+    parser.add_argument("--steps", type=count, default=steps)
+    parser.add_argument("--batch", type=count, default=batch)
     return parser.parse_args()
+
+
+def count(text: str) -> int:
+    """A number of the command line from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)

@@ -78,6 +78,8 @@ def learn(
 
     `sizes` are `init`'s.
     """
+    if len(text) <= context:
+        raise ValueError(f"the text has {len(text)} letters: windows of {context + 1} are learnt from")
     letters = "".join(sorted(set(text)))
     codes = np.array([letters.index(c) for c in text], np.int32)
     random = np.random.default_rng(1)
@@ -109,8 +111,11 @@ def write(params: Tree, letters: str, start: str, count: int, seed: int = 0) -> 
 
 def main() -> None:
     args = arguments(__doc__, steps=150, batch=8, file=TEXT)
-    text = args.file.read_text(encoding="utf-8")
-    params, letters, losses = learn(text, args.steps, args.batch)
+    try:
+        text = args.file.read_text(encoding="utf-8")
+        params, letters, losses = learn(text, args.steps, args.batch)
+    except (OSError, ValueError) as problem:
+        raise SystemExit(f"{args.file}: {problem}") from None
     print(f"loss {np.mean(losses[-10:]):.3f} nats a letter\n")
     print(write(params, letters, text[:20], 200))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -67,3 +70,22 @@ def test_digits_are_enlarged() -> None:
     (x, y), (x_test, _) = example("nets", "fit").digits(32)
     assert x.shape == (1438, 32, 32, 1) and x_test.shape == (359, 32, 32, 1) and y.dtype == np.int32
     assert x.dtype == np.float32 and -1 <= x.min() < x.max() <= 1
+
+
+@pytest.mark.parametrize("option", ["--steps=0", "--batch=-3", "--steps=many"])
+def test_options_that_cannot_be(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lstm.py", option])
+    with pytest.raises(SystemExit):
+        example("nets", "lstm").main()
+    assert "is no number from 1 on" in capsys.readouterr().err
+
+
+def test_texts_that_cannot_be_learnt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "short.txt").write_text("hello")
+    (tmp_path / "bytes.txt").write_bytes(bytes(range(256)))
+    for name in ("short.txt", "bytes.txt", "none.txt"):
+        monkeypatch.setattr(sys, "argv", ["gpt.py", str(tmp_path / name), "--steps", "1"])
+        with pytest.raises(SystemExit, match=name):
+            example("nets", "gpt").main()

@@ -196,3 +196,21 @@ def test_wrong_calls(code: str, text: str, call: Any) -> None:
     with pytest.raises(tilec.TileError) as found:
         call()
     assert found.value.code == code and text in str(found.value)
+
+
+def test_scale_and_offset_by_name() -> None:
+    x = drawn((2, 3, 4))
+    mean, variance, scale, offset = np.abs(drawn((4, 4)))
+    by_name: dict[str, Any] = {"offset": offset, "scale": scale}
+    np.testing.assert_array_equal(layer_norm(x, **by_name), layer_norm(x, scale, offset))
+    np.testing.assert_array_equal(instance_norm(x, **by_name), instance_norm(x, scale, offset))
+    np.testing.assert_array_equal(group_norm(x, **by_name, groups=2), group_norm(x, scale, offset, 2))
+    np.testing.assert_array_equal(
+        batch_norm(x, mean, variance, offset=offset), batch_norm(x, mean, variance, None, offset)
+    )
+    for found, wanted in zip(
+        batch_norm_training(x, mean, variance, **by_name), batch_norm_training(x, mean, variance, scale, offset)
+    ):
+        np.testing.assert_array_equal(found, wanted)
+    slope = tilec.grad(lambda scale: rms_norm(x, scale=scale).sum())(scale)
+    np.testing.assert_allclose(slope, rms_norm(x).sum((0, 1)), rtol=1e-5)

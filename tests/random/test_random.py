@@ -250,6 +250,20 @@ def test_permutation_and_shuffle() -> None:
 # --- in programs ------------------------------------------------------------------------------------------------------
 
 
+def test_parameters_of_distributions_by_name() -> None:
+    key, p = random.key(3), np.float32(0.3)
+    for found, wanted in (
+        (random.bernoulli(key, p=p, shape=(9,)), random.bernoulli(key, 0, p, (9,))),
+        (random.normal(key, offset=4, shape=(9,)), random.normal(key, 4, (9,))),
+        (random.gamma(key, alpha=np.full(9, 2.0)), random.gamma(key, 0, np.full(9, 2.0))),
+        (random.beta(key, b=3.0, a=2.0, shape=(9,)), random.beta(key, 0, 2.0, 3.0, (9,))),
+        (random.binomial(key, count=9, p=p, shape=(9,)), random.binomial(key, 0, 9, p, (9,))),
+        (random.categorical(key, logits=np.eye(9)), random.categorical(key, 0, np.eye(9))),
+        (random.shuffle(key, x=np.arange(9)), random.shuffle(key, 0, np.arange(9))),
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_traced_functions_draw_the_same_numbers_in_one_kernel() -> None:
     @tilec.jit
     def dropout(key: Any, offset: Any, x: Any) -> Any:

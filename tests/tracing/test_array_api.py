@@ -213,6 +213,7 @@ def test_differences() -> None:
     x = random("float64", (3, 5), 0)
     for n, axis in ((0, 0), (1, -1), (2, 1), (3, 0), (1, 0)):
         np.testing.assert_array_equal(tnp.diff(x, n=n, axis=axis), np.diff(x, n, axis))
+        np.testing.assert_array_equal(tnp.diff(x, n, axis), np.diff(x, n, axis))
     got = tnp.diff(x, axis=1, prepend=x[:, :1], append=x[:, :2])
     np.testing.assert_array_equal(got, np.diff(x, axis=1, prepend=x[:, :1], append=x[:, :2]))
 
@@ -305,6 +306,23 @@ def test_namespace() -> None:
     assert tnp.arange(2).dtype == info.default_dtypes()["integral"]
 
 
+def test_arrays_of_lists() -> None:
+    for x, dtype in (
+        ([], "float32"), ([1, 2], "int32"), ([[True], [False]], "bool"), ((True, 2), "int32"), ([1, 0.1], "float32"),
+        ([-(2**40)], "int64"), ([2**64 - 1], "uint64"), ([[], []], "float32"),
+    ):  # fmt: skip
+        traced: Any = tilec.jit(lambda x=x: tnp.array(x))
+        for got in (tnp.asarray(x), traced()):
+            assert got.dtype == dtype and np.array_equal(got, np.array(x).astype(dtype))
+    for wide in (0.1, [0.1, 1]):
+        assert np.array_equal(tnp.asarray(wide, "float64"), wide)
+    assert tnp.asarray([300.5, -1], "uint8").tolist() == [255, 0]
+    pair = np.array([3.0, 5])
+    mixed: Any = tilec.jit(lambda x: tnp.asarray([[x[0], 2], x], dtype="float16"))(pair)
+    assert mixed.dtype == "float16" and mixed.tolist() == [[3, 2], [3, 5]]
+    assert tnp.asarray([pair, pair]).tolist() == [[3, 5], [3, 5]]
+
+
 def test_mistakes() -> None:
     x = np.ones((2, 3))
     wrong: list[Any] = [
@@ -313,6 +331,8 @@ def test_mistakes() -> None:
         lambda: tnp.searchsorted(x[0], x, side="middle"), lambda: tnp.diff(x, n=-1),
         lambda: tnp.roll(x, (1, 2), axis=(0, 1, 0)), lambda: tilec.grad(lambda x: tnp.nextafter(x, 1.0).sum())(x),
         lambda: tnp.broadcast_arrays(x, np.ones(2)), lambda: tnp.result_type(), lambda: tnp.from_dlpack("text"),
+        lambda: tnp.asarray([[1], [2, 3]]), lambda: tnp.asarray([[1], 2]), lambda: tnp.asarray([x, x[0]]),
+        lambda: tnp.asarray(["text"]), lambda: tnp.asarray([2**64]), lambda: tnp.asarray([2**63, -1]),
     ]  # fmt: skip
     for call in wrong:
         with pytest.raises(tilec.TileError) as found:

@@ -406,6 +406,13 @@ def test_truth_values_are_no_indices(key: Any) -> None:
         tilec.jit(lambda x: x[key])(np.ones((2, 3)))
 
 
+def test_lists_of_indices_may_be_traced() -> None:
+    x = np.arange(6.0).reshape(3, 2)
+    assert np.array_equal(tnp.take(x, [2, -3], 0), x[[2, -3]])
+    assert np.array_equal(tnp.take(x, [[1, 0], [0, 0]], axis=1), np.take(x, [[1, 0], [0, 0]], axis=1))
+    assert np.array_equal(tilec.jit(lambda x, i: x[[i, 0]])(x, 2), x[[2, 0]])
+
+
 def test_methods_are_functions() -> None:
     x = random("float64", (3, 4), 0)
 
@@ -414,6 +421,7 @@ def test_methods_are_functions() -> None:
             x.sum(0), x.mean(), x.max(1, keepdims=True), x.min(), x.prod(1), x.var(), x.std(0), x.argmax(1), x.argmin(),
             x.T, x.reshape(2, 6), x.reshape((6, 2)), x.ravel(), x.transpose(), x.transpose(1, 0), x.astype("float32"),
             x.clip(0, 1), x.cumsum(1), x.take(np.array([1]), axis=0), x.any(), x.all(0), x.dot(x.T), x[:1].squeeze(),
+            x.round(1), x.swapaxes(0, -1), x[None].dot(np.ones((2, 4, 3))), x.dot(2.0),
         )  # fmt: skip
 
     for got, wanted in zip(tilec.jit(f)(x), f(x), strict=True):

@@ -41,6 +41,21 @@ def test_arguments_are_bound_as_python_does() -> None:
         assert found.value.code == "TILE0502" and __file__ in str(found.value)
 
 
+def test_functions_of_tensors_are_called_wrongly_in_the_same_words_while_traced() -> None:
+    def own() -> None:
+        raise TypeError("one of the user's")
+
+    softmax: Any = tnp.softmax
+    calls: list[Any] = [lambda x: softmax(x, dim=0), lambda x: softmax(), lambda x: softmax(x=x)]
+    for call in calls:
+        for run in (call, tilec.jit(call)):
+            with pytest.raises(TileError) as found:
+                run(X)
+            assert found.value.code == "TILE0502" and __file__ in str(found.value)
+    with pytest.raises(TypeError, match="one of the user's"):
+        tilec.jit(lambda x: tilec.cond(True, lambda: own(), lambda: x))(X)
+
+
 def test_by_position_or_by_name_is_one_signature() -> None:
     f = tilec.jit(lambda x, k=2.0: x * k)
     assert f(X, 3.0).tolist() == f(X, k=3.0).tolist() == f(k=3.0, x=X).tolist() and f.signatures() == 1

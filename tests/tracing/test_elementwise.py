@@ -242,8 +242,18 @@ def test_functions_know_their_names() -> None:
     functions = [f for f in (getattr(tnp, name) for name in tnp.__all__) if callable(f) and not isinstance(f, type)]
     for function in functions:
         assert getattr(tnp, function.__name__) is function
-    with pytest.raises(TileError, match="round: too many positional arguments"):
-        tnp.round(np.ones(2), 1)  # type: ignore[call-arg]
+    with pytest.raises(TileError, match="rint: too many positional arguments"):
+        tnp.rint(np.ones(2), 1)  # type: ignore[call-arg]
+
+
+def test_rounding_to_decimals() -> None:
+    x = np.array([2.345, -0.05, 1234.5, np.nan, np.inf, 3e38, 8388609.0], "float32")
+    wanted = [2.3, -0.0, 1234.5, np.nan, np.inf, 3e38, 8388609.0]
+    np.testing.assert_array_equal(tilec.jit(lambda x: round(x, 1))(x), np.array(wanted, "float32"))
+    np.testing.assert_array_equal(tilec.jit(lambda x: round(x))(x), np.round(x))
+    assert tnp.round(np.array([1000.5, 60000], "float16"), 2).tolist() == [1000.5, 60000]  # the products exceed float16
+    assert tnp.round(np.array([15, -25, 44], "int8"), -1).tolist() == [20, -20, 40] and tnp.round(2.5, 1) == 2.5
+    assert tilec.grad(lambda x: tnp.round(x, 1).sum())(np.array([0.24, 1e300])).tolist() == [0, 0]
 
 
 def test_nan_has_no_sign_to_differentiate() -> None:

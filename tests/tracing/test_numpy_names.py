@@ -55,7 +55,12 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "cumprod": lambda m: m.cumprod(X, 1),
     "deg2rad": lambda m: m.deg2rad(X),
     "diagflat": lambda m: (m.diagflat(W), m.diagflat(X[:2, :2], 2), m.diagflat(W, -1), m.diagflat(W[:0])),
-    "digitize": lambda m: (m.digitize(X, np.sort(W)), m.digitize(N, np.array([-5, 0, 5]), right=True)),
+    "digitize": lambda m: [
+        m.digitize(x, edges, right)
+        for x, edges in ((X, np.sort(W)), (N, np.array([-5, 0, 5])), (N, np.array([5, 0, -5])), (HOLES, -np.sort(W)))
+        for edges in (edges, edges[:1], edges[:0], edges[[0, 0]])
+        for right in (False, True)
+    ],
     "dsplit": lambda m: m.dsplit(Z, 2),
     "dstack": lambda m: (m.dstack([X, Y]), m.dstack([V, V]), m.dstack([Z, Z])),
     "fabs": lambda m: m.fabs(X),
@@ -118,8 +123,11 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "real": lambda m: m.real(X),
     "right_shift": lambda m: m.right_shift(N, 2),
     "rint": lambda m: m.rint(X),
+    "round": lambda m: [m.round(a, k) for a in (100 * X, Y.astype("float64"), N, ODD, V * 1e9) for k in (-2, 0, 3)],
     "rot90": lambda m: [m.rot90(a, k, axes) for a, axes in ((X, (0, 1)), (Z, (2, 0))) for k in (-1, 0, 1, 2, 3)],
-    "select": lambda m: (m.select([X > 1, X > 0], [X, Y], 7.0), m.select([X > 9], [X])),
+    "select": lambda m: (
+        m.select([X > 1, X > 0], [X, Y], 7.0), m.select([X > 9], [X]), m.select([X > 1], [X], default=Y),
+    ),
     "sinc": lambda m: (m.sinc(X), m.sinc(np.float32(0))),
     "split": lambda m: (*m.split(X, 2), *m.split(X, np.int64(4)), *m.split(X, [1, 5], axis=1), *m.split(X, (2, 2, 9))),
     "trapezoid": lambda m: (m.trapezoid(X), m.trapezoid(X, axis=0, dx=0.5), m.trapezoid(X, np.arange(6.0) ** 2)),
@@ -237,6 +245,8 @@ WRONG: dict[str, tuple[str, Callable[[], Any]]] = {
     "through zero": ("TILE0511", lambda: tnp.geomspace(-1, 1)),
     "a choice too few": ("TILE0204", lambda: tnp.select([X > 0, X > 1], [X])),
     "powers of a matrix": ("TILE0202", lambda: tnp.vander(X)),
+    "decimals without end": ("TILE0511", lambda: tnp.round(X, 400)),
+    "half a decimal": ("TILE0210", lambda: tnp.round(X, 0.5)),  # type: ignore[arg-type]
     "weights of two axes": ("TILE0202", lambda: tnp.average(X, weights=W)),
 }
 

@@ -111,6 +111,7 @@ from tilec.numpy.elementwise import (
     reciprocal,
     relu,
     remainder,
+    rint,
     round,
     rsqrt,
     sigmoid,
@@ -188,7 +189,6 @@ from tilec.numpy.names import (
     ravel,
     real,
     right_shift,
-    rint,
     true_divide,
 )
 from tilec.numpy.nans import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, prod
 from operator import index
 from typing import Any, cast
@@ -32,6 +32,12 @@ def axes_of(axes: Any, rank: int) -> tuple[int, ...]:
     if len(set(found)) != len(found):
         raise error("TILE0212", f"an axis is named twice: {list(given)}")
     return found
+
+
+def leaves(x: Sequence[Any]) -> Iterator[Any]:
+    """What lists within lists hold."""
+    for part in x:
+        yield from leaves(part) if isinstance(part, list | tuple) else (part,)
 
 
 def shape_of(shape: Any) -> tuple[Size, ...]:

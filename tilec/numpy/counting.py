@@ -15,7 +15,7 @@ from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.reductions import max, min
 from tilec.numpy.scattering import scattered
-from tilec.numpy.shapes import reshape
+from tilec.numpy.shapes import flip, reshape
 from tilec.numpy.sorting import searchsorted
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float
@@ -39,11 +39,17 @@ def bincount(x: Any, /, weights: Any = None, *, length: int) -> Any:
 
 
 @operation
-def digitize(x: Any, bins: Any, /, *, right: bool = False) -> Any:
-    """In which bin each element is, int32: 0 below bins[0], k from bins[k - 1] on, or behind it if `right`. The edges
-    are in ascending order.
+def digitize(x: Any, bins: Any, /, right: bool = False) -> Any:
+    """In which bin each element is, int32: 0 below bins[0], k from bins[k - 1] on, or behind it if `right`.
+
+    Of edges in descending order: 0 from bins[0] on, k below bins[k - 1]. Raises TILE0202.
     """
-    return searchsorted(bins, x, side="left" if right else "right")
+    edges, side = lift(bins), "left" if right else "right"
+    if edges.type.shape in ((), (0,)):
+        return searchsorted(edges, x, side=side)
+    falling = getitem_of(edges, [0]) > getitem_of(edges, [-1])
+    place = searchsorted(where(falling, flip(edges), edges), x, side=side)
+    return where(falling, edges.shape[0] - place, place)
 
 
 def histogram(x: Any, /, bins: Any = 10, range: Any = None, *, weights: Any = None, density: bool = False) -> Any:

@@ -2,28 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from tilec.affine import Affine, Size
-from tilec.dtypes import F32, F64, I32, I64, DType
+from tilec.dtypes import BOOL, F32, F64, I32, I64, U64, DType
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
 from tilec.graph import Literal, TensorType
-from tilec.numpy.axes import number, shape_of, whole
-from tilec.numpy.shapes import broadcast_to
+from tilec.numpy.axes import leaves, number, shape_of, whole
+from tilec.numpy.shapes import broadcast_to, stack
 from tilec.rules import call, cast, constant, weak_dtype
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import as_dtype, dtype_of
 from tilec.tracing.operators import is_number
+from tilec.tracing.place import located
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
 
 
-@operation
 def asarray(x: Any, /, dtype: Any = None, *, copy: bool | None = None) -> Any:
-    """A number, array or tensor as a tensor of this type, or of its own. `copy` changes nothing."""
+    """A number, array or tensor, or lists of them, as deep as there are axes, as a tensor of this type, or of its own.
+
+    Numbers have the types of new tensors. `copy` changes nothing. Raises TILE0203 of rows that differ in length.
+    """
+    with located():
+        return _typed(_joined(x, None if dtype is None else dtype_of(dtype)), dtype=dtype)
+
+
+def _joined(x: Any, dtype: DType | None) -> Any:
+    """Lists of numbers as an array, others as tensors that are stacked; a float64 number with all its digits."""
+    if not isinstance(x, list | tuple):
+        return np.float64(x) if is_number(x) and dtype == F64 else x
+    numbers = list(leaves(x))
+    if not all(map(is_number, numbers)):
+        return stack([_joined(part, dtype) for part in x])
+    try:
+        return np.array(x, F64.numpy if dtype == F64 else _dtype_for(numbers).numpy)
+    except ValueError:
+        raise error("TILE0203", "a tensor is made of rows of different lengths") from None
+
+
+def _dtype_for(numbers: Sequence[Any]) -> DType:
+    """The type of a new tensor that holds these numbers."""
+    if any(isinstance(n, float) for n in numbers) or not numbers:
+        return F32
+    if all(isinstance(n, bool) for n in numbers):
+        return BOOL
+    for dtype in (I32, I64, U64):
+        if dtype.min <= min(numbers) and max(numbers) <= dtype.max:
+            return dtype
+    raise error("TILE0415", "an element exceeds 64 bits")
+
+
+@operation
+def _typed(x: Any, /, dtype: Any) -> Any:
     tensor = lift(x)
     return as_dtype(tensor, tensor.type.dtype if dtype is None else dtype_of(dtype))
 
@@ -131,7 +168,7 @@ def _progression(start: int | float, step: int | float, count: Size, dtype: DTyp
 
 
 @operation
-def eye(n_rows: int, n_cols: int | None = None, *, k: int = 0, dtype: Any = "float32") -> Any:
+def eye(n_rows: int, n_cols: int | None = None, k: int = 0, dtype: Any = "float32") -> Any:
     """Ones on the k-th diagonal, zeros elsewhere."""
     shape = shape_of((n_rows, n_rows if n_cols is None else n_cols))
     _, (row, column) = variables(2)

@@ -107,7 +107,7 @@ def _in_turn(monoid: str, x: Tensor, along: int) -> Any:
 
 
 @operation(arrays=("prepend", "append"))
-def diff(x: Any, /, *, axis: int = -1, n: int = 1, prepend: Any = None, append: Any = None) -> Any:
+def diff(x: Any, /, n: int = 1, axis: int = -1, *, prepend: Any = None, append: Any = None) -> Any:
     """Differences of neighbours along an axis, n times over; `prepend` and `append` are joined to x first."""
     parts = [lift(p) for p in (prepend, x, append) if p is not None]
     tensor = concat(parts, axis=axis) if len(parts) > 1 else parts[0]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from math import inf, log
 from typing import Any
 
-from tilec.dtypes import BOOL, F32, I32, DType
+from tilec.dtypes import BOOL, F32, F64, I32, DType
 from tilec.errors import error
 from tilec.graph import TensorType
+from tilec.numpy.axes import whole
 from tilec.rules import weak_dtype
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float, common_of, dtype_of
@@ -44,7 +45,7 @@ relu = _unary("relu", "relu", "max(x, 0)")
 floor = _unary("floor", "floor", "Largest integer not above x")
 ceil = _unary("ceil", "ceil", "Smallest integer not below x")
 trunc = _unary("trunc", "trunc", "x without its fraction")
-round = _unary("round", "round", "Nearest integer, half to even")
+rint = _unary("rint", "round", "Nearest integer, half to even")
 reciprocal = _unary("reciprocal", "recip", "1 / x; integers become float32")
 sqrt = _unary("sqrt", "sqrt", "Square root; integers become float32, here and in all functions below")
 exp = _unary("exp", "exp", "e to the power x")
@@ -269,6 +270,28 @@ def logaddexp(x1: Any, x2: Any, /) -> Any:
     endless = apply("bit_and", apply("cmp_eq", high, low), isinf(high))  # their distance is no number
     distance = apply("cond", endless, 0, apply("sub", low, high))
     return apply("add", high, apply("log1p", apply("exp", distance)))
+
+
+@operation
+def round(x: Any, /, decimals: int = 0) -> Any:
+    """Nearest number of so many decimals, half to even, elementwise; negative ones are places before the point.
+
+    As NumPy does it: x * 10^decimals is rounded and divided again, of 16-bit floats in float32, of integers in float64.
+    Where that product is infinite, or too large for a fraction, the result is x. The derivative is 0. Raises TILE0511.
+    """
+    places = whole(decimals, "a number of decimals")
+    if not -30 <= places <= 30:
+        raise error("TILE0511", f"numbers are rounded to -30 to 30 decimals, not to {places}")
+    dtype = _type(x).dtype
+    if places == 0 or (places > 0 and not dtype.is_float):
+        return apply("round", x)
+    wide = F64 if not dtype.is_float else dtype if dtype.bits > 16 else F32
+    value, scale = apply("stop_gradient", as_dtype(x, wide)), 10.0 ** max(places, -places)
+    if places < 0:
+        return as_dtype(apply("mul", apply("round", apply("div", value, scale)), scale), dtype)
+    scaled = apply("mul", value, scale)
+    fine = apply("cmp_lt", apply("abs", scaled), 2.0 ** (23 if wide == F32 else 52))
+    return as_dtype(apply("cond", fine, apply("div", apply("round", scaled), scale), value), dtype)
 
 
 @operation

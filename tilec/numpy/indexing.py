@@ -14,7 +14,7 @@ from tilec.errors import error
 from tilec.exact.domain import must_be_fixed
 from tilec.expr import IndexValue
 from tilec.graph import Special
-from tilec.numpy.axes import axis_of, whole
+from tilec.numpy.axes import axis_of, leaves, whole
 from tilec.numpy.elementwise import where
 from tilec.numpy.shapes import broadcast_to, moveaxis, permute_dims, reshape
 from tilec.numpy_semantics import Array
@@ -77,7 +77,11 @@ def _open_part(x: Tensor, axis: int, size: Poly, item: slice) -> Tensor:
 
 
 def _listed(item: list[Any]) -> Any:
-    """A list of indices as an array."""
+    """A list of indices as an array, or as a tensor where one of them is traced."""
+    from tilec.numpy.creation import asarray
+
+    if any(isinstance(i, Tensor) for i in leaves(item)):
+        return asarray(item)
     try:
         return np.asarray(item, dtype=None if item else "int64")
     except ValueError:

@@ -23,7 +23,6 @@ from tilec.numpy.elementwise import (
     logical_not,
     positive,
     remainder,
-    round,
     where,
 )
 from tilec.numpy.floats import atan2, signbit
@@ -40,7 +39,6 @@ bitwise_not = invert = bitwise_invert
 cumprod = cumulative_prod
 left_shift, right_shift = bitwise_left_shift, bitwise_right_shift
 mod = remainder
-rint = round
 true_divide = divide
 conj = conjugate = real = copy = positive
 

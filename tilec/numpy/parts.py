@@ -171,8 +171,8 @@ def vander(x: Any, /, n: int | None = None, *, increasing: bool = False) -> Any:
     return found if increasing or not count else flip(found, axis=1)
 
 
-@operation
-def select(conditions: Sequence[Any], choices: Sequence[Any], default: Any = 0, /) -> Any:
+@operation(arrays=("default",))
+def select(conditions: Sequence[Any], choices: Sequence[Any], /, default: Any = 0) -> Any:
     """Elements of the first choice whose condition is not zero, else the default."""
     if len(conditions) != len(choices) or not conditions:
         raise error("TILE0204", f"{len(conditions)} conditions for {len(choices)} choices")

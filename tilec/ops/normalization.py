@@ -33,14 +33,14 @@ def moments(x: Any, /, axes: Axis | None = None, keepdims: bool = False) -> tupl
     return as_dtype(mean, tensor.type.dtype), as_dtype(variance, tensor.type.dtype)
 
 
-@operation
+@operation(arrays=("scale", "offset"))
 def batch_norm(
     x: Any,
     mean: Any,
     variance: Any,
+    /,
     scale: Any = None,
     offset: Any = None,
-    /,
     epsilon: float = 1e-3,
     channels_first: bool = False,
 ) -> Any:
@@ -54,14 +54,14 @@ def batch_norm(
     return _normalized(tensor, apply("sub", _wide(tensor), mean), variance, scale, offset, [channel], epsilon)
 
 
-@operation
+@operation(arrays=("scale", "offset"))
 def batch_norm_training(
     x: Any,
     mean: Any,
     variance: Any,
+    /,
     scale: Any = None,
     offset: Any = None,
-    /,
     epsilon: float = 1e-3,
     momentum: float = 0.99,
     channels_first: bool = False,
@@ -83,8 +83,8 @@ def batch_norm_training(
     return result, new_mean, new_variance
 
 
-@operation
-def layer_norm(x: Any, scale: Any = None, offset: Any = None, /, axes: Axis = -1, epsilon: float = 1e-5) -> Any:
+@operation(arrays=("scale", "offset"))
+def layer_norm(x: Any, /, scale: Any = None, offset: Any = None, axes: Axis = -1, epsilon: float = 1e-5) -> Any:
     """(x - mean) / sqrt(variance + epsilon) * scale + offset, with the moments of `axes`, which scale and offset have.
 
     Raises TILE0203, TILE0212.
@@ -95,12 +95,12 @@ def layer_norm(x: Any, scale: Any = None, offset: Any = None, /, axes: Axis = -1
     return _normalized(tensor, centred, variance, scale, offset, along, epsilon)
 
 
-@operation
+@operation(arrays=("scale", "offset"))
 def group_norm(
     x: Any,
+    /,
     scale: Any = None,
     offset: Any = None,
-    /,
     groups: int = 32,
     epsilon: float = 1e-5,
     channels_first: bool = False,
@@ -121,9 +121,9 @@ def group_norm(
     return _scaled(normal, tensor, scale, offset, [channel])
 
 
-@operation
+@operation(arrays=("scale", "offset"))
 def instance_norm(
-    x: Any, scale: Any = None, offset: Any = None, /, epsilon: float = 1e-5, channels_first: bool = False
+    x: Any, /, scale: Any = None, offset: Any = None, epsilon: float = 1e-5, channels_first: bool = False
 ) -> Any:
     """Each channel of each image less its mean and over its standard deviation, times scale, plus offset, by channel.
 
@@ -135,8 +135,8 @@ def instance_norm(
     return _normalized(tensor, centred, variance, scale, offset, [channel], epsilon)
 
 
-@operation
-def rms_norm(x: Any, scale: Any = None, /, axes: Axis = -1, epsilon: float = 1e-6) -> Any:
+@operation(arrays=("scale",))
+def rms_norm(x: Any, /, scale: Any = None, axes: Axis = -1, epsilon: float = 1e-6) -> Any:
     """x / sqrt(mean(x * x) + epsilon) * scale over `axes`, which scale has (Zhang and Sennrich, 2019).
 
     Raises TILE0203, TILE0212.

@@ -16,8 +16,8 @@ from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype
 
 
-@operation
-def categorical(key: Any, offset: Any = 0, logits: Any = (0.0,), /) -> Any:
+@operation(arrays=("offset", "logits"))
+def categorical(key: Any, /, offset: Any = 0, logits: Any = (0.0,)) -> Any:
     """One index, int32, for each row of `logits` along the last axis, with probability softmax(logits).
 
     The place of the greatest logit to which Gumbel noise, -log(-log(1 - v)), is added (E. J. Gumbel, 1954). v has 32
@@ -35,14 +35,14 @@ def categorical(key: Any, offset: Any = 0, logits: Any = (0.0,), /) -> Any:
     return smallest(where(apply("cmp_eq", noisy, best), places, np.int32(count - 1)), axis=-1)
 
 
-@operation
-def permutation(key: Any, offset: Any = 0, /, n: int = 1) -> Any:
+@operation(arrays=("offset",))
+def permutation(key: Any, /, offset: Any = 0, n: int = 1) -> Any:
     """The numbers 0 to n - 1, int32, in random order: the order of n blocks, which are equal with probability 2^-64."""
     return as_dtype(argsort(blocks(key, offset, (n,), U64), axis=0), I32)
 
 
-@operation
-def shuffle(key: Any, offset: Any = 0, x: Any = (0.0,), /) -> Any:
+@operation(arrays=("offset", "x"))
+def shuffle(key: Any, /, offset: Any = 0, x: Any = (0.0,)) -> Any:
     """The rows of x, along its first axis, in random order."""
     given = lift(x)
     if not given.ndim:

@@ -26,8 +26,8 @@ from tilec.tracing.elementwise import as_dtype, as_float
 _LARGE = 1e4  # a shape parameter whose gamma numbers are nearly normal
 
 
-@operation
-def gamma(key: Any, offset: Any = 0, alpha: Any = 1.0, /, shape: Any = None) -> Any:
+@operation(arrays=("offset", "alpha"))
+def gamma(key: Any, /, offset: Any = 0, alpha: Any = 1.0, shape: Any = None) -> Any:
     """Gamma numbers of shape parameters alpha > 0, of scale 1, in alpha's type; of alpha's shape unless another is
     given, to which alpha broadcasts. NaN where alpha is not above 0.
 
@@ -39,8 +39,8 @@ def gamma(key: Any, offset: Any = 0, alpha: Any = 1.0, /, shape: Any = None) -> 
     return as_dtype(exp(_log_gamma(key, offset, _spread(given, shape, wide))), given.type.dtype)
 
 
-@operation
-def beta(key: Any, offset: Any = 0, a: Any = 1.0, b: Any = 1.0, /, shape: Any = None) -> Any:
+@operation(arrays=("offset", "a", "b"))
+def beta(key: Any, /, offset: Any = 0, a: Any = 1.0, b: Any = 1.0, shape: Any = None) -> Any:
     """Beta numbers of the parameters a > 0 and b > 0, which broadcast: x / (x + y) of gamma numbers x and y, found from
     their logarithms. Differentiable by a and b, as `gamma`."""
     (first, wide), (second, other) = _parameters(a), _parameters(b)
@@ -146,8 +146,8 @@ def _digamma(x: Any) -> Any:
 _FEW = 16  # trials that are made one by one
 
 
-@operation
-def binomial(key: Any, offset: Any = 0, count: Any = 1, p: Any = 0.5, /, shape: Any = None) -> Any:
+@operation(arrays=("offset", "count", "p"))
+def binomial(key: Any, /, offset: Any = 0, count: Any = 1, p: Any = 0.5, shape: Any = None) -> Any:
     """How many of `count` trials succeed, each with probability p, int32; counts and probabilities broadcast, counts
     are taken into [0, 2^31 - 1] and p into [0, 1]. There is no derivative. Raises TILE0301 of counts that are no
     integers.

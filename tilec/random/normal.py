@@ -16,8 +16,8 @@ from tilec.tracing.elementwise import apply, as_dtype, dtype_of
 from tilec.tracing.tensor import Tensor
 
 
-@operation
-def normal(key: Any, offset: Any = 0, /, shape: Any = (), dtype: Any = "float32") -> Any:
+@operation(arrays=("offset",))
+def normal(key: Any, /, offset: Any = 0, shape: Any = (), dtype: Any = "float32") -> Any:
     """Standard normal, by the transform of Box and Muller (1958): sqrt(-2 log u) cos(2 pi v).
 
     u and v are the words of a block, 32 bits each: the tails end at 6.7 standard deviations, as far as 2^32 numbers
@@ -43,9 +43,9 @@ def drawn(key: Any, offset: Any, shape: Any, dtype: DType) -> Any:
     return radius * apply("cos", as_dtype(v, dtype) * (2 * pi * scale))
 
 
-@operation
+@operation(arrays=("offset",))
 def truncated_normal(
-    key: Any, offset: Any = 0, /, shape: Any = (), dtype: Any = "float32", low: float = -2.0, high: float = 2.0
+    key: Any, /, offset: Any = 0, shape: Any = (), dtype: Any = "float32", low: float = -2.0, high: float = 2.0
 ) -> Any:
     """Standard normal on the condition that it is in [low, high], by the inverse of the distribution function.
 

@@ -97,8 +97,8 @@ def _words(blocks: Array) -> Array:
 # --- bits and uniform numbers -----------------------------------------------------------------------------------------
 
 
-@operation
-def bits(key: Any, offset: Any = 0, /, shape: Any = (), dtype: Any = "uint32") -> Any:
+@operation(arrays=("offset",))
+def bits(key: Any, /, offset: Any = 0, shape: Any = (), dtype: Any = "uint32") -> Any:
     """Random bits, uint32 or uint64: element n, in row-major order, comes from block `offset + n` of the key."""
     return blocks(key, offset, shape, dtype_of(dtype))
 
@@ -118,9 +118,9 @@ def blocks(key: Any, offset: Any, shape: Any, dtype: DType) -> Tensor:
     return scope().bind(node, "bits")
 
 
-@operation
+@operation(arrays=("offset",))
 def uniform(
-    key: Any, offset: Any = 0, /, shape: Any = (), dtype: Any = "float32", low: float = 0.0, high: float = 1.0
+    key: Any, /, offset: Any = 0, shape: Any = (), dtype: Any = "float32", low: float = 0.0, high: float = 1.0
 ) -> Any:
     """Uniform in [low, high): multiples of 2^-p, with p the bits of the type's significand, scaled and moved.
 
@@ -157,15 +157,15 @@ def bounds(low: Any, high: Any) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@operation
-def bernoulli(key: Any, offset: Any = 0, p: Any = 0.5, /, shape: Any = None) -> Any:
+@operation(arrays=("offset", "p"))
+def bernoulli(key: Any, /, offset: Any = 0, p: Any = 0.5, shape: Any = None) -> Any:
     """True with probability p, in steps of 2^-24; of the shape of p unless another is given, to which p broadcasts."""
     chance = as_dtype(lift(p), F32)
     return apply("cmp_lt", unit(key, offset, chance.shape if shape is None else shape, F32), chance)
 
 
-@operation
-def randint(key: Any, offset: Any = 0, /, shape: Any = (), low: int = 0, high: int = 2, dtype: Any = "int32") -> Any:
+@operation(arrays=("offset",))
+def randint(key: Any, /, offset: Any = 0, shape: Any = (), low: int = 0, high: int = 2, dtype: Any = "int32") -> Any:
     """Integers in [low, high), at most 2^32 - 1 of them.
 
     The upper 64 bits of block * (high - low): each number is as likely as any other up to a share of 2^-32 at most.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -39,7 +40,7 @@ def _operation(function: Callable[P, R], arrays: Sequence[str]) -> Callable[P, R
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with located():
             if current() is not None or any(hasattr(a, "apply_builtin") for a in args):
-                return function(*args, **kwargs)
+                return _traced(function, args, kwargs)
             if not eager:
                 from tilec.tracing.jit import Jitted
 
@@ -47,6 +48,18 @@ def _operation(function: Callable[P, R], arrays: Sequence[str]) -> Callable[P, R
             return eager[0](*args, **kwargs)
 
     return call
+
+
+def _traced(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    """Raises TILE0502 for arguments that the function has no parameters for, as a call on arrays does."""
+    try:
+        return function(*args, **kwargs)
+    except TypeError:
+        try:
+            inspect.signature(function).bind(*args, **kwargs)
+        except TypeError as reason:
+            raise error("TILE0502", f"{function.__name__}: {reason}", user_span()) from None
+        raise
 
 
 def _static(function: Callable[..., Any], arrays: Sequence[str]) -> tuple[str, ...]:

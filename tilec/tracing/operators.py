@@ -126,8 +126,8 @@ class Operators:
     def __invert__(self) -> Any:
         return method("bitwise_invert", self)
 
-    def __round__(self, digits: None = None) -> Any:
-        return method("round", self)
+    def __round__(self, digits: int | None = None) -> Any:
+        return method("round", self, 0 if digits is None else digits)
 
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other

@@ -163,8 +163,11 @@ class Tensor(Operators):
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return _method("clip", self, min, max)
 
+    def round(self, decimals: int = 0) -> Tensor:
+        return _method("round", self, decimals)
+
     def dot(self, other: Any) -> Tensor:
-        return _method("matmul", self, other)
+        return _method("dot", self, other)
 
     def astype(self, dtype: Any) -> Tensor:
         return _method("astype", self, dtype)
@@ -179,6 +182,9 @@ class Tensor(Operators):
 
     def transpose(self, *axes: int | Sequence[int]) -> Tensor:
         return _method("permute_dims", self, *((axes[0] if len(axes) == 1 else axes,) if axes else ()))
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        return _method("swapaxes", self, axis1, axis2)
 
     def squeeze(self, axis: Any = None) -> Tensor:
         return _method("squeeze", self, axis)
