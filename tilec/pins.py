@@ -20,6 +20,7 @@ from tilec.loops import Alloc, For, Kernel, Program, Stmt, Store, is_unsliced, w
 from tilec.schedule import Directive, Pinned
 from tilec.tune.fits import applied_one
 from tilec.tune.record import MOST_DIRECTIVES, renamed
+from tilec.verify.loops import verify_kernel
 
 ATTRIBUTE = "schedule"
 _PREFIX = re.compile(r"k[0-9]+_")
@@ -163,7 +164,10 @@ def _unused(program: Program, kernel: Kernel | None, pin: Pin, report: Report) -
 
 
 def pinned(program: Program, pins: Mapping[str, Pin]) -> Program:
-    """The program with the pinned kernels scheduled; raises TileError TILE0210, TILE0603, TILE0604 at the directive."""
+    """The program with the pinned kernels scheduled; raises TileError TILE0210, TILE0603, TILE0604 at the directive.
+
+    TILE0602 where the result does not verify: a primitive has allowed what it should not.
+    """
     kernels = (_scheduled(k, pins[k.name]) if k.name in pins else k for k in program.kernels)
     return replace(program, kernels=tuple(kernels)) if pins else program
 
@@ -176,6 +180,7 @@ def _scheduled(kernel: Kernel, pin: Pin) -> Kernel:
             kernel = applied_one(kernel, directive)
         except TileError as refused:
             raise TileError(replace(d, span=d.span or span) for d in refused.diagnostics) from None
+    verify_kernel(kernel)  # nobody else has tried this schedule
     return kernel
 
 

@@ -24,7 +24,7 @@ def reorder(kernel: Kernel, *loops: str) -> Kernel:
 
     Safe where no dependence changes: a loop whose iterations never share a written cell moves freely, the others keep
     their order among themselves, unless all that they share are sums, products, maxima or minima that are exact in any
-    order. A float sum thus keeps the order of its reduction loops.
+    order. A float sum thus keeps the order of its reduction loops. The iterations of a parallel loop stay independent.
     Raises TILE0603 for unknown names, TILE0604 where the nest is not perfect or the order matters.
     """
     if len(set(loops)) != len(loops) or not loops:
@@ -89,9 +89,20 @@ def _perfect_nest(top: For, order: tuple[str, ...]) -> tuple[list[For], list[Aff
     return chain, conditions, body
 
 
+def _check_threads(old: list[For], new: list[For], body: Block) -> None:
+    """A loop that comes to run inside of a parallel one may bring its iterations together: no sum is safe from that."""
+    for at, loop in enumerate(new):
+        inside = new[at:]
+        if loop.kind != "parallel" or {n.index for n in inside} <= {n.index for n in old[old.index(loop) :]}:
+            continue
+        if why := carried(uses(body, {n.index: static(n.extent) for n in inside}), loop.index):
+            raise refuse(f"reorder: the iterations of the parallel loop '{loop.index}' would not be independent", why)
+
+
 def _check(old: list[For], new: list[For], body: Block) -> None:
     if any(loop.kind == "vector" for loop in new[:-1]):
         raise refuse("reorder: a vector loop must stay innermost")
+    _check_threads(old, new, body)
     found = uses(body, {loop.index: static(loop.extent) for loop in old})
     bound = {loop.index: why for loop in old if (why := carried(found, loop.index))}
     if [n.index for n in old if n.index in bound] == [n.index for n in new if n.index in bound]:

@@ -50,7 +50,7 @@ def run_gradients(seeds: Iterable[int], execute: Executor, stop: int = 20) -> Su
                 continue
             summary.record(case, Verdict(wrong(found, execute, summary), False))
         except TileError as refusal:
-            summary.refused[refusal.code] += 1
+            summary.record(case, Verdict(summary.refuse(refusal), False))
         except Exception as crash:
             summary.record(case, Verdict(f"{type(crash).__name__}: {crash}", False))
         if len(summary.failures) >= stop:

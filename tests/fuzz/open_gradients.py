@@ -90,7 +90,7 @@ def run_open_gradients(seeds: Iterable[int], target: str) -> Summary:
             if (found := subject(seed)) is not None:
                 text, reason = found.case.text, check(found, target, summary)
         except TileError as refusal:
-            summary.refused[refusal.code] += 1
+            reason = summary.refuse(refusal)
         except Exception as crash:
             reason = f"{type(crash).__name__}: {crash}"
         if reason is not None:

@@ -26,6 +26,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Executor: TypeAlias = Callable[[Graph, Mapping[str, Any]], Mapping[str, Array]]
 
 
+DEFECTS = ("TILE0602", "TILE0603", "TILE0604")  # of the compiler, not of a program in Tile
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     seed: int
@@ -58,6 +61,11 @@ class Summary:
         self.programs += 1
         self.features.update(case.features)
         self.pairs.update(combinations(sorted(case.features), 2))
+
+    def refuse(self, refusal: TileError) -> str | None:
+        """Counts a refusal; says what is wrong with one that no program can be blamed for."""
+        self.refused[refusal.code] += 1
+        return str(refusal) if refusal.code in DEFECTS else None
 
     def record(self, case: Case, verdict: Verdict) -> None:
         self.empty += verdict.empty
@@ -144,8 +152,7 @@ def run_checks(seeds: Iterable[int], judged: Callable[[Case, Summary], Verdict],
         try:
             result = judged(case, summary)
         except TileError as refusal:
-            summary.refused[refusal.code] += 1
-            continue
+            result = Verdict(summary.refuse(refusal), False)
         except Exception as crash:
             result = Verdict(f"{type(crash).__name__}: {crash}", False)
         summary.record(case, result)
@@ -172,7 +179,7 @@ def run_on_opencl(seeds: Iterable[int]) -> Summary:
         try:
             accepted.append((case, *graphs(case)))
         except TileError as refusal:
-            summary.refused[refusal.code] += 1
+            summary.record(case, Verdict(summary.refuse(refusal), False))
     both = [pipeline.optimise(g) for _, *pair in accepted for g in pair]
     programs = [pipeline.lower_graph(g, target) for g in both]
     built = iter(OpenCLBackend().build_many(programs, target, [{} for _ in programs]))

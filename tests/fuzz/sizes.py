@@ -187,8 +187,7 @@ def run_sizes(seeds: Iterable[int], target: str) -> Summary:
         try:
             reason = check(case, target, summary)
         except TileError as refusal:
-            summary.refused[refusal.code] += 1
-            continue
+            reason = summary.refuse(refusal)
         except Exception as crash:
             reason = f"{type(crash).__name__}: {crash}"
         if reason is not None:

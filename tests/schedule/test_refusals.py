@@ -60,6 +60,10 @@ SEEN_OUTSIDE = """kernel f(in A: f32[2, 8], out C: f32[2, 8], out R: f32[16]) {
   for q in 16 { R[q] = c[q] }
 }
 """
+MEETING = """kernel f(in A: i32[2, 2], inout C: i32[3]) {
+  for k in 2 { for l in 2 parallel { C[k + l] sum= A[k, l] } }
+}
+"""
 READ_BETWEEN = """kernel f(in A: f32[4], out S: f32[2], out R: f32[4]) {
   alloc C: heap f32[4]
   for i in 4 { C[i] = A[i] }
@@ -211,6 +215,7 @@ UNSAFE = [
     (SAME_LOOPS, "compute_at(t, j)", "inside another of that name"),
     (TWICE_NAMED, "compute_at(t, j)", "loops of different names"),
     (READ_AGAIN, "stage(C, m, c, thread, copy, 0, finish)", "stage the same cells"),
+    (MEETING, "reorder(l, k)", "parallel loop 'l' would not be independent"),
     (SEEN_OUTSIDE, "stage(c, i, s, thread, init, 0, finish)", "or is a view"),
     (READ_BETWEEN, "stage(C, m, c, thread, copy, 0, finish)", "not read by one nest"),
     (BY_TURNS, "stage(C, m, c, thread, init, 0, finish)", "stored by the nest at the end"),

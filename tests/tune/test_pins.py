@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,17 @@ def test_kernels_without_open_loops_keep_their_schedule_in_a_program_of_open_siz
     executable = tilec.compile(text, A="f32[N, 12]", B=(12, 12), schedules={"D": "unroll(k)"})
     assert executable.program is not None
     assert any("unroll" in print_kernel(k) for k in executable.program.kernels if "D" in k.name)
+
+
+def test_what_a_primitive_allows_wrongly_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads would add to one cell at once: the IR's own rules are looked after, too."""
+    text = 'function (A[K, L]) -> (C) { [[schedule("parallel(l) reorder(l, k)")]] C[2*k + 2*l : 6] = +(A[k, l]); }'
+    given = {"A": np.ones((2, 2), np.int32)}
+    with pytest.raises(TileError) as caught:
+        tilec.run(text, given)
+    assert caught.value.code == "TILE0604"
+    module = importlib.import_module("tilec.passes.schedule.reorder")
+    monkeypatch.setattr(module, "_check_threads", lambda *nest: None)
+    with pytest.raises(TileError) as caught:
+        tilec.run(text, given)
+    assert caught.value.code == "TILE0602" and "parallel" in str(caught.value)
