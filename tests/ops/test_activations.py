@@ -124,6 +124,15 @@ def test_slopes(name: str) -> None:
     assert min(left, right) - 1e-5 <= at_zero <= max(left, right) + 1e-5
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_squareplus_of_large_numbers(dtype: str) -> None:
+    x = np.array([-3e30, -1e20, -1e15, -1e6, 1e6, 1e15, 1e20], dtype)
+    np.testing.assert_allclose(ops.squareplus(x, b=2.0), squareplus(x.astype("float64")), rtol=1e-6)
+    slopes = tilec.grad(lambda x: ops.squareplus(x, b=2.0).sum())(x)
+    np.testing.assert_allclose(slopes[-3:], 1, rtol=1e-6)
+    assert (abs(slopes[:3]) < 1e-29).all()
+
+
 TORCH = {
     "relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu", "elu": "elu", "selu": "selu", "celu": "celu",
     "gelu": "gelu", "silu": "silu", "mish": "mish", "softplus": "softplus", "log_sigmoid": "logsigmoid",

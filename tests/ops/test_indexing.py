@@ -201,6 +201,13 @@ def test_slices(shape: tuple[int, ...], part: tuple[int, ...]) -> None:
         assert np.array_equal(ops.slice_update(x, start, update), wanted)
 
 
+def test_starts_of_slices_in_a_list() -> None:
+    x = np.arange(12.0).reshape(4, 3)
+    part: Any = tilec.jit(lambda x, i: ops.slice(x, [i, 1], (2, 2)))
+    assert np.array_equal(part(x, 1), x[1:3, 1:]) and np.array_equal(ops.slice(x, (1, 1), (2, 2)), x[1:3, 1:])
+    assert np.array_equal(ops.slice_update(x, [2, 0], x[:1]), x[[0, 1, 0, 3]])
+
+
 def test_slices_of_a_number() -> None:
     x, none = np.array(3.0), np.zeros(0, "int32")
     assert ops.slice(x, none, shape=()) == 3 and ops.slice_update(x, none, np.array(4.0)) == 4

@@ -172,7 +172,7 @@ def squareplus(x: Any, /, b: float = 4.0) -> Any:
     wide, dtype = widened(x)
     b = positive(b, "b")
     near = clip(wide, -1e15, 1e15)  # the square of more would overflow
-    length = maximum(root(near * near + b), wide)
+    length = maximum(root(near * near + b), abs(wide))
     small = (0.5 * b) / (length - wide)  # the same where x is negative, without cancellation
     return as_dtype(where(wide > 0, (wide + length) * 0.5, small), dtype)
 

@@ -19,7 +19,7 @@ from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.monoid import Standard
 from tilec.numpy.axes import shape_of
-from tilec.numpy.creation import arange, zeros
+from tilec.numpy.creation import arange, asarray, zeros
 from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of, take
 from tilec.numpy.scattering import scattered
@@ -208,7 +208,7 @@ def _cells(names: Sequence[str], sizes: Sequence[Size]) -> str:
 
 def _starts(start: Any, x: Tensor, sizes: Sequence[Size]) -> Any:
     """Where a part begins, int64: at 0 or later, and so that it ends inside of x."""
-    first, shape = lift(start), x.type.shape
+    first, shape = asarray(start), x.type.shape
     if not first.type.dtype.is_integer and x.ndim:
         raise error("TILE0304", f"a part begins at integers, not at {first.type.dtype.long}")
     if first.type.shape != (x.ndim,) or len(sizes) != x.ndim:
