@@ -120,6 +120,14 @@ def _parts(a: Array) -> tuple[Array, ...]:
     return values.real, values.imag, vectors.real, vectors.imag
 
 
+def _symmetric_parts(a: Array) -> tuple[Array, ...]:
+    """Eigenvalues and vectors of the lower triangles, NaN where one is not finite: LAPACK finds numbers for some."""
+    values, vectors = np.linalg.eigh(a)
+    lost = ~np.isfinite(np.tril(a)).all(axis=(-2, -1))
+    values[lost], vectors[lost] = np.nan, np.nan
+    return values, vectors
+
+
 def _slogdet(operands: Types, _: Sequence[Shape]) -> Types | None:
     if (found := _matrices(operands, square=True)) is None:
         return None
@@ -200,7 +208,7 @@ HOST_FUNCTIONS: dict[str, HostFunction] = {
         HostFunction("ctc_beam_search", lambda shapes, *a: beam_search(shapes[0], *a), _beam_search),
         HostFunction("det", lambda _, a: np.linalg.det(a), _det),
         HostFunction("eig", lambda _, a: _parts(a), _eig),
-        HostFunction("eigh", lambda _, a: tuple(np.linalg.eigh(a)), _eigh),
+        HostFunction("eigh", lambda _, a: _symmetric_parts(a), _eigh),
         HostFunction("inv", lambda _, a: np.linalg.inv(a), _same),
         HostFunction("lu", lambda _, a: lu_factored(a), _lu),
         HostFunction("qr", lambda _, a: tuple(np.linalg.qr(a)), _qr),

@@ -110,6 +110,10 @@ def test_ends(name: str) -> None:
     assert np.isfinite(slopes).all()
 
 
+def test_squareplus_of_the_largest_number() -> None:
+    assert ops.squareplus(np.array([3e38], "float32")) == np.float32(3e38)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_slopes(name: str) -> None:
     """Against differences, away from the places where pieces meet; there it is the slope of one of the pieces."""

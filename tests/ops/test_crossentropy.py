@@ -144,6 +144,14 @@ def test_focal_loss_of_classes(from_logits: bool) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_of_a_class_that_is_masked_out_has_a_slope(gamma: float) -> None:
+    target, logits = np.array([[0.0, 1.0, 0.0]]), np.array([[-np.inf, 0.5, -0.5]])
+    rest = tilec.grad(lambda z: ops.categorical_focal_crossentropy(target[:, 1:], z, gamma=gamma, from_logits=True))
+    slope = tilec.grad(lambda z: ops.categorical_focal_crossentropy(target, z, gamma=gamma, from_logits=True))(logits)
+    np.testing.assert_allclose(slope, [[0.0, *rest(logits[:, 1:])[0]]], rtol=1e-9)
+
+
 def test_divergence() -> None:
     p, q = shares(4, 5), shares(4, 5, seed=1)
     p[0, :3] = 0

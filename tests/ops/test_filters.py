@@ -122,6 +122,13 @@ def test_sigma_of_zero_changes_nothing() -> None:
         ("TILE0210", lambda x: gaussian_filter(x, 1, truncate="4")),  # type: ignore[arg-type]
         ("TILE0225", lambda x: rank_filter(x, 9)),
         ("TILE0511", lambda x: percentile_filter(x, 101)),
+        ("TILE0511", lambda x: uniform_filter(x, mode=["wrap"])),  # type: ignore[arg-type]
+        ("TILE0511", lambda x: gaussian_filter(x, 1, order=-1)),
+        ("TILE0511", lambda x: gaussian_filter(x, 1, order=2**40)),
+        ("TILE0210", lambda x: gaussian_filter(x, 1, truncate=np.nan)),
+        ("TILE0416", lambda x: gaussian_filter(x, 2.0**40)),
+        ("TILE0416", lambda x: maximum_filter(x, 2**30)),
+        ("TILE0511", lambda x: uniform_filter(x, 2**70)),
         ("TILE0210", lambda x: uniform_filter(x, "3")),  # type: ignore[arg-type]
     ],
 )

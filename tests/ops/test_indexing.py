@@ -58,6 +58,12 @@ def test_gather_nd(shape: tuple[int, ...], outer: tuple[int, ...], depth: int) -
         assert found.dtype == x.dtype and np.array_equal(found, x[columns(index)])
 
 
+def test_indices_of_no_numbers_take_all_of_x_each() -> None:
+    x = values("float32", (2, 3), 0)
+    found = ops.gather_nd(x, np.zeros((4, 1, 0), "int32"))
+    assert np.array_equal(found, np.broadcast_to(x, (4, 1, 2, 3)))
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_gather(axis: int) -> None:
     x, index = values("float32", (3, 4, 5), 0), np.array([[0, -1], [2, 1]])

@@ -193,6 +193,20 @@ def test_gradient_of_a_norm_at_zero_is_zero() -> None:
     assert tilec.grad(lambda x: ops.norm(x))(np.zeros(3)).tolist() == [0, 0, 0]
 
 
+def test_powers_that_the_type_does_not_hold_have_no_slope() -> None:
+    for dtype, tiny in (("float32", 1e-17), ("float64", 1e-120)):
+        assert tilec.grad(lambda x: ops.norm(x, 3))(np.array([tiny, 0], dtype)).tolist() == [0, 0]
+
+
+def test_eigenvalues_of_what_is_no_matrix_of_numbers_are_nan() -> None:
+    """LAPACK gives numbers for some. The upper triangle is not read."""
+    lost = np.array([[np.nan, 1.0], [1.0, 2.0]])
+    values, vectors = ops.eigh(np.stack([lost, np.eye(2), np.diag([np.inf, 1.0])]))
+    assert np.isnan(values[[0, 2]]).all() and np.isnan(vectors[[0, 2]]).all() and values[1].tolist() == [1, 1]
+    assert np.isnan(ops.eigh(lost)[0]).all()
+    np.testing.assert_allclose(ops.eigh(np.array([[1.0, np.nan], [0.0, 2.0]]))[0], [1, 2])
+
+
 MATRIX = normal((4, 4)) + 3 * np.eye(4)
 CALLS = {
     "inv": lambda x: ops.inv(x),

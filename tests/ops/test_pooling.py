@@ -169,6 +169,13 @@ def test_global_pooling() -> None:
     np.testing.assert_array_equal(global_max_pool(x, keepdims=True), x.max((1, 2), keepdims=True))
 
 
+def test_a_window_may_be_far_larger_than_the_image() -> None:
+    """Of which nothing is as large."""
+    x = image((1, 5, 2))
+    np.testing.assert_allclose(average_pool(x, 2**30, 1, "same")[0], np.tile(x[0].mean(0), (5, 1)), rtol=1e-5)
+    np.testing.assert_array_equal(max_pool(x, 2**30, 1, "same")[0], np.tile(x[0].max(0), (5, 1)))
+
+
 X = np.zeros((2, 5, 5, 4), np.float32)
 WRONG: list[tuple[str, str, Any]] = [
     ("TILE0202", "at least 3 axes", lambda: max_pool(X[0, 0], 2)),
@@ -180,6 +187,10 @@ WRONG: list[tuple[str, str, Any]] = [
     ("TILE0511", "a number of windows is at least 1", lambda: adaptive_max_pool(X, (1, 0))),
     ("TILE0211", "without elements", lambda: adaptive_average_pool(X[:, :0], 2)),
     ("TILE0211", "a window spans 6 elements", lambda: max_pool(X, 6)),
+    ("TILE0511", "a stride is at most", lambda: max_pool(X, 2, 2**70)),
+    ("TILE0511", "padding of", lambda: max_pool(X, 2, padding=2**31)),
+    ("TILE0416", "takes a table of", lambda: average_pool(X[0], 2, 1, 2**30)),
+    ("TILE0416", "takes a table of", lambda: adaptive_average_pool(X, (2**30, 3))),
     ("TILE0211", "negative width", lambda: average_pool(X, 2, padding=((0, 0), (-1, 0)))),
 ]
 

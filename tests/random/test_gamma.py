@@ -64,6 +64,11 @@ def test_binomial(n: int, p: float) -> None:
     assert stats.chisquare([*seen[often], *rest[0]], [*wanted[often], *rest[1]]).pvalue > 1e-3
 
 
+def test_infinite_parameters_end_the_search() -> None:
+    assert random.gamma(KEY, 0, np.array([np.inf, -np.inf])).tolist()[0] == np.inf
+    assert random.beta(KEY, 0, np.array([np.inf, 1.0]), np.array([1.0, np.inf])).tolist() == [1, 0]
+
+
 def test_binomial_at_its_ends() -> None:
     count = np.array([0, 50, 50, 5, -3], np.int32)
     chance = np.array([0.5, 0, 1, 2, 0.5], np.float32)

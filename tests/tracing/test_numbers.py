@@ -9,6 +9,7 @@ import pytest
 
 import tilec
 import tilec.numpy as tnp
+from tilec import ops
 
 SCALARS: list[Any] = [np.float64(2), np.float32(2), np.float16(2), np.int64(2), np.int8(2), np.uint8(2), np.bool_(True)]
 ARRAYS = ["float64", "float32", "float16"]
@@ -67,6 +68,36 @@ def test_an_integer_that_does_not_fit_is_an_error(function: Any) -> None:
         tilec.jit(function)(np.arange(4, dtype="uint8"))
     assert caught.value.code == "TILE0511" and "does not fit" in str(caught.value)
     assert f"--> {__file__}:" in str(caught.value)
+
+
+BEYOND: list[Any] = [
+    lambda x: tnp.less(x, 300),
+    lambda x: tnp.equal(256, x),
+    lambda x: tnp.add(x, -1),
+    lambda x: tnp.clip(x, 0, max=300),
+    lambda x: tnp.where(x > 1, x, 300),
+    lambda x: tnp.pad(x, 1, constant_values=300),
+    lambda x: tnp.full_like(x, -1),
+    lambda x: tnp.full((2,), 300, dtype=x.dtype),
+    lambda x: tnp.searchsorted(x, 300),
+    lambda x: ops.unique(x, size=5, fill_value=300),
+]
+
+
+@pytest.mark.parametrize("function", BEYOND, ids=range(len(BEYOND)))
+def test_nor_may_it_be_given_to_a_function_of_arrays(function: Any) -> None:
+    with pytest.raises(tilec.TileError) as caught:
+        function(np.arange(4, dtype="uint8"))
+    assert caught.value.code == "TILE0511" and "does not fit" in str(caught.value)
+    assert f"--> {__file__}:" in str(caught.value)
+
+
+def test_an_integer_that_does_not_take_the_type_of_the_array_may_be_large() -> None:
+    x = (np.arange(400) % 200).astype("uint8")
+    assert tnp.take(x, 301) == 101 and tnp.full((1,), 2**40).tolist() == [2**40]
+    assert tnp.less(np.array([2**40]), 2**41).tolist() == [True]
+    with pytest.raises(tilec.TileError, match="does not fit"):
+        tnp.full((2,), 2**70)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint64", "int8", "float16"])

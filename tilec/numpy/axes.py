@@ -14,6 +14,8 @@ from tilec.errors import error
 from tilec.rules import shape_text
 from tilec.tracing.sizes import OpenSize, quotient
 
+MOST_NUMBERS = 1 << 27  # in a table that becomes part of a program: a gigabyte
+
 
 def axis_of(axis: Any, rank: int) -> int:
     """An axis counted from 0; a negative one counts from the last. Raises TILE0212."""
@@ -101,6 +103,14 @@ def positive(value: Any, what: str) -> float:
     if found <= 0:
         raise error("TILE0210", f"{what} is more than 0, not {value!r}")
     return found
+
+
+def tabled(count: int, what: str) -> int:
+    """How many numbers a table has that becomes part of a program; raises TILE0416 of too many."""
+    if count > MOST_NUMBERS:
+        help = "as many as that are computed in the program, from its arguments"
+        raise error("TILE0416", f"{what} takes a table of {count} numbers; the limit is {MOST_NUMBERS}", help=help)
+    return count
 
 
 def pairs(given: Any, rank: int) -> list[tuple[int, int]]:

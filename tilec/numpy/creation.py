@@ -23,6 +23,7 @@ from tilec.tracing.operators import is_number
 from tilec.tracing.place import located
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
+from tilec.tracing.trace import fitting
 
 
 def asarray(x: Any, /, dtype: Any = None, *, copy: bool | None = None) -> Any:
@@ -119,6 +120,7 @@ def _like(x: Any, value: Any, dtype: Any) -> Any:
 
 def _filled(value: bool | int | float, shape: Any, dtype: DType) -> Tensor:
     type = TensorType(dtype, shape_of(shape))
+    fitting(value, dtype)
     return scope().bind(Literal(type, (constant(value, dtype).value,)), "filled")
 
 

@@ -12,13 +12,15 @@ from tilec.affine import Affine, Poly
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.graph import Special
-from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, whole
+from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, tabled, whole
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, common_of
+from tilec.tracing.operators import is_number
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
+from tilec.tracing.trace import fitting
 
 
 @operation
@@ -186,6 +188,8 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
     if any(n < 0 for pair in widths for n in pair):
         raise error("TILE0211", f"negative width in {widths}")
     if mode == "constant":
+        if is_number(constant_values):
+            fitting(constant_values, tensor.type.dtype)
         return _framed(tensor, widths, lift(constant_values))
     if mode not in _MODES:
         raise error("TILE0511", f"there is no mode of padding {mode!r}", help="constant, " + ", ".join(_MODES))
@@ -204,6 +208,7 @@ def _continued(x: Tensor, axis: int, pair: tuple[int, int], mode: Any) -> Tensor
     size = fixed(size, f"an axis of that size is padded in the mode {mode!r}")
     if size == 0:
         raise error("TILE0211", f"axis {axis} of size 0 has no elements to pad it with in the mode {mode!r}")
+    tabled(size + sum(pair), f"padding in the mode {mode!r}")
     return cast(Tensor, take(x, np.pad(np.arange(size), pair, mode=mode), axis=axis))
 
 

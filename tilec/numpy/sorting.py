@@ -17,8 +17,10 @@ from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import broadcast_to, flip
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, common_of
+from tilec.tracing.operators import is_number
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
+from tilec.tracing.trace import fitting
 
 
 @operation
@@ -61,6 +63,8 @@ def searchsorted(x1: Any, x2: Any, /, side: str = "left", sorter: Any = None) ->
         raise error("TILE0202", f"a vector is searched, not a tensor of rank {row.ndim}")
     size = fixed(row.type.shape[0], "a vector of that size is searched")
     dtype = common_of([row.type, values.type])
+    if is_number(x2):
+        fitting(x2, dtype)
     row, values = as_dtype(row if sorter is None else take(row, sorter), dtype), as_dtype(values, dtype)
     low = broadcast_to(lift(np.zeros((), "int32")), values.type.shape)
     high = broadcast_to(lift(np.full((), size, "int32")), values.type.shape)

@@ -24,6 +24,7 @@ from tilec.numpy.elementwise import (
     logical_not,
     maximum,
     minimum,
+    multiply,
     relu,
     sigmoid,
     stop_gradient,
@@ -60,7 +61,7 @@ def leaky_relu(x: Any, /, negative_slope: float = 0.01) -> Any:
 def prelu(x: Any, slope: Any, /) -> Any:
     """x where it is positive, else slope * x; the slope, a tensor, broadcasts against x (He et al. 2015)."""
     tensor = as_float(x)
-    return where(tensor > 0, tensor, tensor * slope)
+    return where(tensor > 0, tensor, multiply(tensor, slope))
 
 
 @operation
@@ -174,7 +175,7 @@ def squareplus(x: Any, /, b: float = 4.0) -> Any:
     near = clip(wide, -1e15, 1e15)  # the square of more would overflow
     length = maximum(root(near * near + b), abs(wide))
     small = (0.5 * b) / (length - wide)  # the same where x is negative, without cancellation
-    return as_dtype(where(wide > 0, (wide + length) * 0.5, small), dtype)
+    return as_dtype(where(wide > 0, wide * 0.5 + length * 0.5, small), dtype)
 
 
 @operation

@@ -22,7 +22,7 @@ MODES = tuple(PADDING)
 
 def checked(mode: str) -> str:
     """The mode; raises TILE0511 where there is none of that name."""
-    if mode not in PADDING:
+    if not isinstance(mode, str) or mode not in PADDING:
         raise error("TILE0511", f"there is no boundary mode {mode!r}", help=", ".join(MODES))
     return mode
 

@@ -132,10 +132,10 @@ def categorical_focal_crossentropy(
     """
     wanted, found, dtype = pair(target, output)
     along = axis_of(axis, found.ndim)
-    logs = _log_probabilities(found, along, from_logits)
+    # where the target is 0, nothing: log(p) may be -infinity there, which has no slope
+    logs = where(wanted == 0, 0.0, _log_probabilities(found, along, from_logits))
     missed = (-expm1(logs)) ** float(number(gamma, "gamma"))
-    terms = where(wanted == 0, 0.0, wanted * logs * missed)
-    return reduced(sum(terms, axis=along) * -float(number(alpha, "alpha")), dtype, weights, reduction)
+    return reduced(sum(wanted * logs * missed, axis=along) * -float(number(alpha, "alpha")), dtype, weights, reduction)
 
 
 def _log_probabilities(output: Tensor, axis: int, from_logits: bool) -> Any:

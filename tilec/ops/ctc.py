@@ -118,7 +118,7 @@ def ctc_decode(
     if not 1 <= paths <= width:
         raise error("TILE0511", f"{paths} paths are taken from a beam of {width}", help="1 <= top_paths <= beam_width")
     batch, steps = rows.shape[:2]
-    numbers = [lift(np.array(n, np.int32)) for n in (width, blank)]
+    numbers = [lift(np.array(n, np.int32)) for n in (min(width, I32.max), blank)]
     results = [(I32, (paths, batch, steps)), (rows.type.dtype, (batch, paths))]
     labels, scores = host_call("ctc_beam_search", [rows, lengths, *numbers], results)
     return labels, as_dtype(scores, wanted)

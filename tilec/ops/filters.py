@@ -10,7 +10,7 @@ import numpy as np
 from tilec.dtypes import F32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import number
+from tilec.numpy.axes import number, tabled
 from tilec.numpy.shapes import flip
 from tilec.numpy_semantics import Array
 from tilec.ops.neighbourhoods import Axes, around, extent_of, filtered_axes, lows, padded, per_number, sliding
@@ -20,6 +20,8 @@ from tilec.tracing.contraction import contraction, element
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_float
 from tilec.tracing.tensor import Tensor
+
+_MOST_DERIVATIVES = 32  # of a Gaussian: far more than a filter tells apart
 
 
 @operation(arrays=("value",))
@@ -107,7 +109,7 @@ def uniform_filter(
     tensor = as_float(lift(x))
     along = filtered_axes(tensor, axes)
     for axis, n, shift in zip(along, per_axis(size, len(along), "size"), per_number(origin, len(along))):
-        tensor = weighted(tensor, axis, np.full(n, 1 / n), mode, value, shift)
+        tensor = weighted(tensor, axis, np.full(tabled(n, "a mean"), 1 / n), mode, value, shift)
     return tensor
 
 
@@ -119,7 +121,9 @@ def gaussian(sigma: float, order: int, radius: int) -> Array:
         if order or sigma < 0:
             raise error("TILE0511", f"a Gaussian of standard deviation {sigma!r} and derivative {order}")
         return np.ones(1)
-    x = np.arange(-radius, radius + 1)
+    if not 0 <= order <= _MOST_DERIVATIVES:
+        raise error("TILE0511", f"derivatives of a Gaussian are of order 0 to {_MOST_DERIVATIVES}, not {order}")
+    x = np.arange(-radius, tabled(2 * radius + 1, "a Gaussian") - radius)
     bell = np.exp(-0.5 / (sigma * sigma) * x**2)
     bell /= bell.sum()
     factor = np.polynomial.Polynomial([1.0])

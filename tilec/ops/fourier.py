@@ -13,7 +13,7 @@ from tilec.dtypes import F32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.graph import TensorType
-from tilec.numpy.axes import axes_of, axis_of, whole
+from tilec.numpy.axes import axes_of, axis_of, tabled, whole
 from tilec.numpy.elementwise import add, multiply, negative, subtract
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.shapes import pad, reshape, stack
@@ -132,7 +132,7 @@ def _sized(parts: Sequence[Tensor], n: int | None, axis: int) -> tuple[list[Tens
     """Cut or padded to n elements along the axis; raises TILE0210, TILE0403."""
     own = _fixed(parts[0], axis)
     count = own if n is None else whole(n, "a length")
-    if count < 1:
+    if tabled(count, "a transform") < 1:
         raise error("TILE0403", f"a transform of {count} elements")
     if count < own:
         part = [slice(count) if a == axis else slice(None) for a in range(parts[0].ndim)]

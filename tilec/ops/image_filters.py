@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tilec.errors import error
-from tilec.numpy.axes import number
+from tilec.numpy.axes import number, tabled
 from tilec.numpy.shapes import stack
 from tilec.ops.filters import weighted
 from tilec.ops.image_resize import image_axes
@@ -43,7 +43,7 @@ def gaussian_blur(
         deviation = number(given, "sigma")
         if deviation <= 0:
             raise error("TILE0511", f"a standard deviation is more than 0, not {given!r}")
-        weights = np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / deviation) ** 2)
+        weights = np.exp(-0.5 * ((np.arange(tabled(n, "a Gaussian")) - (n - 1) / 2) / deviation) ** 2)
         tensor = weighted(tensor, axis, weights / weights.sum(), mode, value, (n + 1) % 2 * -1)
     return tensor
 

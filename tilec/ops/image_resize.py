@@ -12,7 +12,7 @@ import numpy as np
 import tilec.numpy as tnp
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import axes_of, shape_of
+from tilec.numpy.axes import axes_of, shape_of, tabled
 from tilec.numpy.elementwise import (
     abs,
     divide,
@@ -96,7 +96,7 @@ def resize(
     tensor = lift(images)
     rows, columns = image_axes(tensor, channels_first)
     wanted = image_size(size)
-    if interpolation != "nearest" and interpolation not in KERNELS:
+    if interpolation not in ("nearest", *KERNELS):
         raise error("TILE0511", f"there is no interpolation {interpolation!r}", help="nearest, " + ", ".join(KERNELS))
     bands = {}
     for axis, count in zip((rows, columns), wanted):
@@ -130,11 +130,11 @@ def scale_and_translate(
     Raises TILE0204, TILE0208, TILE0210, TILE0211, TILE0212, TILE0511.
     """
     tensor, dtype = widened(images)
-    axes = axes_of(tuple(spatial_dims), tensor.ndim)
-    wanted = shape_of(tuple(output_shape))
+    axes = axes_of(spatial_dims, tensor.ndim)
+    wanted = shape_of(output_shape)
     if len(wanted) != tensor.ndim:
         raise error("TILE0204", f"{len(wanted)} sizes for a tensor of rank {tensor.ndim}")
-    if method not in KERNELS:
+    if method not in tuple(KERNELS):
         raise error("TILE0511", f"there is no interpolation {method!r}", help=", ".join(KERNELS))
     numbers = [widened(t)[0] for t in (scale, translation)]
     for given in numbers:
@@ -155,7 +155,9 @@ def _traced_weights(size: int, out: int, scale: Any, shift: Any, method: str, an
     """The weights of `size` pixels, for each of `out`."""
     dtype = scale.type.dtype.numpy
     steps = divide(1, scale)
-    centres = subtract(multiply(subtract(np.arange(out, dtype=dtype) + dtype.type(0.5), shift), steps), 0.5)
+    centres = subtract(
+        multiply(subtract(np.arange(tabled(out, "resizing"), dtype=dtype) + dtype.type(0.5), shift), steps), 0.5
+    )
     widest = maximum(steps, 1) if antialias else 1
     places = subtract(reshape(centres, (out, 1)), np.arange(size, dtype=dtype))
     weights = KERNELS[method].value(divide(abs(places), widest), tnp)
@@ -184,6 +186,7 @@ def image_size(size: Any) -> tuple[int, int]:
 
 def band_of(size: int, out: int, interpolation: str, antialias: bool) -> Band:
     """Weights that make `out` pixels of `size`; where they begin is computed in integers."""
+    tabled(out, "resizing")
     centres = (2 * np.arange(out) + 1) * size  # of the new pixels in the old ones' coordinates, times 2 * out
     if interpolation == "nearest":
         return Band(size, centres // (2 * out), None)
@@ -191,7 +194,8 @@ def band_of(size: int, out: int, interpolation: str, antialias: bool) -> Band:
     reach = 2 * kernel.radius * (max(size, out) if antialias else out)
     first = (centres - out - reach) // (2 * out) + 1
     last = -((out - centres - reach) // (2 * out)) - 1
-    places = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
+    width = int((last - first).max(initial=0)) + 1
+    places = first[:, None] + np.arange(tabled(out * width, "resizing") // max(out, 1))
     distance = (places - (centres - out)[:, None] / (2 * out)) * (min(1.0, out / size) if antialias else 1.0)
     weights = np.where((places >= 0) & (places < size), kernel.value(np.abs(distance), np), 0.0)
     return Band(size, first, weights / weights.sum(axis=1, keepdims=True))

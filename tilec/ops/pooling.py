@@ -16,6 +16,7 @@ from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.graph import Constraint
 from tilec.numpy import reductions
+from tilec.numpy.axes import tabled
 from tilec.ops.windows import Window, arranged, channel_axis, image_axes, per_axis, slid, windows
 from tilec.rules import shape_text
 from tilec.tracing.contraction import contraction, element, variables
@@ -104,7 +105,8 @@ def adaptive_average_pool(x: Any, /, size: int | Sequence[int], channels_first: 
     parts = _parts(image, size, channels_first)
     wide = image.type.dtype if image.type.dtype.bits > 32 else F32
     total = _adapted("sum", image, parts, channels_first, wide)
-    sizes = [np.array([-(-(o + 1) * n // m) - o * n // m for o in range(m)]) for n, m in parts]
+    windows = [(np.arange(tabled(m, "adaptive pooling")), n, m) for n, m in parts]
+    sizes = [-(-(o + 1) * n // m) - o * n // m for o, n, m in windows]
     return as_dtype(apply("div", total, _spread(reduce(np.multiply.outer, sizes), channels_first)), image.type.dtype)
 
 

@@ -192,7 +192,7 @@ def bidirectional(
     initial_state: a pair of states. Returns (outputs, (state forward, state backward)). Raises TILE0511 and what the
     layer raises.
     """
-    if merge not in _MERGES:
+    if not isinstance(merge, str) or merge not in _MERGES:
         raise error("TILE0511", f"outputs are merged by {', '.join(_MERGES)}, not {merge!r}")
     check_function(layer, "a layer")
     states = (None, None) if initial_state is None else initial_state

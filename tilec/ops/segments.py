@@ -17,7 +17,7 @@ def segment_sum(data: Any, segment_ids: Any, /, num_segments: int, *, sorted: bo
     """Sums of rows: row s of the result is the sum of all data[j] with segment_ids[j] == s, 0 where there is none.
 
     data: [N, ...]; segment_ids: [N] integers, in any order; rows of other ids are dropped. `sorted` changes nothing:
-    rows are always added in their order. Raises TILE0202, TILE0211, TILE0304.
+    rows are always added in their order. Raises TILE0202, TILE0204, TILE0211, TILE0304.
     """
     return _segments("sum", data, segment_ids, num_segments)
 
@@ -42,10 +42,12 @@ def segment_prod(data: Any, segment_ids: Any, /, num_segments: int, *, sorted: b
 
 def _segments(monoid: Standard, data: Any, segment_ids: Any, num_segments: int) -> Any:
     values, ids = lift(data), lift(segment_ids)
-    (count,) = shape_of(num_segments)
+    sizes = shape_of(num_segments)
+    if len(sizes) != 1:
+        raise error("TILE0204", f"the number of segments is one number, not {num_segments!r}")
     if not ids.type.dtype.is_integer:
         raise error("TILE0304", f"segments are named by integers, not by {ids.type.dtype.long}")
     if ids.ndim != 1 or values.type.shape[:1] != ids.type.shape:
         shapes = f"{shape_text(values.type.shape)} and ids of shape {shape_text(ids.type.shape)}"
         raise error("TILE0202", f"each row has one segment: data of shape {shapes}")
-    return scattered(monoid, ids, values, count)
+    return scattered(monoid, ids, values, sizes[0])

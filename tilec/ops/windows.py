@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tilec.affine import Affine, Size
+from tilec.dtypes import I32
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import pairs, whole
+from tilec.numpy.axes import pairs, tabled, whole
 from tilec.rules import shape_text
 from tilec.tracing.tensor import Tensor
 
@@ -46,8 +47,10 @@ class Window:
 
     def inside(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         """How many elements of each window are not padding."""
-        places = np.arange(self.count)[:, None] * self.stride + np.arange(self.size) * self.dilation - self.low
-        counts: np.ndarray[Any, np.dtype[np.int64]] = np.sum((places >= 0) & (places < self.extent), axis=1)
+        first = np.arange(tabled(self.count, "pooling")) * self.stride - self.low  # the place of element 0
+        below = np.clip(-(first // self.dilation), 0, self.size)  # elements before the axis
+        upto = np.clip(-((first - self.extent) // self.dilation), 0, self.size)
+        counts: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(upto - below, 0)
         return counts
 
 
@@ -131,6 +134,8 @@ def padding_pairs(padding: Any, count: int) -> list[tuple[int, int]]:
     found = pairs(padding, count)
     if any(width < 0 for pair in found for width in pair):
         raise error("TILE0211", f"padding of negative width: {padding!r}", help="take a slice to cut elements off")
+    if widest := [width for pair in found for width in pair if width > I32.max]:
+        raise error("TILE0511", f"padding of {widest[0]} elements; the most are {I32.max}")
     return found
 
 
@@ -147,6 +152,8 @@ def per_axis(given: Any, count: int, what: str, least: int = 1) -> tuple[int, ..
         raise error("TILE0204", f"{what}: {len(found)} numbers for {count} axes of windows")
     if any(v < least for v in found):
         raise error("TILE0511", f"{what} is at least {least}, not {min(found)}")
+    if max(found, default=0) > I32.max:
+        raise error("TILE0511", f"{what} is at most {I32.max}, not {max(found)}")
     return found
 
 

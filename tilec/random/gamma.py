@@ -5,9 +5,8 @@ A round has a stream of its own, so that an element depends on its own blocks al
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
-
-import numpy as np
 
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, DType
 from tilec.errors import error
@@ -84,8 +83,12 @@ def _log_gamma(key: Any, offset: Any, alpha: Any) -> Any:
         taken = open_ & (root > 0) & (log(u) < bound)
         return turn + 1, open_ & ~taken, where(taken, log(d) + log_v, found)
 
-    valid = alpha > 0
-    start = full((), 0, dtype="int32"), valid & ones(alpha.shape, "bool"), full_like(alpha, np.nan)
+    valid = (alpha > 0) & (alpha < inf)  # of infinity no number would ever be taken
+    start = (
+        full((), 0, dtype="int32"),
+        valid & ones(alpha.shape, "bool"),
+        where(alpha == inf, inf, full_like(alpha, nan)),
+    )
     found = while_loop(more, again, start)[2]
     boost = log(_above_zero(fold_in(key, 0), offset, alpha)) / where(small & valid, alpha, 1)
     return where(small, found + boost, found)

@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
 
+import numpy as np
+
 from tilec.errors import error
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
@@ -26,7 +28,8 @@ def operation(*, arrays: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P
 
 def operation(function: Any = None, /, *, arrays: Sequence[str] = ()) -> Any:
     """Makes a function of tensors one of arrays too. Its positional-only parameters are operands, trees of arrays or
-    numbers, and so are those named in `arrays`; all others decide what is computed. Errors name the user's line.
+    numbers, and so are those named in `arrays`; all others decide what is computed, and so does an integer that an
+    array beside it does not hold: it is refused where it takes that type. Errors name the user's line.
     """
     if function is None:
         return lambda decorated: _operation(decorated, arrays)
@@ -34,18 +37,21 @@ def operation(function: Any = None, /, *, arrays: Sequence[str] = ()) -> Any:
 
 
 def _operation(function: Callable[P, R], arrays: Sequence[str]) -> Callable[P, R]:
-    eager: list[Callable[P, R]] = []  # made when it is first needed
+    eager: dict[tuple[str, ...], Callable[P, R]] = {}  # by what is known besides; made when it is first needed
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         with located():
             if current() is not None or any(hasattr(a, "apply_builtin") for a in args):
                 return _traced(function, args, kwargs)
-            if not eager:
+            known = _unheld([*zip(names, args), *((name, a) for name, a in kwargs.items() if name in names)])
+            if known not in eager:
                 from tilec.tracing.jit import Jitted
 
-                eager.append(Jitted(function, static_argnames=_static(function, arrays)))
-            return eager[0](*args, **kwargs)
+                eager[known] = Jitted(function, static_argnames=(*_static(function, arrays), *known))
+            return eager[known](*args, **kwargs)
 
     return call
 
@@ -60,6 +66,15 @@ def _traced(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str,
         except TypeError as reason:
             raise error("TILE0502", f"{function.__name__}: {reason}", user_span()) from None
         raise
+
+
+def _unheld(given: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
+    """The names of Python integers that the type of an array beside them does not hold."""
+    numbers = [(name, value) for name, value in given if type(value) is int]
+    if not numbers:
+        return ()
+    limits = [np.iinfo(a.dtype) for _, a in given if isinstance(a, np.ndarray | np.generic) and a.dtype.kind in "iu"]
+    return tuple(name for name, value in numbers if any(not t.min <= value <= t.max for t in limits))
 
 
 def _static(function: Callable[..., Any], arrays: Sequence[str]) -> tuple[str, ...]:

@@ -47,8 +47,9 @@ def current() -> Trace | None:
     return _current.get()
 
 
-def _fitting(value: int | float, dtype: DType, op: str) -> int | float:
-    """The number, as NumPy 2 has it: a Python integer takes the type beside it only where that type holds it."""
+def fitting(value: int | float, dtype: DType, op: str = "") -> int | float:
+    """The number, as NumPy 2 has it: a Python integer takes the type beside it only where that type holds it. Raises
+    TILE0511."""
     if op != "cast" and dtype.is_integer and isinstance(value, int) and not dtype.min <= value <= dtype.max:
         fits = f"{dtype} holds {dtype.min} to {dtype.max}"
         help = "convert the array first, for instance x.astype(tilec.numpy.int64)"
@@ -127,7 +128,7 @@ class Trace:
         if op == "cast" and dtype is not None:
             wanted = (dtype,)
         return tuple(
-            self._number(_fitting(self._numbers[n], w, op), w) if n in self._numbers and w != t.dtype else n
+            self._number(fitting(self._numbers[n], w, op), w) if n in self._numbers and w != t.dtype else n
             for n, w, t in zip(names, wanted, types, strict=True)
         )
 

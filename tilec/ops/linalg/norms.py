@@ -67,7 +67,9 @@ def _of_vectors(x: Tensor, order: Any, axis: int) -> Any:
         case _ if order in (inf, -inf):
             return (max if order > 0 else min)(abs(x), axis)
         case _:
-            return apply("pow", sum(apply("pow", abs(x), float(order)), axis), 1 / order)
+            powers = sum(apply("pow", abs(x), float(order)), axis)
+            some = not_equal(powers, 0)  # where powers are too small for the type, the derivative is 0, too
+            return where(some, apply("pow", where(some, powers, 1), 1 / order), 0 if order > 0 else inf)
 
 
 def _of_matrices(x: Tensor, order: Any, axes: tuple[int, ...]) -> Any:
