@@ -78,6 +78,15 @@ def test_as_torch(name: str) -> None:
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["sgd", "decay", "adam", "adamw", "rmsprop", "centered"])
+def test_each_parameter_is_one_kernel(name: str) -> None:
+    """A parameter and its slots go through memory once; the numbers that all have in common are few more kernels."""
+    optimizer = TORCH[name][0]
+    params = {f"w{k}": np.ones((k + 2, 3)) for k in range(8)}
+    program = tilec.jit(optimizer.update).lower(params, params, optimizer.init(params)).compile().program
+    assert program is not None and len(program.kernels) <= len(params) + 3
+
+
 def test_adam_by_hand() -> None:
     params = leaves(start())
     mean, variance = [0 * p for p in params], [0 * p for p in params]

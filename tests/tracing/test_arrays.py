@@ -280,6 +280,18 @@ def test_margins_of_the_tensors_own_elements(mode: Any) -> None:
         assert np.array_equal(tnp.pad(x, width, mode), np.pad(x, width, mode))
 
 
+@pytest.mark.parametrize("mode", ["maximum", "mean", "median", "minimum", "linear_ramp"])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "uint8"])
+def test_margins_of_what_elements_come_to(mode: Any, dtype: str) -> None:
+    x = np.random.default_rng(0).uniform(3, 90, (3, 1, 4)).astype(dtype)
+    options = {"end_values": 7} if mode == "linear_ramp" else {}
+    for width in (2, (1, 0), ((1, 3),), ((0, 0), (2, 1), (5, 9))):
+        found, wanted = tnp.pad(x, width, mode, **options), np.pad(x, width, mode, **options)
+        assert found.dtype == dtype and found.shape == wanted.shape
+        close = {"float64": 1e-14, "float16": 2.0**-10}.get(dtype, 0)
+        np.testing.assert_allclose(found.astype("f8"), wanted.astype("f8"), rtol=close)
+
+
 def test_numpys_order_of_arguments_works_too() -> None:
     x = random("float32", (3, 4), 2)
     same: list[Any] = [

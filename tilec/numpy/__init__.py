@@ -204,6 +204,7 @@ from tilec.numpy.nans import (
     nansum,
     nanvar,
 )
+from tilec.numpy.padding import pad
 from tilec.numpy.parts import (
     append,
     argpartition,
@@ -277,7 +278,6 @@ from tilec.numpy.shapes import (
     flip,
     matrix_transpose,
     moveaxis,
-    pad,
     permute_dims,
     reshape,
     roll,

@@ -6,21 +6,16 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, cast
 
-import numpy as np
-
 from tilec.affine import Affine, Poly
 from tilec.errors import error
-from tilec.exact.domain import fixed
 from tilec.graph import Special
-from tilec.numpy.axes import axes_of, axis_of, completed, pairs, plus, shape_of, tabled, whole
+from tilec.numpy.axes import axes_of, axis_of, completed, plus, shape_of, whole
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, rearranged, variables
 from tilec.tracing.dispatch import lift, operation, scope
 from tilec.tracing.elementwise import apply, as_dtype, common_of
-from tilec.tracing.operators import is_number
 from tilec.tracing.sizes import OpenSize
 from tilec.tracing.tensor import Tensor
-from tilec.tracing.trace import fitting
 
 
 @operation
@@ -171,55 +166,6 @@ def _part(x: Tensor, axis: int, start: int, count: int) -> Tensor:
     _, forms = variables(x.ndim)
     source = [f + start if a == axis else f for a, f in enumerate(forms)]
     return rearranged(x, source, [count if a == axis else n for a, n in enumerate(x.type.shape)], "part")
-
-
-_MODES = ("edge", "reflect", "symmetric", "wrap")
-
-
-@operation(arrays=("constant_values",))
-def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Any:
-    """The tensor with a margin: `pad_width` is a number, a pair (before, after), or a pair for each axis.
-
-    The margin is of one value, or of the tensor's own elements: the modes "edge", "reflect", "symmetric" and "wrap" are
-    NumPy's, for axes of known, non-zero size.
-    """
-    tensor = lift(x)
-    widths = pairs(pad_width, tensor.ndim)
-    if any(n < 0 for pair in widths for n in pair):
-        raise error("TILE0211", f"negative width in {widths}")
-    if mode == "constant":
-        if is_number(constant_values):
-            fitting(constant_values, tensor.type.dtype)
-        return _framed(tensor, widths, lift(constant_values))
-    if mode not in _MODES:
-        raise error("TILE0511", f"there is no mode of padding {mode!r}", help="constant, " + ", ".join(_MODES))
-    for axis, pair in enumerate(widths):
-        tensor = _continued(tensor, axis, pair, mode)
-    return tensor
-
-
-def _continued(x: Tensor, axis: int, pair: tuple[int, int], mode: Any) -> Tensor:
-    """With a margin along an axis, of its own elements: NumPy pads their positions."""
-    from tilec.numpy.indexing import take
-
-    size = x.type.shape[axis]
-    if pair == (0, 0):
-        return x
-    size = fixed(size, f"an axis of that size is padded in the mode {mode!r}")
-    if size == 0:
-        raise error("TILE0211", f"axis {axis} of size 0 has no elements to pad it with in the mode {mode!r}")
-    tabled(size + sum(pair), f"padding in the mode {mode!r}")
-    return cast(Tensor, take(x, np.pad(np.arange(size), pair, mode=mode), axis=axis))
-
-
-def _framed(tensor: Tensor, widths: Sequence[tuple[int, int]], value: Tensor) -> Tensor:
-    if value.ndim:
-        raise error("TILE0202", f"a margin is of one value, not of a tensor of rank {value.ndim}")
-    names, forms = variables(tensor.ndim)
-    sink = [f + before for f, (before, _) in zip(forms, widths)]
-    shape = [plus(n, before + after) for n, (before, after) in zip(tensor.type.shape, widths)]
-    default = as_dtype(value, tensor.type.dtype)
-    return contraction("assign", names, element(tensor, forms), sink, shape, default=default, stem="pad")
 
 
 @operation

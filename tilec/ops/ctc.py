@@ -20,8 +20,9 @@ from tilec.numpy.cumulative import cumsum
 from tilec.numpy.elementwise import exp, maximum, stop_gradient, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.indexing import take_along_axis
+from tilec.numpy.padding import pad
 from tilec.numpy.reductions import argmax, log_softmax, max, sum
-from tilec.numpy.shapes import broadcast_to, concat, expand_dims, moveaxis, pad, reshape, stack
+from tilec.numpy.shapes import broadcast_to, concat, expand_dims, moveaxis, reshape, stack
 from tilec.ops.linalg.matrices import floats
 from tilec.rules import shape_text
 from tilec.tracing.control import scan

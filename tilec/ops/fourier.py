@@ -16,7 +16,8 @@ from tilec.graph import TensorType
 from tilec.numpy.axes import axes_of, axis_of, tabled, whole
 from tilec.numpy.elementwise import add, multiply, negative, subtract
 from tilec.numpy.indexing import getitem_of
-from tilec.numpy.shapes import pad, reshape, stack
+from tilec.numpy.padding import pad
+from tilec.numpy.shapes import reshape, stack
 from tilec.numpy_semantics import Array
 from tilec.ops.fourier_steps import Pair, times, transform, turns
 from tilec.rules import common_type, shape_text

@@ -13,7 +13,8 @@ import numpy as np
 
 from tilec.numpy.elementwise import add, multiply, subtract
 from tilec.numpy.indexing import getitem_of
-from tilec.numpy.shapes import moveaxis, pad, reshape
+from tilec.numpy.padding import pad
+from tilec.numpy.shapes import moveaxis, reshape
 from tilec.numpy_semantics import Array
 from tilec.tracing.contract import contract
 from tilec.tracing.index import at, index

@@ -8,7 +8,8 @@ from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.numpy.axes import whole
 from tilec.numpy.indexing import getitem_of
-from tilec.numpy.shapes import flip, pad
+from tilec.numpy.padding import pad
+from tilec.numpy.shapes import flip
 from tilec.ops.image_resize import image_axes, image_size
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation

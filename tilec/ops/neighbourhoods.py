@@ -10,7 +10,7 @@ from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.expr import Expr
 from tilec.numpy.axes import axes_of, whole
-from tilec.numpy.shapes import pad
+from tilec.numpy.padding import pad
 from tilec.ops.boundary import PADDING, checked
 from tilec.tracing.contraction import element, variables
 from tilec.tracing.tensor import Tensor

@@ -2,6 +2,8 @@
 
 Means and variances of 16-bit floats are computed in float32, and the result is rounded once. A variance is the mean of
 squared distances from the mean, which loses no digits where the mean is large.
+
+Defaults of `batch_norm` are Keras's, those of the others torch's, whose epsilon of 1e-5 is 1e-3 in Keras.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ new state. Inside a compiled function they become part of it; on arrays they are
 
 A rate is a number, a scalar tensor, or a function of the number of updates done before, such as those of
 `tilec.ops.schedules`. Parameters of 16 bits have a state in float32, are updated in float32, and rounded once.
+
+Epsilons, and the decay of `rmsprop`, are torch's; Keras has 1e-7, and 0.9. Epsilon is added to a root, not below it.
 """
 
 from __future__ import annotations

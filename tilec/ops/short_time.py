@@ -12,7 +12,7 @@ from tilec.exact.domain import fixed
 from tilec.numpy.axes import count_of, whole
 from tilec.numpy.elementwise import divide, greater, multiply, where
 from tilec.numpy.indexing import getitem_of
-from tilec.numpy.shapes import pad
+from tilec.numpy.padding import pad
 from tilec.numpy_semantics import Array
 from tilec.ops.fourier import irfft, rfft
 from tilec.rules import shape_text
