@@ -220,6 +220,7 @@ def test_integers_become_float32() -> None:
 def test_wrong_arguments() -> None:
     x = np.ones((2, 3))
     assert code_of(lambda: ops.leaky_relu(x, WORD)) == "TILE0210"
+    assert code_of(lambda: ops.leaky_relu(x, 10**400)) == "TILE0210"
     assert code_of(lambda: ops.elu(x, alpha=float("nan"))) == "TILE0210"
     assert code_of(lambda: ops.celu(x, alpha=0)) == "TILE0210"
     assert code_of(lambda: ops.squareplus(x, b=-1)) == "TILE0210"

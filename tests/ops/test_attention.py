@@ -135,3 +135,18 @@ def test_wrong_arguments() -> None:
     assert code_of(lambda: attention(x, x, x, np.ones((1, 2, 4, 5, 5), bool))) == "TILE0203"
     assert code_of(lambda: attention(x, x, x, scale=WORD)) == "TILE0210"
     assert code_of(lambda: attention(x, x, x, dropout_rate=0.5)) == "TILE0511"
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_no_keys_at_all(causal: bool) -> None:
+    q, k, v = draw(2, 3, 4), draw(2, 0, 4), draw(2, 0, 5)
+    assert attention(q, k, v, causal=causal).tolist() == np.zeros((2, 3, 5)).tolist()
+    assert attention(q, k, v, np.ones((3, 0), bool), causal=causal).tolist() == np.zeros((2, 3, 5)).tolist()
+    slopes = tilec.grad(lambda q, k, v: attention(q, k, v, causal=causal).sum(), argnums=(0, 1, 2))(q, k, v)
+    assert [s.shape for s in slopes] == [q.shape, k.shape, v.shape] and (slopes[0] == 0).all()
+
+
+def test_a_number_of_keys_that_is_open_may_be_0() -> None:
+    found = tilec.jit(lambda q, k, v: attention(q, k, v), open_sizes={"k": ("N", None), "v": ("N", None)})
+    assert found(np.ones((2, 4)), np.ones((0, 4)), np.ones((0, 3))).tolist() == np.zeros((2, 3)).tolist()
+    assert found(np.ones((2, 4)), np.ones((5, 4)), np.ones((5, 3))).tolist() == np.ones((2, 3)).tolist()

@@ -224,3 +224,18 @@ def test_targets_that_are_no_shares() -> None:
     assert ops.kl_divergence(np.array([[0.0, 1.0]]), output) == pytest.approx(np.log(2))
     for wrong in (np.nan, -1.0):
         assert np.isnan(ops.kl_divergence(np.array([[wrong, 1.0]]), output))
+
+
+def test_two_classes_of_infinite_logits() -> None:
+    """What is certain and right costs nothing, what is certain and wrong all there is; slopes are finite in both."""
+    target, logits = np.array([0, 1, 1, 0, 0.5, 0.5]), np.array([-1, 1, -1, 1, -1, 1]) * np.inf
+    losses = ops.binary_crossentropy(target, logits, from_logits=True, axis=(), reduction="none")
+    assert losses.tolist() == [0, 0, np.inf, np.inf, np.inf, np.inf]
+
+    def total(target: Any, logits: Any) -> Any:
+        return ops.binary_crossentropy(target, logits, from_logits=True, axis=(), reduction="sum")
+
+    assert tilec.grad(total, argnums=1)(target, logits).tolist() == [0, 0, -1, 1, -0.5, 0.5]
+    assert tilec.grad(total)(target[:2], logits[:2]).tolist() == [0, 0]
+    focal = ops.binary_focal_crossentropy(target[:2], logits[:2], from_logits=True, axis=(), reduction="none")
+    assert focal.tolist() == [0, 0]

@@ -9,6 +9,7 @@ import pytest
 import scipy.ndimage
 
 import tilec
+from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.ops import affine_transform, map_coordinates, perspective_transform
 from tilec.ops.boundary import MODES
 
@@ -130,3 +131,35 @@ def test_coordinates_of_16_bits() -> None:
     corners = np.array([[0, 0], [300, 0], [0, 300], [300, 300]], np.float16)
     image = np.random.default_rng(0).random((8, 8, 1), np.float32)
     np.testing.assert_allclose(perspective_transform(image, corners, corners), image, atol=1e-5)
+
+
+NOWHERE = np.array([[np.nan, np.inf, -np.inf, 1e30, 1.0]])
+PERIODIC = ("wrap", "mirror", "reflect", "grid-wrap", "grid-mirror")
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("mode", MODES)
+def test_coordinates_that_are_nowhere(mode: str, order: int) -> None:
+    """NaN for NaN and for infinities that a period leaves without a place; integers cannot hold it."""
+    line = np.arange(1.0, 6.0)
+    found = map_coordinates(line, NOWHERE, order, mode=mode, value=9)
+    wanted = [np.nan, 5, 1] if mode == "nearest" else [np.nan, 9, 9]
+    np.testing.assert_array_equal(found[:3], [np.nan] * 3 if mode in PERIODIC else wanted)
+    assert 1 <= found[3] <= 9 and found[4] == 2
+    if order == 0:
+        whole = map_coordinates(line.astype("int32"), NOWHERE, order, mode=mode, value=9)
+        assert whole.tolist() == np.where(np.isnan(found), 9, found).tolist()
+
+
+@pytest.mark.parametrize("target", ["reference", "opencl"])
+def test_coordinates_that_are_nowhere_are_so_everywhere(target: str) -> None:
+    if target == "opencl" and not OpenCLBackend().targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+
+    def sampled(x: Any, places: Any) -> Any:
+        return [map_coordinates(x, places, k, mode=m, value=9) for k in (0, 1) for m in MODES]
+
+    for line in (np.arange(1.0, 6.0), np.arange(1, 6, dtype="int32")):
+        found, wanted = (tilec.jit(sampled, target=t)(line, NOWHERE) for t in (target, "llvm"))
+        for got, want in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(got, want)

@@ -13,7 +13,7 @@ import tilec.ops as ops
 from tests.refusals import refused
 
 RNG = np.random.default_rng(3)
-SHAPES = [(1, 1), (3, 3), (5, 3), (3, 5), (7, 1), (1, 4), (2, 4, 4), (2, 1, 5, 2), (0, 3, 3)]
+SHAPES = [(1, 1), (3, 3), (5, 3), (3, 5), (7, 1), (1, 4), (2, 4, 4), (2, 1, 5, 2), (0, 3, 3), (0, 0), (0, 3), (2, 3, 0)]
 EACH_SHAPE = pytest.mark.parametrize("shape", SHAPES, ids=str)
 EACH_SQUARE = pytest.mark.parametrize("shape", [s for s in SHAPES if s[-1] == s[-2]], ids=str)
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -163,7 +163,7 @@ def test_solve_triangular_broadcasts_and_ignores_the_other_triangle() -> None:
 
 
 VECTOR_ORDERS = [None, 0, 1, 2, 3, 2.5, -1, -2, np.inf, -np.inf]
-MATRIX_ORDERS = [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]
+MATRIX_ORDERS: list[Any] = [None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf]
 
 
 @pytest.mark.parametrize("order", VECTOR_ORDERS, ids=str)
@@ -180,6 +180,22 @@ def test_norms_of_matrices(order: Any) -> None:
         x = normal(shape)
         for keep in (False, True):
             same(np.asarray(ops.norm(x, order, axis, keepdims=keep)), np.asarray(np.linalg.norm(x, order, axis, keep)))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3, 0)], ids=str)
+def test_matrices_without_elements(shape: tuple[int, ...]) -> None:
+    """As NumPy, which has no least of nothing."""
+    x = np.zeros(shape)
+    same(ops.pinv(x), np.linalg.pinv(x))
+    assert np.array_equal(ops.matrix_rank(x), np.linalg.matrix_rank(x))
+    assert ops.lstsq(x, np.zeros((*shape[:-1], 2))).tolist() == np.zeros((*shape[:-2], shape[-1], 2)).tolist()
+    for order in MATRIX_ORDERS[1:]:
+        try:
+            wanted = np.asarray(np.linalg.norm(x, order, (-2, -1)))
+        except ValueError:
+            refused("TILE0403", ops.norm, x, order, (-2, -1))
+        else:
+            same(np.asarray(ops.norm(x, order, (-2, -1))), wanted)
 
 
 def test_norms_of_short_floats_are_computed_in_float32() -> None:

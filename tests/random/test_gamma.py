@@ -75,6 +75,11 @@ def test_binomial_at_its_ends() -> None:
     assert random.binomial(KEY, 0, count, chance).tolist() == [0, 0, 50, 5, 0]
 
 
+def test_binomial_of_no_probability_is_no_count() -> None:
+    found = random.binomial(KEY, 0, np.array([0, 5, 500, 500]), np.array([np.nan, np.nan, np.nan, 1.0]))
+    assert found.tolist() == [-1, -1, -1, 500]
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 1.0, 3.0, 30.0, 900.0, 20000.0])
 def test_implicit_gradient(alpha: float) -> None:
     """Along the gamma number at which the distribution function has the same value, for another alpha."""

@@ -227,6 +227,21 @@ def test_categorical() -> None:
     assert random.categorical(KEY, 0, sure).tolist() == [1, 0]
 
 
+def test_rows_of_logits_that_give_no_probabilities() -> None:
+    """-1 is no class; other rows are as they would be alone."""
+    rows = np.array([[0, np.nan, 1], [-np.inf] * 3, [0, np.inf, -np.inf], [np.nan] * 3, [0, 1e300, -1e300]])
+    for dtype in ("float16", "float32", "float64"):
+        with np.errstate(over="ignore"):
+            found = random.categorical(KEY, 0, rows.astype(dtype))
+        assert found.dtype == np.int32 and found.tolist() == [-1, -1, 1, -1, 1]
+    wide = np.array([[1e300, 1.1e300], [-1.1e300, -1e300]])  # float32 holds none of them
+    assert random.categorical(KEY, 0, wide).tolist() == [1, 1]
+
+
+def test_bernoulli_of_no_probability_is_false() -> None:
+    assert random.bernoulli(KEY, 0, np.full(50, np.nan)).sum() == 0
+
+
 def test_categorical_never_draws_what_is_impossible() -> None:
     """Bits that are all ones made infinite noise, which beat any logit; such blocks were found by search."""
     key, blocks = random.key(42), (3405386, 6433916, 23509975, 26522057, 43013759)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from math import inf, prod
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
 from operator import index
-from typing import Any, cast
+from sys import float_info
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from tilec.errors import error
 from tilec.rules import shape_text
 from tilec.tracing.sizes import OpenSize, quotient
 
+T = TypeVar("T")
+
 MOST_NUMBERS = 1 << 27  # in a table that becomes part of a program: a gigabyte
+_MOST = float_info.max
 
 
 def axis_of(axis: Any, rank: int) -> int:
@@ -92,8 +96,9 @@ def number(value: Any, what: str) -> int | float:
         found = value if isinstance(value, int | float | np.floating) else index(value)
     except TypeError:
         raise error("TILE0210", f"{what} is a number, not {value!r}") from None
-    if not -inf < found < inf:
-        raise error("TILE0210", f"{what} is a finite number, not {value!r}")
+    if not -_MOST <= found <= _MOST:
+        shown = f"an integer of {found.bit_length()} bits" if isinstance(found, int) else repr(value)
+        raise error("TILE0210", f"{what} is a finite number, not {shown}")
     return float(found) if isinstance(found, np.floating) else found
 
 
@@ -111,6 +116,14 @@ def tabled(count: int, what: str) -> int:
         help = "as many as that are computed in the program, from its arguments"
         raise error("TILE0416", f"{what} takes a table of {count} numbers; the limit is {MOST_NUMBERS}", help=help)
     return count
+
+
+def each_axis(given: Any, count: int, what: str, checked: Callable[[Any, str], T]) -> list[T]:
+    """A checked number for each axis, from one for all or a sequence; raises TILE0204, and what the check raises."""
+    values = list(given) if isinstance(given, tuple | list) else [given] * count
+    if len(values) != count:
+        raise error("TILE0204", f"{what}: {len(values)} numbers for {count} axes")
+    return [checked(v, what) for v in values]
 
 
 def pairs(given: Any, rank: int) -> list[tuple[int, int]]:

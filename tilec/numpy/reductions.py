@@ -129,6 +129,12 @@ def max(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return _extremum("max", x, axis, keepdims)
 
 
+def max_or_zero(x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element along axes, 0 of no elements, as a contraction has it: for what is never negative, or where
+    nothing comes of it."""
+    return _reduce("max", lift(x), axis, keepdims)
+
+
 @operation
 def min(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
     """The smallest element along axes; NaN where there is one."""

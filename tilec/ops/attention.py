@@ -12,8 +12,7 @@ from tilec.numpy.axes import number
 from tilec.numpy.creation import arange
 from tilec.numpy.elementwise import common, exp, isfinite, stop_gradient, where
 from tilec.numpy.products import matmul
-from tilec.numpy.reductions import max as largest
-from tilec.numpy.reductions import sum
+from tilec.numpy.reductions import max_or_zero, sum
 from tilec.numpy.shapes import matrix_transpose, reshape
 from tilec.ops.dropout import dropout
 from tilec.ops.precision import widened
@@ -43,9 +42,9 @@ def scaled_dot_product_attention(
     heads / groups neighbouring heads share a key and a value. Tensors of rank 2 are one head.
 
     A mask broadcasts to `[..., heads, length, size]`: one of bool is true where a key takes part, one of floats is
-    added to the scores. `causal` leaves to query i the keys up to i. A query without any key (all of them false, or
-    -infinity) has the result 0, and gradients of 0. `scale` is 1 / sqrt(features) unless given. `dropout_rate` drops
-    weights after the softmax, by `dropout_key`.
+    added to the scores. `causal` leaves to query i the keys up to i. A query without any key (all of them false or
+    -infinity, or none there) has the result 0, and gradients of 0. `scale` is 1 / sqrt(features) unless given.
+    `dropout_rate` drops weights after the softmax, by `dropout_key`.
 
     Sixteen-bit floats are computed in float32. Raises TILE0202 and TILE0203 where shapes do not fit, TILE0301 of a
     mask of integers, TILE0210 of a scale or rate that is no number, TILE0511 of a rate without a key.
@@ -123,7 +122,7 @@ def _masked(scores: Tensor, mask: Tensor | None, causal: bool) -> Any:
 
 def _weights(scores: Tensor) -> tuple[Any, Any]:
     """Powers of e relative to the greatest of each row, and their sums; of a row of -infinity, 0 and 1."""
-    top = stop_gradient(largest(scores, axis=-1, keepdims=True))
+    top = stop_gradient(max_or_zero(scores, axis=-1, keepdims=True))
     powers = exp(scores - where(isfinite(top), top, 0.0))
     total = sum(powers, axis=-1, keepdims=True)
     return powers, where(total == 0, 1.0, total)

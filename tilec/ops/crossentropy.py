@@ -6,6 +6,7 @@ losses are computed without overflow or cancellation. `reduction` and `weights` 
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from tilec.dtypes import BOOL, I32, I64
@@ -51,8 +52,9 @@ def _binary(target: Tensor, output: Tensor, from_logits: bool) -> Any:
         p = clip(output, EPSILON, 1 - EPSILON)
         return -(target * log_e(p) + (1.0 - target) * log_e(1.0 - p))
     positive = output > 0
-    wrong = where(positive, (1.0 - target) * output, target * -output)
-    return wrong + log1p(exp(where(positive, -output, output)))
+    share, size = where(positive, 1.0 - target, target), where(positive, output, -output)
+    certain = (share == 0) & (size == inf)  # and right: no share of an infinite number
+    return share * where(certain, 0.0, size) + log1p(exp(-size))
 
 
 @operation(arrays=("weights",))

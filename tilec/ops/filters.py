@@ -10,10 +10,10 @@ import numpy as np
 from tilec.dtypes import F32, promote
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import number, tabled
+from tilec.numpy.axes import each_axis, number, tabled, whole
 from tilec.numpy.shapes import flip
 from tilec.numpy_semantics import Array
-from tilec.ops.neighbourhoods import Axes, around, extent_of, filtered_axes, lows, padded, per_number, sliding
+from tilec.ops.neighbourhoods import Axes, around, extent_of, filtered_axes, lows, padded, sliding
 from tilec.ops.windows import per_axis
 from tilec.rules import call, cast
 from tilec.tracing.contraction import contraction, element
@@ -50,7 +50,7 @@ def correlate(
     if len(along) != weights.ndim:
         raise error("TILE0202", f"a kernel of rank {weights.ndim} along {len(along)} axes")
     sizes = [fixed(n, "a kernel has an axis of that size") for n in weights.type.shape]
-    low = lows(mode, sizes, per_number(origin, len(sizes)))
+    low = lows(mode, sizes, each_axis(origin, len(sizes), "origin", whole))
     counts = [_count(mode, extent_of(tensor, a), n) for a, n in zip(along, sizes)]
     beyond = [(b, c - 1 + n - 1 - b - (extent_of(tensor, a) - 1)) for a, n, b, c in zip(along, sizes, low, counts)]
     continued = padded(tensor, along, beyond, boundary, value)
@@ -87,7 +87,8 @@ def gaussian_filter(
     reach = float(number(truncate, "truncate"))
     tensor = as_float(lift(x))
     along = filtered_axes(tensor, axes)
-    for axis, s, n in zip(along, _numbers(sigma, len(along), "sigma"), per_number(order, len(along))):
+    sigmas, orders = each_axis(sigma, len(along), "sigma", number), each_axis(order, len(along), "order", whole)
+    for axis, s, n in zip(along, sigmas, orders):
         weights = gaussian(s, n, int(reach * s + 0.5))
         if len(weights) > 1 or n:
             tensor = weighted(tensor, axis, weights, mode, value)
@@ -108,7 +109,8 @@ def uniform_filter(
     """The mean of a window: `scipy.ndimage.uniform_filter`. Integers become float32."""
     tensor = as_float(lift(x))
     along = filtered_axes(tensor, axes)
-    for axis, n, shift in zip(along, per_axis(size, len(along), "size"), per_number(origin, len(along))):
+    sizes, origins = per_axis(size, len(along), "size"), each_axis(origin, len(along), "origin", whole)
+    for axis, n, shift in zip(along, sizes, origins):
         tensor = weighted(tensor, axis, np.full(tabled(n, "a mean"), 1 / n), mode, value, shift)
     return tensor
 
@@ -147,10 +149,3 @@ def _count(mode: str, extent: int, size: int) -> int:
         text = f"a kernel of {size} elements on an axis of {extent}"
         raise error("TILE0211", text, help="'full' and 'same' take a kernel of any size" if size else None)
     return {"full": extent + size - 1, "same": extent, "valid": extent - size + 1}[mode]
-
-
-def _numbers(given: Any, count: int, what: str) -> list[float]:
-    values = list(given) if isinstance(given, tuple | list) else [given] * count
-    if len(values) != count:
-        raise error("TILE0204", f"{what}: {len(values)} numbers for {count} axes")
-    return [float(number(v, what)) for v in values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,8 @@ def map_coordinates(x: Any, coordinates: Any, /, order: int = 1, *, mode: str = 
     order 0 takes the nearest element, of two the later one; order 1 interpolates linearly, integers as float32. mode:
     what lies beyond the edges: constant (`value`, from the outermost cells' centres on), grid-constant (`value`, with
     interpolation up to it), nearest, reflect, mirror, wrap (a period of size - 1), grid-wrap. Differentiable in x and,
-    with order 1, in the coordinates.
+    with order 1, in the coordinates. Where a coordinate is NaN, or infinite in a mode that goes on in periods, the
+    result is NaN, and of integers of order 0 the value.
 
     Raises TILE0202, TILE0208, TILE0210, TILE0511.
     """
@@ -185,12 +187,13 @@ def _warped(
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """The cells between which one coordinate lies, [1 or 2, *places], and the weights of two; whether the coordinate
-    counts as inside, if that matters.
+    """The cells between which one coordinate lies, [1 or 2, *places], and the weights of two; whether the coordinate is
+    a number, and whether it counts as inside, if that matters.
     """
 
     places: Tensor
     weights: Tensor | None
+    somewhere: Any
     inside: Any = None
 
 
@@ -215,6 +218,10 @@ def _sampled(x: Tensor, batch: int, coordinates: Sequence[Any], order: int, mode
     elif mode == "grid-constant" and not (isinstance(value, int | float) and value == 0):
         covered = reduce(multiply, [_covered(c, n) for c, n in zip(cells, x.type.shape[batch:])])
         found = add(found, multiply(_shaped(subtract(1, as_dtype(covered, found.type.dtype)), shape), value))
+    if order == 0 or mode == "constant":  # else NaN is a weight
+        somewhere = reduce(lambda a, b: apply("bit_and", a, b), [c.somewhere for c in cells])
+        nowhere = nan if dtype.is_float else as_dtype(value, dtype)
+        found = where(_shaped(somewhere, shape), found, nowhere)
     return as_dtype(found, dtype)
 
 
@@ -235,14 +242,15 @@ def _cells(place: Any, size: int, order: int, mode: str) -> _Cells:
     if mode == "constant":
         inside = apply("bit_and", apply("cmp_ge", place, 0), apply("cmp_le", place, size - 1))
     place = _brought_back(place, size, mode)
+    somewhere = apply("cmp_eq", place, place)
     kind = I32 if size < 1 << 30 else I64
     if order == 0:
         near = as_dtype(floor(add(place, 0.5)), kind)
-        return _Cells(stack([cell(near, size, mode)]), None, inside)
+        return _Cells(stack([cell(near, size, mode)]), None, somewhere, inside)
     low = floor(place)
     part, first = subtract(place, low), as_dtype(low, kind)
     places = stack([cell(first, size, mode), cell(add(first, 1), size, mode)])
-    return _Cells(places, stack([subtract(1, part), part]), inside)
+    return _Cells(places, stack([subtract(1, part), part]), somewhere, inside)
 
 
 def _brought_back(place: Any, size: int, mode: str) -> Any:
@@ -264,8 +272,10 @@ def _brought_back(place: Any, size: int, mode: str) -> Any:
             above = apply("mod", place, last)
             below = subtract(last, apply("mod", negative(place), last))
             return where(less(place, 0), below, where(greater(place, last), above, place))
-        case "wrap":
+        case "wrap" | "mirror":
             return multiply(place, 0)
+        case "grid-wrap":
+            back = apply("mod", place, size)
         case _:
             return place
     return where(apply("bit_or", less(place, 0), greater_equal(place, size)), back, place)

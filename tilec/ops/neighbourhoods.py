@@ -9,7 +9,7 @@ from tilec.affine import Affine
 from tilec.errors import error
 from tilec.exact.domain import fixed
 from tilec.expr import Expr
-from tilec.numpy.axes import axes_of, whole
+from tilec.numpy.axes import axes_of, each_axis, whole
 from tilec.numpy.padding import pad
 from tilec.ops.boundary import PADDING, checked
 from tilec.tracing.contraction import element, variables
@@ -37,7 +37,7 @@ def padded(x: Tensor, axes: Sequence[int], around: Sequence[tuple[int, int]], mo
 
 def around(sizes: Sequence[int], origin: Any) -> list[tuple[int, int]]:
     """How far windows reach beyond both edges."""
-    low = lows("same", sizes, per_number(origin, len(sizes)))
+    low = lows("same", sizes, each_axis(origin, len(sizes), "origin", whole))
     return [(b, n - 1 - b) for b, n in zip(low, sizes)]
 
 
@@ -54,14 +54,6 @@ def lows(mode: str, sizes: Sequence[int], origins: Sequence[int]) -> list[int]:
                 raise error("TILE0511", f"origin {wrong[0]} puts the middle outside of the window", notes=[f"{sizes}"])
             return found
     raise error("TILE0511", f"there is no mode {mode!r}", help="full, same, valid")
-
-
-def per_number(given: Any, count: int) -> list[int]:
-    """An integer for each axis; raises TILE0204, TILE0210."""
-    values = list(given) if isinstance(given, tuple | list) else [given] * count
-    if len(values) != count:
-        raise error("TILE0204", f"{len(values)} numbers for {count} axes")
-    return [whole(v, "a number of elements") for v in values]
 
 
 def filtered_axes(x: Tensor, axes: Any) -> list[int]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from tilec.errors import error
 from tilec.graph import Constraint
-from tilec.numpy.axes import number, whole
+from tilec.numpy.axes import each_axis, number, whole
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.shapes import reshape
 from tilec.numpy.sorting import sort
-from tilec.ops.neighbourhoods import Axes, around, filtered_axes, padded, per_number, sliding
+from tilec.ops.neighbourhoods import Axes, around, filtered_axes, padded, sliding
 from tilec.ops.windows import per_axis
 from tilec.tracing.contraction import contraction
 from tilec.tracing.dispatch import lift, operation
@@ -120,7 +120,8 @@ def _extreme(monoid: str, x: Any, size: Any, mode: str, value: Any, origin: Any,
     """Along one axis after the other."""
     tensor = lift(x)
     along = filtered_axes(tensor, axes)
-    for axis, n, shift in zip(along, per_axis(size, len(along), "size"), per_number(origin, len(along))):
+    sizes, origins = per_axis(size, len(along), "size"), each_axis(origin, len(along), "origin", whole)
+    for axis, n, shift in zip(along, sizes, origins):
         continued = padded(tensor, [axis], around([n], shift), mode, value)
         names, forms, (tap,), read = sliding(continued, [axis])
         inside = [Constraint(tap, n)]

@@ -15,7 +15,7 @@ from tilec.affine import Affine, Size
 from tilec.dtypes import I32
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import pairs, tabled, whole
+from tilec.numpy.axes import each_axis, pairs, tabled, whole
 from tilec.rules import shape_text
 from tilec.tracing.tensor import Tensor
 
@@ -146,10 +146,7 @@ def halves(total: int) -> tuple[int, int]:
 
 def per_axis(given: Any, count: int, what: str, least: int = 1) -> tuple[int, ...]:
     """A number for each axis, from one for all or a sequence. Raises TILE0204, TILE0210, TILE0511."""
-    values = tuple(given) if isinstance(given, tuple | list) else (given,) * count
-    found = tuple(whole(v, what) for v in values)
-    if len(found) != count:
-        raise error("TILE0204", f"{what}: {len(found)} numbers for {count} axes of windows")
+    found = tuple(each_axis(given, count, what, whole))
     if any(v < least for v in found):
         raise error("TILE0511", f"{what} is at least {least}, not {min(found)}")
     if max(found, default=0) > I32.max:

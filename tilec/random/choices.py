@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
 
-from tilec.dtypes import F32, I32, U32, U64
+from tilec.dtypes import F32, F64, I32, U32, U64
 from tilec.errors import error
-from tilec.numpy import argsort, take, where
+from tilec.numpy import argsort, squeeze, take, where
 from tilec.numpy import max as largest
 from tilec.numpy import min as smallest
 from tilec.random.streams import blocks
@@ -18,7 +19,8 @@ from tilec.tracing.elementwise import apply, as_dtype
 
 @operation(arrays=("offset", "logits"))
 def categorical(key: Any, /, offset: Any = 0, logits: Any = (0.0,)) -> Any:
-    """One index, int32, for each row of `logits` along the last axis, with probability softmax(logits).
+    """One index, int32, for each row of `logits` along the last axis, with probability softmax(logits); -1 for a row
+    that gives no probabilities: one with a NaN, or of -infinity throughout.
 
     The place of the greatest logit to which Gumbel noise, -log(-log(1 - v)), is added (E. J. Gumbel, 1954). v has 32
     bits, as the noise that wins comes from those close to 0.
@@ -28,11 +30,13 @@ def categorical(key: Any, /, offset: Any = 0, logits: Any = (0.0,)) -> Any:
         raise error("TILE0511", "categorical takes logits along a last axis that is not empty")
     v = (as_dtype(blocks(key, offset, given.shape, U32), F32) + 0.5) * 2.0**-32
     below_one = apply("min", v, 1 - 2.0**-24)  # what is rounded up to 1 would make infinite noise
-    noisy = as_dtype(given, F32) - apply("log", -apply("log1p", -below_one))
+    wide = F64 if given.type.dtype == F64 else F32
+    noisy = as_dtype(given, wide) - apply("log", -apply("log1p", -below_one))
     best = largest(noisy, axis=-1, keepdims=True)
     count = given.shape[-1]
     places = np.arange(count, dtype=np.int32)
-    return smallest(where(apply("cmp_eq", noisy, best), places, np.int32(count - 1)), axis=-1)
+    place = smallest(where(apply("cmp_eq", noisy, best), places, np.int32(count - 1)), axis=-1)
+    return where(apply("cmp_gt", squeeze(best, -1), -inf), place, np.int32(-1))
 
 
 @operation(arrays=("offset",))

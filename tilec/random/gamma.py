@@ -11,7 +11,7 @@ from typing import Any
 from tilec.dtypes import BF16, BOOL, F16, F32, F64, I32, DType
 from tilec.errors import error
 from tilec.numpy.creation import full, full_like, ones, zeros_like
-from tilec.numpy.elementwise import clip, exp, sigmoid, sqrt, where
+from tilec.numpy.elementwise import clip, exp, isnan, sigmoid, sqrt, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.reductions import any as some
 from tilec.numpy.shapes import broadcast_to
@@ -152,8 +152,8 @@ _FEW = 16  # trials that are made one by one
 @operation(arrays=("offset", "count", "p"))
 def binomial(key: Any, /, offset: Any = 0, count: Any = 1, p: Any = 0.5, shape: Any = None) -> Any:
     """How many of `count` trials succeed, each with probability p, int32; counts and probabilities broadcast, counts
-    are taken into [0, 2^31 - 1] and p into [0, 1]. There is no derivative. Raises TILE0301 of counts that are no
-    integers.
+    are taken into [0, 2^31 - 1] and p into [0, 1]; -1 where p is NaN. There is no derivative. Raises TILE0301
+    of counts that are no integers.
 
     Exact, for the middle one of n uniform numbers is a beta number, which leaves half of the trials to be decided:
     L. Devroye, Non-Uniform Random Variate Generation, 1986, section X.4.3.
@@ -171,7 +171,7 @@ def binomial(key: Any, /, offset: Any = 0, count: Any = 1, p: Any = 0.5, shape: 
         u = unit(fold_in(lift(key), turn + 1 + k), offset, q.shape, F64)
         return known + where((u < q) & (k < left), 1, 0)
 
-    return fori_loop(0, _FEW, trial, found)
+    return where(isnan(chance), -1, fori_loop(0, _FEW, trial, found))
 
 
 def _held(trials: Any) -> Any:

@@ -159,7 +159,8 @@ def bounds(low: Any, high: Any) -> tuple[float, float]:
 
 @operation(arrays=("offset", "p"))
 def bernoulli(key: Any, /, offset: Any = 0, p: Any = 0.5, shape: Any = None) -> Any:
-    """True with probability p, in steps of 2^-24; of the shape of p unless another is given, to which p broadcasts."""
+    """True with probability p, in steps of 2^-24, never where p is NaN; of the shape of p unless another is given, to
+    which p broadcasts."""
     chance = as_dtype(lift(p), F32)
     return apply("cmp_lt", unit(key, offset, chance.shape if shape is None else shape, F32), chance)
 

@@ -8,7 +8,7 @@ from typing import Any
 from tilec.errors import error
 from tilec.numpy.axes import axes_of
 from tilec.numpy.elementwise import abs, not_equal, where
-from tilec.numpy.reductions import max, min, sum
+from tilec.numpy.reductions import max_or_zero, min, sum
 from tilec.numpy.shapes import expand_dims, moveaxis
 from tilec.ops.linalg.decompositions import singular_values
 from tilec.ops.linalg.matrices import floats
@@ -25,7 +25,8 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, *, keepdims: bool = False
 
     Without `ord` it is the root of the sum of squares, over all axes unless some are given. Without `axis`, but with
     `ord`, x is a vector or a matrix. Its gradient where all elements are 0 is 0. The matrix norms 2, -2 and 'nuc' are
-    of singular values, by NumPy. Raises TILE0202, TILE0204, TILE0212.
+    of singular values, by NumPy. Raises TILE0202, TILE0204, TILE0212, and TILE0403 for the least of no elements, the
+    norms -inf, -1 and -2.
     """
     tensor, wanted = floats(x)
     if isinstance(ord, bool):
@@ -65,7 +66,7 @@ def _of_vectors(x: Tensor, order: Any, axis: int) -> Any:
         case 0:
             return sum(as_dtype(not_equal(x, 0), x.type.dtype), axis)
         case _ if order in (inf, -inf):
-            return (max if order > 0 else min)(abs(x), axis)
+            return (max_or_zero if order > 0 else min)(abs(x), axis)
         case _:
             powers = sum(apply("pow", abs(x), float(order)), axis)
             some = not_equal(powers, 0)  # where powers are too small for the type, the derivative is 0, too
@@ -83,8 +84,8 @@ def _of_matrices(x: Tensor, order: Any, axes: tuple[int, ...]) -> Any:
             rows, columns = columns, rows
         case "nuc" | 2 | -2:
             values = singular_values(moveaxis(x, axes, (-2, -1)))
-            return sum(values, -1) if order == "nuc" else (max if order > 0 else min)(values, -1)
+            return sum(values, -1) if order == "nuc" else (max_or_zero if order > 0 else min)(values, -1)
         case _:
             raise error("TILE0204", f"there is no norm of matrices of order {order!r}", help=_HELP)
     sums = sum(abs(x), rows)
-    return (max if order > 0 else min)(sums, columns - (columns > rows))
+    return (max_or_zero if order > 0 else min)(sums, columns - (columns > rows))

@@ -11,8 +11,7 @@ from tilec.numpy.axes import number
 from tilec.numpy.creation import tril
 from tilec.numpy.elementwise import stop_gradient, where
 from tilec.numpy.products import matmul
-from tilec.numpy.reductions import max as largest
-from tilec.numpy.reductions import prod, sum
+from tilec.numpy.reductions import max_or_zero, prod, sum
 from tilec.numpy.shapes import broadcast_to, expand_dims
 from tilec.ops.linalg.decompositions import decomposed, singular_values
 from tilec.ops.linalg.matrices import identity, matrices, solved, turned
@@ -70,7 +69,7 @@ def matrix_rank(x: Any, /, *, rtol: float | None = None) -> Any:
     """How many singular values are above `rtol` times the largest, int32; by default as in `pinv`. Raises TILE0202."""
     matrix, _ = matrices("matrix_rank", x)
     values = stop_gradient(singular_values(matrix))
-    top = largest(values, axis=-1, keepdims=True)
+    top = max_or_zero(values, axis=-1, keepdims=True)
     return sum(as_dtype(values > cutoff(matrix, rtol) * top, I32), -1)
 
 
@@ -162,7 +161,7 @@ def cutoff(x: Any, rtol: float | None) -> float:
 @custom_gradient
 def _pinv(a: Any, rtol: Any) -> Any:
     u, s, vt = decomposed(a)
-    some = s > rtol * largest(s, axis=-1, keepdims=True)
+    some = s > rtol * max_or_zero(s, axis=-1, keepdims=True)
     inverse = where(some, 1 / where(some, s, 1), 0)
     return matmul(turned(vt) * expand_dims(inverse, -2), turned(u))
 
