@@ -41,6 +41,9 @@ def as_array(name: str | None, value: Any) -> Array:
     what = "an operand" if name is None else f"argument {name!r}"
     if _is_masked(value):
         raise error("TILE0505", f"{what} is a masked array, and a mask has no meaning here", help="pass .filled(...)")
+    if isinstance(value, bytes):
+        help = "numbers that are kept in bytes: numpy.frombuffer(..., 'uint8')"
+        raise error("TILE0505", f"{what} is of type bytes, not an array", help=help)
     try:
         return _foreign(value)
     except TileError:  # a traced tensor says what to do

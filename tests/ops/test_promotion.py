@@ -205,6 +205,9 @@ def test_mistakes() -> None:
         with ops.promoting("numpy"):
             pass
 
-    for call in (lambda: ops.result_type("int8", rules=jax), lambda: ops.result_type(), enter, outside):
+    def unused() -> None:
+        ops.promoting(jax)
+
+    for call in (lambda: ops.result_type("int8", rules=jax), lambda: ops.result_type(), enter, outside, unused):
         assert __file__ in refused("TILE0511", call)
     refused("TILE0303", ops.result_type, "complex64")

@@ -219,6 +219,22 @@ def test_open_batch_and_time() -> None:
 
 
 @pytest.mark.parametrize("name", ["simple_rnn", "lstm", "gru"])
+def test_both_directions_get_the_options_of_their_layer(name: str) -> None:
+    layer, gates = getattr(ops, name), {"simple_rnn": 1, "lstm": 4, "gru": 3}[name]
+    rng = np.random.default_rng(5)
+    x, mask = rng.normal(size=(2, 5, 3)), rng.random((2, 5)) > 0.4
+    first, second = ([rng.normal(size=s) for s in ((3, gates * 4), (4, gates * 4), (gates * 4,))] for _ in range(2))
+    options: dict[str, Any] = {"activation": "relu", "mask": mask, "zero_output_for_mask": True}
+    options |= {} if name == "simple_rnn" else {"recurrent_activation": ops.hard_sigmoid}
+    options |= {"reset_after": False} if name == "gru" else {}
+    both, states = ops.bidirectional(x, first, second, layer, **options)
+    ahead, behind = layer(x, *first, **options), layer(x, *second, go_backwards=True, **options)
+    np.testing.assert_array_equal(both, np.concatenate([ahead[0], behind[0][:, ::-1]], -1))
+    for found, wanted in zip(states, (ahead[1], behind[1]), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ["simple_rnn", "lstm", "gru"])
 @pytest.mark.parametrize("lengths", [None, [4, 7, 1]], ids=["whole", "ragged"])
 def test_as_torch(name: str, lengths: list[int] | None) -> None:
     """Both directions; torch's gates of a GRU stand in the order reset, update, candidate."""
@@ -272,6 +288,7 @@ BAD = [
     ("TILE0203", lambda x, w, u: ops.lstm(x, w, u, initial_state=(np.zeros((1, 4), "f4"),) * 2)),
     ("TILE0511", lambda x, w, u: ops.bidirectional(x, (w, u), (w, u), merge="min")),
     ("TILE0511", lambda x, w, u: ops.bidirectional(x, (w, u), w)),
+    ("TILE0502", lambda x, w, u: ops.bidirectional(x, (w, u), (w, u), ops.simple_rnn, reset_after=True)),
     ("TILE0511", lambda x, w, u: ops.bidirectional(x, (w, u), (w, u), initial_state=(w,))),
     ("TILE0511", lambda x, w, u: ops.bidirectional(x, (w, u), (w, u), any_layer("lstm"))),
     ("TILE0202", lambda x, w, u: ops.rnn(lambda r, s: (r, s), np.zeros(3, "f4"), np.zeros(3, "f4"))),

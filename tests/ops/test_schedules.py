@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tilec
+import tilec.numpy as tnp
 from tests.refusals import WORD, code_of
 from tilec import ops
 
@@ -43,6 +44,41 @@ def test_rates(name: str) -> None:
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, plain(k), rtol=3e-6, atol=1e-8)
         assert compiled(np.int32(k)) == found
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates_of_float64(name: str) -> None:
+    schedule, plain = SCHEDULES[name]
+    for k in STEPS:
+        found = schedule(k, "float64")
+        assert found.dtype == np.float64 and schedule(k, "float16").dtype == np.float16
+        np.testing.assert_allclose(found, plain(k), rtol=1e-15, atol=1e-17)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_float64_parameters_are_moved_by_a_rate_of_all_digits(name: str) -> None:
+    """And float32 ones beside them stay so."""
+    schedule, plain = SCHEDULES[name]
+    optimizer = ops.sgd(schedule)
+    params: Any = {"x": np.zeros(2), "y": np.zeros(2, np.float32)}
+    state, total = optimizer.init(params), 0.0
+    for k in range(12):
+        params, state = optimizer.update(params, {"x": np.ones(2), "y": np.ones(2, np.float32)}, state)
+        total -= plain(k)
+    np.testing.assert_allclose(params["x"], [total] * 2, rtol=1e-14)
+    assert params["y"].dtype == np.float32
+    np.testing.assert_allclose(params["y"], [total] * 2, rtol=1e-5)
+
+
+def test_a_rate_of_ones_own_gets_the_number_of_updates() -> None:
+    table = np.array([0.5, 0.25, 0.125])
+    optimizer = ops.sgd(lambda step: tnp.take(table, step, axis=0))
+    for dtype in ("float32", "float64"):
+        params = np.zeros(1, dtype)
+        state = optimizer.init(params)
+        for wanted in (-0.5, -0.75, -0.875):
+            params, state = optimizer.update(params, np.ones(1, dtype), state)
+            assert params.dtype == dtype and params.tolist() == [wanted]
 
 
 def test_a_schedule_as_the_rate_of_an_optimizer() -> None:

@@ -280,6 +280,11 @@ def test_margins_of_the_tensors_own_elements(mode: Any) -> None:
         assert np.array_equal(tnp.pad(x, width, mode), np.pad(x, width, mode))
 
 
+def test_margins_that_numpy_leaves_open_are_zeros() -> None:
+    for x in (np.ones((2, 3)), np.ones((0, 2), "int8"), np.ones(2, bool)):
+        assert np.array_equal(tnp.pad(x, ((1, 2),), "empty"), np.pad(x, ((1, 2),)))
+
+
 @pytest.mark.parametrize("mode", ["maximum", "mean", "median", "minimum", "linear_ramp"])
 @pytest.mark.parametrize("dtype", ["float64", "float16", "int32", "uint8"])
 def test_margins_of_what_elements_come_to(mode: Any, dtype: str) -> None:

@@ -95,6 +95,7 @@ WRONG = [
     (lambda x: tnp.pad(x, 1, constant_values=x), "TILE0202", "tnp.pad"),
     (lambda x: tilec.trace(lambda y: tnp.pad(y, 1, "wrap"))("f32[N, 4]"), "TILE0210", "tnp.pad"),
     (lambda x: tnp.add(x, None), "TILE0505", "tnp.add"),
+    (lambda x: tnp.add(x, b"x"), "TILE0505", "tnp.add"),
     (lambda x: x[[[0], [0, 1]]], "TILE0304", "x[[[0]"),
     (lambda x: f"{x:.3f}", "TILE0521", "x:.3f"),
     (lambda x: tilec.cond(True, 3, 4), "TILE0511", "tilec.cond"),

@@ -25,17 +25,17 @@ from tilec.tracing.trace import fitting
 
 _COPIED = ("edge", "reflect", "symmetric", "wrap")
 _STATISTICS = {"maximum": max, "mean": mean, "median": median, "minimum": min}
-MODES = ("constant", *_COPIED, "linear_ramp", *_STATISTICS)
+MODES = ("constant", "empty", *_COPIED, "linear_ramp", *_STATISTICS)
 
 
 @operation(arrays=("constant_values",))
 def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0, end_values: float = 0) -> Any:
     """The tensor with a margin: `pad_width` is a number, a pair (before, after), or a pair for each axis.
 
-    The modes are NumPy's. "constant": of one value. For axes of known, non-zero size: "edge", "reflect", "symmetric"
-    and "wrap", of the tensor's own elements; "maximum", "mean", "median" and "minimum", of those of all elements along
-    an axis; "linear_ramp", in equal steps from the edge to `end_values`. Raises TILE0202, TILE0204, TILE0210, TILE0211,
-    TILE0511.
+    The modes are NumPy's. "constant": of one value; "empty": of zeros, where NumPy leaves values open. For axes of
+    known, non-zero size: "edge", "reflect", "symmetric" and "wrap", of the tensor's own elements; "maximum", "mean",
+    "median" and "minimum", of those of all elements along an axis; "linear_ramp", in equal steps from the edge to
+    `end_values`. Raises TILE0202, TILE0204, TILE0210, TILE0211, TILE0511.
     """
     tensor = lift(x)
     widths = pairs(pad_width, tensor.ndim)
@@ -45,6 +45,8 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
         if is_number(constant_values):
             fitting(constant_values, tensor.type.dtype)
         return _framed(tensor, widths, lift(constant_values))
+    if mode == "empty":
+        return _framed(tensor, widths, lift(0))
     if mode not in MODES:
         raise error("TILE0511", f"there is no mode of padding {mode!r}", help=", ".join(MODES))
     end = number(end_values, "a value at the end")

@@ -4,7 +4,8 @@
 new state. Inside a compiled function they become part of it; on arrays they are compiled and run.
 
 A rate is a number, a scalar tensor, or a function of the number of updates done before, such as those of
-`tilec.ops.schedules`. Parameters of 16 bits have a state in float32, are updated in float32, and rounded once.
+`tilec.ops.schedules`, which are computed in the type that a parameter is updated in: float64, or float32. Parameters of
+16 bits have a state in float32, are updated in float32, and rounded once.
 
 Epsilons, and the decay of `rmsprop`, are torch's; Keras has 1e-7, and 0.9. Epsilon is added to a root, not below it.
 """
@@ -23,6 +24,7 @@ from tilec.errors import error
 from tilec.numpy.axes import number
 from tilec.numpy.creation import zeros_like
 from tilec.numpy.elementwise import expm1, maximum, sign, sqrt
+from tilec.ops.schedules import rate_at
 from tilec.rules import shape_text
 from tilec.runtime import as_array, type_of
 from tilec.tracing import trees
@@ -94,13 +96,14 @@ def optimizer(rate: Rate, slots: Sequence[str], rule: Rule) -> Optimizer:
             slopes = _like(gradients, structure, "the gradients")
             kept = _slots(state, slots, structure)
             step = lift(state.step)
-            moment = Moment(rate(step) if callable(rate) else rate, step + 1)
+            types = dict.fromkeys(_wide(p.type.dtype) for p in tensors)
+            moments = {dtype: Moment(rate_at(rate, step, dtype), step + 1) for dtype in types}
             found = [
-                _updated(p, g, {name: lift(kept[name][k]) for name in slots}, moment, rule)
+                _updated(p, g, {name: lift(kept[name][k]) for name in slots}, moments[_wide(p.type.dtype)], rule)
                 for k, (p, g) in enumerate(zip(tensors, slopes, strict=True))
             ]
             new = {name: trees.unflatten(structure, [s[name] for _, s in found]) for name in slots}
-            return trees.unflatten(structure, [p for p, _ in found]), OptimizerState(moment.count, new)
+            return trees.unflatten(structure, [p for p, _ in found]), OptimizerState(step + 1, new)
 
     return Optimizer(init, jit(update))
 

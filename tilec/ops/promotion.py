@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,19 @@ def result_type(*operands: Any, rules: Rules = "tile") -> np.dtype[Any]:
         return common([operand_type(o) for o in operands], rules).dtype.numpy
 
 
-@contextmanager
-def promoting(rules: Rules) -> Iterator[None]:
+def promoting(rules: Rules) -> _GeneratorContextManager[None]:
     """Within it, functions of `tilec.numpy`, operators and functions built on them promote by other rules while a
     function is traced. The program holds the conversions; nothing is remembered outside of the trace. Also a decorator,
     below `tilec.jit`. Raises TILE0511.
     """
     with located():
         _check(rules)
+    return _promoting(rules)
+
+
+@contextmanager
+def _promoting(rules: Rules) -> Iterator[None]:
+    with located():
         here = scope()
     before, here.promotion = here.promotion, rules
     try:
@@ -43,5 +48,5 @@ def promoting(rules: Rules) -> Iterator[None]:
 
 
 def _check(rules: Any) -> None:
-    if rules not in RULES:
+    if not isinstance(rules, str) or rules not in RULES:
         raise error("TILE0511", f"there are no rules of promotion {rules!r}", help=", ".join(RULES))

@@ -181,16 +181,21 @@ def bidirectional(
     *,
     merge: str = "concat",
     initial_state: Any = None,
+    activation: Activation | None = None,
+    recurrent_activation: Activation | None = None,
+    reset_after: bool | None = None,
     mask: Any = None,
     lengths: Any = None,
     return_sequences: bool = True,
+    zero_output_for_mask: bool = False,
     time_major: bool = False,
 ) -> Any:
     """A layer in both directions of time: `forward` and `backward` are its weights, (kernel, recurrent_kernel[, bias]).
 
     Outputs are joined by merge: "concat", "sum", "mul", "ave", or "none" for a pair; those of one step belong together.
-    initial_state: a pair of states. Returns (outputs, (state forward, state backward)). Raises TILE0511 and what the
-    layer raises.
+    initial_state: a pair of states. The layer gets the other arguments as they are, those that are None not at all.
+    Returns (outputs, (state forward, state backward)). Raises TILE0511 and what the layer raises, TILE0502 of an
+    argument that it does not have.
     """
     if not isinstance(merge, str) or merge not in _MERGES:
         raise error("TILE0511", f"outputs are merged by {', '.join(_MERGES)}, not {merge!r}")
@@ -198,12 +203,15 @@ def bidirectional(
     states = (None, None) if initial_state is None else initial_state
     if not isinstance(states, tuple | list) or len(states) != 2:
         raise error("TILE0511", "the initial state of both directions is a pair of states")
+    options: dict[str, Any] = {"mask": mask, "lengths": lengths, "return_sequences": return_sequences}
+    own = {"activation": activation, "recurrent_activation": recurrent_activation, "reset_after": reset_after}
+    options |= {name: value for name, value in own.items() if value is not None}
+    options |= {"zero_output_for_mask": True} if zero_output_for_mask else {}
     found = []
     for weights, state, back in zip((forward, backward), states, (False, True)):
         if not isinstance(weights, tuple | list) or len(weights) not in (2, 3):
             raise error("TILE0511", "the weights of a direction are (kernel, recurrent_kernel) or with a bias")
-        options = {"mask": mask, "lengths": lengths, "go_backwards": back, "return_sequences": return_sequences}
-        found.append(layer(x, *weights, initial_state=state, time_major=time_major, **options))
+        found.append(layer(x, *weights, initial_state=state, time_major=time_major, go_backwards=back, **options))
     (first, ahead), (second, behind) = found
     if return_sequences:
         second = flip(second, 0 if time_major else 1)

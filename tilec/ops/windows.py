@@ -94,6 +94,9 @@ def transposed_windows(
         [None] * len(bare) if output_padding is None else per_axis(output_padding, len(bare), "the output padding", 0)
     )
     given: Sequence[tuple[int, int] | None] = [None] * len(bare)
+    if padding == "causal":
+        help = "take 'valid' and cut the end off: the first count * stride elements depend on nothing that comes later"
+        raise error("TILE0511", "a transposed convolution has no causal padding", help=help)
     if padding not in ("valid", "same"):
         given = padding_pairs(padding, len(bare))
     return tuple(_over_result(w, padding, pair, n) for w, pair, n in zip(bare, given, more, strict=True))
