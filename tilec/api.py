@@ -20,6 +20,7 @@ from tilec.dtypes import BY_NAME, F32
 from tilec.errors import Report, Source, error
 from tilec.executable import Executable
 from tilec.files import path_name, read_file
+from tilec.frames import roomy
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
 from tilec.options import Options, Watcher, ignore, schedules_of
@@ -106,6 +107,7 @@ def compile(
     return compile_for(program, target, function, shapes_or_examples, constants, options, watch, donate)
 
 
+@roomy
 def compile_for(
     program: ProgramLike,
     target: str | Target,

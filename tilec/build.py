@@ -11,6 +11,7 @@ from tilec.backend import Array, Built
 from tilec.errors import Report
 from tilec.evaluate.graph import evaluate
 from tilec.executable import Compiled, Executable, interface_of, no_memory
+from tilec.frames import roomy
 from tilec.graph import Graph
 from tilec.memory_limit import within_limit
 from tilec.options import Options, Watcher, ignore
@@ -21,6 +22,7 @@ from tilec.tune.chooser import chooser
 from tilec.tune.tuner import preparation
 
 
+@roomy
 def compile_graph(
     graph: Graph,
     device: Target,

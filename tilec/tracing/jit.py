@@ -15,6 +15,7 @@ from tilec.api import with_schedules
 from tilec.configuration import config
 from tilec.errors import error
 from tilec.executable import Executable
+from tilec.frames import roomy
 from tilec.graph import Graph
 from tilec.options import Options
 from tilec.shortcuts import Shortcuts
@@ -112,6 +113,7 @@ class Jitted(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<tilec.jit {getattr(self, '__name__', 'function')}: {self.signatures()} signatures>"
 
+    @roomy
     def _compiled(self, call: Call) -> Runner:
         found = lowered(self._function, self._parameters, call)
         with located():
