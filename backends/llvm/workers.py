@@ -32,13 +32,18 @@ if TYPE_CHECKING:
 
 ENOUGH = 3 << 17  # bytes of text from which on workers are started: about 0.3 s of work
 _MOST = 16  # workers, unless someone asks for more
+_AT_ONCE = 2  # modules that a worker has been given: one that it compiles, one that waits
 _PATIENCE = 5.0  # seconds that the calling process waits for workers when it has nothing left to do itself
 _PER_BYTE = 1e-5  # and more for a byte of the longest text: ten times what LLVM takes
 _log = logging.getLogger("tilec")
 
 
 class Worker:
-    """A process that compiles modules, one after the other. Raises OSError where it cannot be started."""
+    """A process that compiles modules, one after the other. Raises OSError where it cannot be started.
+
+    Two threads may use it at once: the text of the next module is on its way while it is at work on the last one.
+    Otherwise it waits for this process's interpreter lock, several times for each module.
+    """
 
     def __init__(self, machine: Machine) -> None:
         path = str(Path(llvmlite.__file__).parents[1])
@@ -49,17 +54,29 @@ class Worker:
             stderr=subprocess.DEVNULL,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
-        self._greeted = False
+        self._writing = threading.Lock()
+        self._turn = threading.Condition()
+        self._asked = 0
+        self._answered = 0
 
     def object_code(self, text: str) -> bytes:
         """As `jit.object_code`; raises OSError, EOFError or ValueError where the worker is not, or no longer, there."""
         jobs, answers = self.process.stdin, self.process.stdout
         assert jobs is not None and answers is not None
-        if not self._greeted and answers.readline(len(codegen.GREETING)) != codegen.GREETING:
-            raise EOFError
-        self._greeted = True
-        codegen.write(jobs, text.encode())
-        return codegen.read(answers)
+        data = text.encode()
+        with self._writing:
+            codegen.write(jobs, data)
+            number, self._asked = self._asked, self._asked + 1
+        with self._turn:
+            self._turn.wait_for(lambda: self._answered == number)
+        try:
+            if number == 0 and answers.readline(len(codegen.GREETING)) != codegen.GREETING:
+                raise EOFError
+            return codegen.read(answers)
+        finally:
+            with self._turn:
+                self._answered += 1
+                self._turn.notify_all()
 
     def end(self) -> None:
         """Kills the process: it holds nothing that would have to be put in order."""
@@ -134,7 +151,7 @@ class Compilation:
             from concurrent.futures import ThreadPoolExecutor
 
             self._machine = jit.machine_of(self._target)
-            self._executor = ThreadPoolExecutor(self._granted, "tilec-compile")
+            self._executor = ThreadPoolExecutor(_AT_ONCE * self._granted, "tilec-compile")
 
     def _hand_over(self) -> None:
         assert self._executor is not None
@@ -157,11 +174,11 @@ class Compilation:
         return code
 
     def _worker(self) -> Worker:
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            pass
         with self._gate:
+            try:
+                return self._idle.get_nowait()
+            except Empty:
+                pass
             if self._ended:
                 raise EOFError
             if len(self._workers) == self._granted:  # those that failed are not replaced
@@ -169,6 +186,8 @@ class Compilation:
             assert self._machine is not None
             worker = Worker(self._machine)
             self._workers.append(worker)
+            for _ in range(_AT_ONCE - 1):
+                self._idle.put(worker)
             return worker
 
 

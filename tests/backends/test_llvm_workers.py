@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,6 +203,20 @@ def test_one_of_two_workers_dies_later(monkeypatch: pytest.MonkeyPatch, failures
     assert compiled(2) == alone
     assert 1 <= failures() < NAMES
     assert 1 <= len(found) <= 2
+
+
+def test_a_worker_has_the_next_text_before_it_has_answered() -> None:
+    """Each of several threads gets the object of its own text."""
+    texts: list[str] = []
+    module.emit_modules(program(TEXT), serial_host(), texts.append, 1)
+    worker = workers.Worker(jit.machine_of(serial_host()))
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            found = list(threads.map(worker.object_code, texts[:12]))
+    finally:
+        worker.end()
+    assert found == [jit.object_code(text, serial_host()) for text in texts[:12]]
+    assert len(set(found)) == len(found) > 3
 
 
 SCRIPTS = {
