@@ -63,13 +63,29 @@ class Offset:
 
 
 def _ordered(terms: Mapping[Scalar, Any]) -> tuple[tuple[Scalar, Any], ...]:
+    if not terms:
+        return ()
     found = [(s, c) for s, c in terms.items() if c]
     return tuple(sorted(found, key=lambda t: (t[0].depth, t[0].ref)) if len(found) > 1 else found)
 
 
 def split(form: Affine, indices: Mapping[str, Index]) -> Form:
     """An affine form with integer coefficients in terms of the present loops."""
-    return Form(*_combined([(form, 1)], indices))
+    return Form(*_combined(((form, 1),), indices)) if form.terms else Form(number(form.const))
+
+
+def located(form: Affine, indices: Mapping[str, Index]) -> tuple[int, int]:
+    """Constant and coefficient of the lanes of a form, as `split` finds them."""
+    const: Any = form.const
+    lane: Any = 0
+    for name, c in form.terms:
+        index = indices[name]
+        if isinstance(index, int):
+            const += c * index
+        elif isinstance(index, Lanes):
+            const += c * index.base
+            lane += c * index.wide
+    return number(const), number(lane)
 
 
 def offset(forms: Iterable[tuple[Affine, Size]], indices: Mapping[str, Index]) -> Offset:

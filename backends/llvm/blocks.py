@@ -23,9 +23,17 @@ LoadKey: TypeAlias = tuple[str, str, str]  # root buffer, address, type and mask
 class Scope:
     head: Lines
     depth: int
-    pure: dict[str, str] = field(default_factory=dict)  # computed somewhere in the body
-    hoisted: dict[str, str] = field(default_factory=dict)  # computed in the head
+    known: list[str] = field(default_factory=list)  # pure instructions in it
     loads: dict[str, dict[LoadKey, str]] = field(default_factory=dict)  # by root buffer
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The result of a pure instruction that is computed in the scope of that depth, or in its head."""
+
+    ref: str
+    depth: int
+    in_head: bool
 
 
 class Emitter:
@@ -36,6 +44,7 @@ class Emitter:
         head: Lines = []
         self._lines: Lines = ["entry:", head]
         self.scopes = [Scope(head, 0)]
+        self._known: dict[str, Known] = {}  # of the present scopes: the outermost of several
         self._counter = 0
         self._written = 0
         self.intrinsics: set[str] = set()
@@ -65,22 +74,22 @@ class Emitter:
 
     def pure(self, text: str) -> str:
         """The result of an instruction without effects, computed here unless it is known already."""
-        for scope in self.scopes:
-            known = scope.pure.get(text) or scope.hoisted.get(text)
-            if known is not None:
-                return known
-        known = self.scopes[-1].pure[text] = self.emit(text)
-        return known
+        known = self._known.get(text)
+        return known.ref if known is not None else self._learn(text, self.emit(text), self.depth, False)
 
     def hoist(self, text: str, depth: int) -> str:
         """Like `pure`, placed at the head of the scope of that depth; its operands must be available there."""
-        for scope in self.scopes[: depth + 1]:
-            known = scope.hoisted.get(text) or (scope.pure.get(text) if scope.depth < depth else None)
-            if known is not None:
-                return known
-        known = self.scopes[depth].hoisted[text] = self.fresh()
-        self.scopes[depth].head.append(f"  {known} = {text}")
-        return known
+        known = self._known.get(text)
+        if known is not None and (known.depth < depth or (known.depth == depth and known.in_head)):
+            return known.ref
+        name = self.fresh()
+        self.scopes[depth].head.append(f"  {name} = {text}")
+        return self._learn(text, name, depth, True)
+
+    def _learn(self, text: str, ref: str, depth: int, in_head: bool) -> str:
+        self._known[text] = Known(ref, depth, in_head)
+        self.scopes[depth].known.append(text)
+        return ref
 
     def at_entry(self, text: str) -> str:
         """An instruction at the function's entry that is never shared: an `alloca`."""
@@ -107,7 +116,10 @@ class Emitter:
     # loads ---------------------------------------------------------------------------------------------------------
 
     def loaded(self, key: LoadKey) -> str | None:
-        return next((s.loads[key[0]][key] for s in self.scopes if key in s.loads.get(key[0], ())), None)
+        for scope in self.scopes:
+            if (known := scope.loads.get(key[0])) is not None and key in known:
+                return known[key]
+        return None
 
     def remember_load(self, key: LoadKey, ref: str) -> None:
         self.scopes[-1].loads.setdefault(key[0], {})[key] = ref
@@ -141,7 +153,10 @@ class Emitter:
         head = self.placeholder()
         self.scopes.append(Scope(head, self.depth + 1))
         yield
-        self.scopes.pop()
+        ended = self.scopes.pop()
+        for text in ended.known:
+            if text in self._known and self._known[text].depth == ended.depth:
+                del self._known[text]
 
     def text(self) -> str:
         return "\n".join(_flatten(self._lines)) + "\n"

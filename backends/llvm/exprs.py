@@ -13,7 +13,7 @@ from tilec.backends.llvm.types import Value, constant, constant_vector, ssa_type
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, F32, F64, I32, I64, DType
 from tilec.errors import error
-from tilec.expr import Call, Const, Expr, IndexValue, Read, Var
+from tilec.expr import Call, Const, Expr, IndexValue, Read, Var, postorder
 from tilec.loops import Store
 from tilec.monoid import Monoid
 
@@ -26,15 +26,11 @@ def emit(frame: Frame, expr: Expr, known: Mapping[int, Value] | None = None) -> 
     Values are kept by identity of the term, so that one shared within an expansion is computed once; `known` are those
     that terms around this one have.
     """
+    terms = frame.orders.get(id(expr))
+    if terms is None:  # written out again and again where loops are unrolled
+        terms = frame.orders[id(expr)] = postorder(expr, _parts)
     values = dict(known or {})
-    waiting = [expr]
-    while waiting:
-        term = waiting[-1]
-        parts = [p for p in _parts(term) if id(p) not in values]
-        if parts and id(term) not in values:
-            waiting.extend(reversed(parts))
-            continue
-        waiting.pop()
+    for term in terms:
         if id(term) not in values:
             values[id(term)] = _compute(frame, term, values)
     return values[id(expr)]
@@ -89,18 +85,30 @@ def _call(frame: Frame, expr: Call, args: tuple[Value, ...]) -> Value:
     native = frame.ops.builtin(expr.op, args, expr.dtype)
     if native is not None:
         return native
-    entry = BUILTINS.get(expr.op)
-    dtype = _subject(expr.op, args)
-    names = tuple(f"${i}" for i in range(len(args)))
-    variables = tuple(Var(n, a.dtype) for n, a in zip(names, args))
-    simpler = entry.expand(variables, dtype) if entry is not None and entry.expand is not None else None
+    key = expr.op, tuple(a.dtype for a in args)
+    simpler = frame.expansions.get(key)
     if simpler is None:
-        raise error("TILE0602", f"no LLVM spelling of builtin {expr.op!r} for {dtype}")
+        simpler = frame.expansions[key] = _expansion(expr.op, args)
     outer = frame.lets
-    frame.lets = {**outer, **dict(zip(names, args))}
+    frame.lets = {**outer, **{_argument(i): a for i, a in enumerate(args)}}
     result = emit(frame, simpler)
     frame.lets = outer
     return result
+
+
+def _expansion(op: str, args: tuple[Value, ...]) -> Expr:
+    """A builtin in terms of simpler ones and of its arguments, as variables."""
+    entry = BUILTINS.get(op)
+    dtype = _subject(op, args)
+    variables = tuple(Var(_argument(i), a.dtype) for i, a in enumerate(args))
+    simpler = entry.expand(variables, dtype) if entry is not None and entry.expand is not None else None
+    if simpler is None:
+        raise error("TILE0602", f"no LLVM spelling of builtin {op!r} for {dtype}")
+    return simpler
+
+
+def _argument(number: int) -> str:
+    return f"${number}"
 
 
 def _rarely(frame: Frame, expr: Call, values: Mapping[int, Value]) -> Value:

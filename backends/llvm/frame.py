@@ -12,6 +12,8 @@ from tilec.backends.llvm.blocks import Emitter
 from tilec.backends.llvm.ops import Ops
 from tilec.backends.llvm.registers import Cell, Register
 from tilec.backends.llvm.types import Value, mask_text
+from tilec.dtypes import DType
+from tilec.expr import Expr
 from tilec.loops import Buffer
 from tilec.target import Target
 
@@ -62,6 +64,8 @@ class Frame:
     lets: dict[str, Value] = field(default_factory=dict)
     in_vector: bool = False
     mask: Mask | None = None  # None: all lanes are on
+    orders: dict[int, list[Expr]] = field(default_factory=dict)  # terms of expressions, by identity
+    expansions: dict[tuple[str, tuple[DType, ...]], Expr] = field(default_factory=dict)  # of builtins, by types
     aligned: int = 0  # bytes to which arrays that are streamed to are aligned; 0: they are not, stores are plain
 
     @property

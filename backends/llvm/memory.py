@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from tilec.affine import Affine, Poly, Size
-from tilec.backends.llvm.address import Form, Offset, number, offset, pointer, size_value, split
+from tilec.backends.llvm.address import Offset, located, number, offset, pointer, size_value, split
 from tilec.backends.llvm.frame import Frame, Storage
 from tilec.backends.llvm.registers import Cell, Register, cell_of
 from tilec.backends.llvm.shuffles import transposed
@@ -13,11 +15,13 @@ from tilec.dtypes import BOOL, I64, DType
 from tilec.expr import Expr
 from tilec.loops import strides_of
 
+Position: TypeAlias = list[tuple[int, int]]  # along each axis: a constant, and the coefficient of the lanes
+
 
 def load(frame: Frame, name: str, indices: tuple[Affine | Expr, ...], dynamic: dict[int, Value]) -> Value:
     """The element, or in a vector loop the elements of the lanes; `dynamic` has the values of Expr indices by axis."""
     if name in frame.registers:
-        return _load_cell(frame, frame.registers[name], _forms(frame, indices))
+        return _load_cell(frame, frame.registers[name], _position(frame, indices))
     storage = frame.storage[name]
     form = _flat(frame, storage, indices)
     if any(v.lanes for v in dynamic.values()):
@@ -44,7 +48,7 @@ def store(
 ) -> None:
     """Writes the element, or the elements of the lanes that are on; with `stream` past the caches, where it can."""
     if name in frame.registers:
-        return _store_cell(frame, frame.registers[name], _forms(frame, indices), value)
+        return _store_cell(frame, frame.registers[name], _position(frame, indices), value)
     storage = frame.storage[name]
     form = _flat(frame, storage, indices)
     if frame.in_vector and any(v.lanes for v in dynamic.values()):
@@ -71,11 +75,12 @@ def is_uniform(frame: Frame, indices: tuple[Affine | Expr, ...], dynamic: dict[i
     """True where all lanes mean one element."""
     if any(v.lanes for v in dynamic.values()):
         return False
-    return all(f.lane == 0 for f in _forms(frame, indices).values())
+    return not any(lane for _, lane in _position(frame, indices))
 
 
-def _forms(frame: Frame, indices: tuple[Affine | Expr, ...]) -> dict[int, Form]:
-    return {a: split(i, frame.indices) for a, i in enumerate(indices) if isinstance(i, Affine)}
+def _position(frame: Frame, indices: tuple[Affine | Expr, ...]) -> Position:
+    """Of the affine axes, as far as it is known: the axes of a register all are."""
+    return [located(i, frame.indices) for i in indices if isinstance(i, Affine)]
 
 
 # register cells ----------------------------------------------------------------------------------------------------
@@ -87,28 +92,29 @@ def undefined(register: Register, lanes: int) -> Value:
     return constant(0, dtype) if register.lane_axis is None else Value("zeroinitializer", dtype, lanes)
 
 
-def _cell(frame: Frame, register: Register, forms: dict[int, Form]) -> tuple[Cell, int, bool]:
+def _cell(frame: Frame, register: Register, position: Position) -> tuple[Cell, int, bool]:
     """Cell, lane in it, and whether the access is of all its lanes."""
-    across = register.lane_axis is not None and forms[register.lane_axis].lane == 1
-    cell, lane = cell_of(register, tuple(forms[a].const for a in range(len(forms))), frame.lanes)
+    across = register.lane_axis is not None and position[register.lane_axis][1] == 1
+    cell, lane = cell_of(register, tuple([const for const, _ in position]), frame.lanes)
     return cell, lane, across
 
 
-def _load_cell(frame: Frame, register: Register, forms: dict[int, Form]) -> Value:
-    axis = next((a for a, form in forms.items() if form.lane and a != register.lane_axis), None)
-    if axis is not None and register.lane_axis is not None:
-        return _load_across(frame, register, forms, axis)
-    cell, lane, across = _cell(frame, register, forms)
+def _load_cell(frame: Frame, register: Register, position: Position) -> Value:
+    if register.lane_axis is not None:
+        for axis, (_, step) in enumerate(position):
+            if step and axis != register.lane_axis:
+                return _load_across(frame, register, position, axis)
+    cell, lane, across = _cell(frame, register, position)
     value = frame.cells.get(cell, undefined(register, frame.lanes))
     if across and lane:
         return frame.ops.shifted(value, frame.cells.get(_next(register, cell), undefined(register, frame.lanes)), lane)
     return value if across or register.lane_axis is None else frame.ops.pick(value, lane)
 
 
-def _load_across(frame: Frame, register: Register, forms: dict[int, Form], axis: int) -> Value:
+def _load_across(frame: Frame, register: Register, position: Position, axis: int) -> Value:
     """One lane of every cell along `axis`: a row of the transposed tile."""
     assert register.lane_axis is not None
-    cell, lane, _ = _cell(frame, register, forms)
+    cell, lane, _ = _cell(frame, register, position)
     cells = [(cell[0], tuple(row if a == axis else i for a, i in enumerate(cell[1]))) for row in range(frame.lanes)]
     empty = undefined(register, frame.lanes)
     return transposed(frame.ops, [frame.ops.splat(frame.cells.get(c, empty)) for c in cells], lane)
@@ -119,8 +125,8 @@ def _next(register: Register, cell: Cell) -> Cell:
     return cell[0], tuple(i + (axis == register.lane_axis) for axis, i in enumerate(cell[1]))
 
 
-def _store_cell(frame: Frame, register: Register, forms: dict[int, Form], value: Value) -> None:
-    cell, lane, across = _cell(frame, register, forms)
+def _store_cell(frame: Frame, register: Register, position: Position, value: Value) -> None:
+    cell, lane, across = _cell(frame, register, position)
     old = frame.cells.get(cell)
     if across:
         value = frame.ops.splat(value)
@@ -277,10 +283,10 @@ def any_of(frame: Frame, condition: Value) -> str:
 
 def _is_inside(frame: Frame, storage: Storage, indices: tuple[Affine | Expr, ...]) -> bool:
     """Whether an element exists whatever the values of the loops' indices: conditions may be what keeps it inside."""
-    forms = _forms(frame, indices)
+    forms = [split(i, frame.indices) for i in indices if isinstance(i, Affine)]
     if len(forms) < len(indices):
         return False
-    ranges = [forms[axis].range(frame.lanes) for axis in range(len(indices))]
+    ranges = [form.range(frame.lanes) for form in forms]
     return all(low >= 0 and high < number(n) for (low, high), n in zip(ranges, storage.buffer.shape))
 
 

@@ -72,7 +72,11 @@ class Ops:
 
     def alike(self, *values: Value) -> tuple[Value, ...]:
         """The values all scalar or all vectors."""
-        return tuple(map(self.splat, values)) if any(v.lanes for v in values) else values
+        lanes = values[0].lanes
+        for value in values:
+            if value.lanes != lanes:
+                return tuple(map(self.splat, values))
+        return values
 
     def pick(self, value: Value, lane: int) -> Value:
         """One lane as a scalar."""

@@ -97,8 +97,10 @@ def _loop(frame: Frame, loop: For, outline: Outliner) -> None:
 
 
 def _instance(frame: Frame, loop: For, index: Index, outline: Outliner) -> None:
-    with frame.index(loop.index, index):
-        block(frame, loop.body, outline)
+    outer = frame.indices
+    frame.indices = {**outer, loop.index: index}
+    block(frame, loop.body, outline)
+    frame.indices = outer
 
 
 def _vector(frame: Frame, loop: For, extent: int, outline: Outliner) -> None:
@@ -113,10 +115,9 @@ def _vector(frame: Frame, loop: For, extent: int, outline: Outliner) -> None:
     for base in range(start, extent, frame.lanes):
         on = min(frame.lanes, extent - base)
         mask = None if on == frame.lanes else tuple(lane < on for lane in range(frame.lanes))
-        frame.in_vector = True
-        with frame.masked(mask):
-            _instance(frame, loop, Lanes(base), outline)
-        frame.in_vector = False
+        outer, frame.mask, frame.in_vector = frame.mask, mask, True
+        _instance(frame, loop, Lanes(base), outline)
+        frame.mask, frame.in_vector = outer, False
 
 
 def _touches_registers(frame: Frame, body: Block) -> bool:
@@ -221,8 +222,13 @@ def _guard(frame: Frame, stmt: If, outline: Outliner) -> None:
         if not any(mask):
             return
         mask = None if all(mask) else mask
-    with frame.masked(mask), _branch(frame, uniform):
+    outer, frame.mask = frame.mask, mask
+    if uniform:
+        with _branch(frame, uniform):
+            block(frame, stmt.body, outline)
+    else:
         block(frame, stmt.body, outline)
+    frame.mask = outer
 
 
 def _known_lanes(frame: Frame, form: Form) -> Mask:

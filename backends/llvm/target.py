@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Mapping
+from functools import cache
 
 import llvmlite.binding as llvm
 
@@ -75,7 +76,12 @@ def threads() -> int:
 
 
 def triple_of(target: Target) -> str:
-    return str(llvm.get_process_triple()) if target.device in ("", "host") else target.device
+    return _own_triple() if target.device in ("", "host") else target.device
+
+
+@cache
+def _own_triple() -> str:
+    return str(llvm.get_process_triple())
 
 
 def has(target: Target, feature: str) -> bool:

@@ -30,7 +30,8 @@ class Value:
 
     @property
     def type(self) -> str:
-        return vector_type(ssa_type(self.dtype), self.lanes)
+        element = _SSA_TYPES[self.dtype.name]
+        return f"<{self.lanes} x {element}>" if self.lanes else element
 
     def __str__(self) -> str:
         """Operand with its type, as most instructions take it."""

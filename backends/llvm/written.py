@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tilec.affine import Affine
 from tilec.backends.llvm import memory
-from tilec.backends.llvm.address import Index, Lanes, Scalar, number, split
+from tilec.backends.llvm.address import Index, Lanes, Scalar, located, number
 from tilec.backends.llvm.frame import Frame
 from tilec.backends.llvm.registers import Cell, cell_of
 from tilec.backends.llvm.types import Value
@@ -43,7 +43,7 @@ def _scan_writes(frame: Frame, body: Block, inner: frozenset[str], found: dict[C
                 inner |= {stmt.buffer.name}
             case Store() if stmt.buffer in frame.registers and stmt.buffer not in inner:
                 register = frame.registers[stmt.buffer]
-                position = tuple(split(i, frame.indices).const for i in stmt.indices if isinstance(i, Affine))
+                position = tuple([located(i, frame.indices)[0] for i in stmt.indices if isinstance(i, Affine)])
                 found[cell_of(register, position, frame.lanes)[0]] = None
             case If() | While():
                 _scan_writes(frame, stmt.body, inner, found)
