@@ -80,7 +80,7 @@ def _up(size: int, alignment: int) -> int:
 def _first_fit(order: Sequence[Life], alignment: int) -> tuple[dict[str, int], int]:
     """Every buffer, in this order, at the lowest offset that is free while it lives."""
     places: dict[str, int] = {}
-    placed = _Placed()
+    placed = _Placed(len(order))
     arena = 0
     for life in order:
         offset = placed.gap(life)
@@ -94,22 +94,28 @@ def _first_fit(order: Sequence[Life], alignment: int) -> tuple[dict[str, int], i
 
 
 class _Placed:
-    """Buffers that have their places, by offset: rows of an int64 array, so that a search is a few array operations."""
+    """Buffers that have their places, by offset: rows of an int64 array, so that a search is a few array operations.
 
-    def __init__(self) -> None:
-        self._rows = np.zeros((4, 0), np.int64)  # start, aligned end, first and last moment
+    most: how many buffers there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._space = np.zeros((4, most), np.int64)  # start, aligned end, first and last moment
+        self._count = 0
 
     def gap(self, life: Life) -> int:
         """The lowest offset at which `life` overlaps no buffer that is alive at the same time."""
-        starts, ends, first, last = self._rows
+        starts, ends, first, last = self._space[:, : self._count]
         meets = (first <= life.last) & (last >= life.first)
         free = np.maximum.accumulate(np.append(0, ends[meets]))  # from where on the memory up to each start is free
         fits = starts[meets] - free[:-1] >= life.size
         return int(free[np.argmax(fits)] if fits.any() else free[-1])
 
     def add(self, start: int, end: int, life: Life) -> None:
-        at = int(np.searchsorted(self._rows[0], start, "right"))
-        self._rows = np.insert(self._rows, at, (start, end, life.first, life.last), axis=1)
+        at = int(self._space[0, : self._count].searchsorted(start, "right"))
+        self._space[:, at + 1 : self._count + 1] = self._space[:, at : self._count].copy()
+        self._space[:, at] = start, end, life.first, life.last
+        self._count += 1
 
 
 def size_sources(program: Program) -> list[tuple[str, str, int]]:

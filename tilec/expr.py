@@ -106,7 +106,7 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
     Linear in the number of node objects, however often they are shared: the reverse of a postorder from the right.
     """
-    return reversed(postorder(expr, lambda e: children(e)[::-1]))
+    return reversed(_after_parts(expr, children))
 
 
 def postorder(expr: Expr, parts: Callable[[Expr], Sequence[Expr]] | None = None) -> list[Expr]:
@@ -115,18 +115,22 @@ def postorder(expr: Expr, parts: Callable[[Expr], Sequence[Expr]] | None = None)
     Without recursion: expressions may be deeper than Python's stack.
     """
     parts = parts or children
+    return _after_parts(expr, lambda e: parts(e)[::-1])
+
+
+def _after_parts(expr: Expr, parts: Callable[[Expr], Sequence[Expr]]) -> list[Expr]:
+    """Every node object once, after all its parts, the last of which come first."""
     order: list[Expr] = []
     seen: set[int] = set()
-    stack = [(expr, False)]
+    stack: list[Expr | None] = [expr]  # None: all parts of the node below it are done
     while stack:
-        node, parts_done = stack.pop()
-        if parts_done:
-            order.append(node)
+        node = stack.pop()
+        if node is None:
+            order.append(stack.pop())  # type: ignore[arg-type]  # a node
         elif id(node) not in seen:
             seen.add(id(node))
             if found := parts(node):
-                stack.append((node, True))
-                stack += [(part, False) for part in reversed(found)]
+                stack += (node, None, *found)
             else:
                 order.append(node)
     return order
@@ -155,13 +159,11 @@ def levels(expr: Expr) -> int:
 
 def children(expr: Expr) -> Sequence[Expr]:
     """Operands of a call; data-dependent indices of a read."""
-    match expr:
-        case Call():
-            return expr.args
-        case Read():
-            return [i for i in expr.access.indices if not isinstance(i, Affine)]
-        case _:
-            return ()
+    if isinstance(expr, Call):
+        return expr.args
+    if isinstance(expr, Read):
+        return [i for i in expr.access.indices if not isinstance(i, Affine)]
+    return ()
 
 
 def reads(expr: Expr) -> list[Read]:

@@ -82,6 +82,7 @@ class _Work:
             if b.base is not None:
                 self._views.setdefault(b.base, []).append(b.name)
         self._kernels = {k.name: k for k in program.kernels}
+        self._memory: dict[int, tuple[Step, frozenset[str]]] = {}  # what steps touch, by identity
         self._steps = list(program.steps)
         launched = (s.kernel for s in all_steps((*program.init, *program.steps)) if isinstance(s, Launch))
         self._launches = Counter(launched)
@@ -104,9 +105,11 @@ class _Work:
                 self._last[name] = moment
                 self._moments.setdefault(name, []).append(moment)
 
-    def _touched(self, step: Step) -> set[str]:
+    def _touched(self, step: Step) -> frozenset[str]:
         """Memory that a step, or one inside it, reads or writes: names of roots."""
-        return {self._root(n) for n in touched(step)}
+        if id(step) not in self._memory:
+            self._memory[id(step)] = step, frozenset(map(self._root, touched(step)))
+        return self._memory[id(step)][1]
 
     def _written(self, step: Step) -> tuple[str, ...]:
         return tuple(writes_of(step, self._kernels))
@@ -276,6 +279,7 @@ class _Work:
     def _become(self, name: str, other: str) -> None:
         """From now on `name` is `other`."""
         self._new[name] = other
+        self._memory = {k: known for k, known in self._memory.items() if name not in known[1]}
         del self._buffers[name]
         for view in self._views.pop(name, []):
             if view in self._buffers:

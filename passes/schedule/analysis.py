@@ -111,16 +111,27 @@ def check_one_name(kernel: Kernel) -> None:
     known = buffers(kernel)
     if all(b.base is None for b in known.values()):
         return
+    read, stored = _named(kernel.body)
     names: dict[str, set[str]] = {}
-    stored: set[str] = set()
-    for use in uses(kernel.body, private=True):
-        if use.store is None or use.store.value is not VIEW:
-            root = _root(known, use.buffer)
-            names.setdefault(root, set()).add(use.buffer)
-            stored |= {root} if use.store else set()
-    for root in sorted(stored):
+    for name in read | stored:
+        names.setdefault(_root(known, name), set()).add(name)
+    for root in sorted({_root(known, name) for name in stored}):
         if len(names[root]) > 1:
             raise refuse(f"'{root}' is stored to and has several names: {', '.join(sorted(names[root]))}")
+
+
+def _named(block: Block) -> tuple[set[str], set[str]]:
+    """Buffers that are read and stored to, by the names that accesses have for them."""
+    read: set[str] = set()
+    stored: set[str] = set()
+    for stmt in walk(block):
+        read.update(a.tensor for a in accesses(stmt))
+        if isinstance(stmt, Store):
+            stored.add(stmt.buffer)
+        elif isinstance(stmt, Instr):
+            inner = _named(expand(stmt))
+            read, stored = read | inner[0], stored | inner[1]
+    return read, stored
 
 
 def _root(known: Mapping[str, Buffer], name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
 from tilec.affine import Affine, Poly, Size, resolve
@@ -259,6 +259,7 @@ class Program:
         return {k.name: k for k in self.kernels}
 
 
+@lru_cache(4096)
 def row_major(shape: tuple[Size, ...]) -> tuple[Size, ...]:
     """Strides in elements of a dense array."""
     strides: list[Size] = []

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from tilec.errors import TileError
@@ -88,6 +89,7 @@ def traits(target: Target) -> dict[str, Any]:
     return {**known, "features": list(target.features)}
 
 
+@lru_cache(64)
 def traits_digest(target: Target) -> str:
     """16 hexadecimal digits that stand for the traits."""
     return hashlib.sha256(json.dumps(traits(target), sort_keys=True).encode()).hexdigest()[:16]
