@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import tilec.numpy as tnp
 import tilec.ops as ops
 from tests.refusals import WORD, refused
 
@@ -44,3 +45,26 @@ def test_refusals() -> None:
     for function in (ops.nonzero, ops.unique):
         refused("TILE0210", function, np.zeros(3), size=WORD)
         refused("TILE0211", function, np.zeros(3), size=-1)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 5), (2, 3, 4), (1, 1), (0,), (2, 0)], ids=str)
+def test_argwhere_and_flatnonzero(shape: tuple[int, ...]) -> None:
+    x = RNG.integers(0, 3, shape).astype(np.float32)
+    rows, flat = np.argwhere(x), np.flatnonzero(x)
+    for size in (0, len(flat), 30):
+        found = tnp.argwhere(x, size=size, fill_value=-1)
+        assert found.shape == (size, len(shape)) and found.dtype == np.int32
+        assert np.array_equal(found[: len(rows)], rows[:size]) and (found[len(rows) :] == -1).all()
+        assert tnp.flatnonzero(x, size=size, fill_value=-1).tolist() == [*flat[:size], *[-1] * (size - len(flat))]
+    assert tnp.argwhere(np.float32(2), size=1).shape == (1, 0)
+
+
+def test_union1d() -> None:
+    x, y = RNG.integers(0, 9, (2, 5)), RNG.integers(3, 12, 4)
+    wanted = np.union1d(x, y)
+    assert tnp.union1d(x, y, size=len(wanted)).tolist() == wanted.tolist()
+
+
+def test_without_a_size() -> None:
+    for function in (tnp.nonzero, tnp.argwhere, tnp.flatnonzero, tnp.unique):
+        assert "size=n" in refused("TILE0511", function, np.zeros(3))

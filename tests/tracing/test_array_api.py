@@ -43,7 +43,7 @@ _COMPLEX = "there are no complex numbers"
 _SHAPES = "the shape of the result depends on values"
 ABSENT = {
     **dict.fromkeys(("complex64", "complex128"), _COMPLEX),
-    **dict.fromkeys(("nonzero", *STANDARD["Sets"].split()), _SHAPES),
+    **dict.fromkeys(STANDARD["Sets"].split(), _SHAPES),
 }
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import reduce
+from typing import Any, cast
 
 import numpy as np
 
-from tilec.dtypes import F32
+from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.numpy.axes import count_of, number
+from tilec.numpy.creation import ones
+from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of
 from tilec.numpy.products import matmul
-from tilec.numpy.reductions import mean
-from tilec.numpy.shapes import permute_dims, reshape
+from tilec.numpy.reductions import mean, sum
+from tilec.numpy.shapes import concat, flip, permute_dims, reshape
 from tilec.tracing.contract import contract
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, as_float, dtype_of
+from tilec.tracing.tensor import Tensor
 
 
 def _window(name: str, m: int, *more: float) -> Any:
@@ -100,16 +104,78 @@ def correlate(x1: Any, x2: Any, /, mode: str = "valid") -> Any:
 
 
 @operation
-def corrcoef(x: Any, /) -> Any:
-    """Correlations of the rows of a matrix with one another, from -1 to 1."""
+def convolve(x1: Any, x2: Any, /, mode: str = "full") -> Any:
+    """Sums of products of x1 and of the reversed x2 moved along it; `mode` as of `correlate`, but "same" is as many as
+    the longer one has from the middle of all. Raises TILE0202, TILE0403, TILE0511.
+    """
+    a, b = lift(x1), lift(x2)
+    if a.ndim == b.ndim == 1 and a.shape[0] < b.shape[0]:
+        a, b = b, a
+    return correlate(a, flip(b), mode)
+
+
+@operation(arrays=("fweights", "aweights"))
+def cov(
+    x: Any,
+    y: Any = None,
+    /,
+    rowvar: bool = True,
+    *,
+    bias: bool = False,
+    correction: float | None = None,
+    fweights: Any = None,
+    aweights: Any = None,
+) -> Any:
+    """Covariances of the rows of a matrix, or of its columns without `rowvar`, with one another, those of y among them:
+    sums of products of distances from the mean over the number of columns less `correction`, NumPy's `ddof`, which is 1
+    unless given, and 0 if `bias`.
+
+    fweights: how often each column counts. aweights: how much. Raises TILE0202, TILE0203.
+    """
+    rows, dtype, single = _rows(x, y, rowvar)
+    less = float(correction if correction is not None else not bias)
+    given = [as_dtype(lift(w), rows.type.dtype) for w in (fweights, aweights) if w is not None]
+    for weight in given:
+        if weight.type.shape != rows.type.shape[1:]:
+            raise error("TILE0203", f"{list(weight.shape)} weights for {rows.shape[1]} columns")
+    weights = reduce(lambda a, b: a * b, given, as_dtype(ones((rows.shape[1],)), rows.type.dtype))
+    total = sum(weights)
+    centred = rows - matmul(rows, reshape(weights, (-1, 1))) / total
+    if aweights is None or not less:
+        count = total - less
+    else:
+        count = total - less * sum(weights * given[-1]) / total
+    found = matmul(centred * weights, permute_dims(centred)) / where(count > 0, count, 0)
+    return as_dtype(reshape(found, ()) if single else found, dtype)
+
+
+def _rows(x: Any, y: Any, rowvar: bool) -> tuple[Tensor, DType, bool]:
+    """The variables as rows in float32 or float64, the type of the result, and whether there is one variable."""
+    first = _variables(x, rowvar)
+    parts = [first] if y is None else [first, _variables(y, rowvar)]
+    rows = concat(parts, axis=0)
+    dtype = rows.type.dtype
+    return as_dtype(rows, F32) if dtype.bits < 32 else rows, dtype, rows.shape[0] == 1
+
+
+def _variables(x: Any, rowvar: bool) -> Tensor:
     tensor = as_float(x)
-    wide = as_dtype(tensor, F32) if tensor.type.dtype.bits < 32 else tensor
-    rows = reshape(wide, (1, -1)) if tensor.ndim == 1 else wide
-    if rows.ndim != 2:
-        raise error("TILE0202", f"the rows of a matrix are correlated, not those of a tensor of rank {rows.ndim}")
+    if tensor.ndim > 2:
+        raise error("TILE0202", f"the rows of a matrix are correlated, not those of a tensor of rank {tensor.ndim}")
+    if tensor.ndim < 2:
+        return cast(Tensor, reshape(tensor, (1, -1)))
+    return tensor if rowvar else cast(Tensor, permute_dims(tensor))
+
+
+@operation
+def corrcoef(x: Any, y: Any = None, /, rowvar: bool = True) -> Any:
+    """Correlations of the rows of a matrix, or of its columns without `rowvar`, with one another and those of y, from
+    -1 to 1. Raises TILE0202, TILE0203.
+    """
+    rows, dtype, single = _rows(x, y, rowvar)
     centred = apply("sub", rows, mean(rows, 1, keepdims=True))
     products = matmul(centred, permute_dims(centred))
     norm = apply("sqrt", apply("mul", centred, centred).sum(1))
     scale = apply("mul", reshape(norm, (-1, 1)), norm)
     found = apply("min", apply("max", apply("div", products, scale), -1), 1)
-    return as_dtype(found if tensor.ndim > 1 else reshape(found, ()), tensor.type.dtype)
+    return as_dtype(reshape(found, ()) if single else found, dtype)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import inf, log, pi
 from typing import Any
 
-from tilec.dtypes import BOOL
+from tilec.dtypes import BOOL, BY_NAME, U8
+from tilec.errors import error
 from tilec.numpy.elementwise import (
     common,
     is_integral,
@@ -136,6 +137,20 @@ def sinc(x: Any, /) -> Any:
     zero = apply("cmp_eq", value, 0)
     angle = apply("mul", where(zero, 1, value), pi)
     return where(zero, 1, apply("div", apply("sin", angle), angle))
+
+
+@operation
+def bitwise_count(x: Any, /) -> Any:
+    """How many bits of |x| are 1, uint8, of integers. Raises TILE0304."""
+    own = common(x)
+    if not own.is_integer:
+        raise error("TILE0304", f"the bits of integers are counted, not those of {own.long}")
+    bits = BY_NAME[f"uint{own.bits}"]
+    count: Any = as_dtype(apply("abs", x), bits)
+    for step in (1, 2, 4, 8, 16, 32)[: own.bits.bit_length() - 1]:  # counts of pairs, of fours ...
+        mask = sum(((1 << step) - 1) << place for place in range(0, own.bits, 2 * step))
+        count = apply("add", apply("bit_and", count, mask), apply("bit_and", apply("bit_right", count, step), mask))
+    return as_dtype(count, U8)
 
 
 @operation

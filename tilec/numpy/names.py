@@ -23,15 +23,21 @@ from tilec.numpy.elementwise import (
     logical_not,
     positive,
     remainder,
+    round,
+    trunc,
     where,
 )
 from tilec.numpy.floats import atan2, signbit
+from tilec.numpy.mathematics import deg2rad, rad2deg
 from tilec.numpy.reductions import max, min
 from tilec.numpy.shapes import reshape
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_float
 
 absolute = abs
+around = round
+degrees, radians = rad2deg, deg2rad
+fix = trunc
 arccos, arccosh, arcsin, arcsinh, arctan, arctan2, arctanh = acos, acosh, asin, asinh, atan, atan2, atanh
 amax, amin = max, min
 array = asarray

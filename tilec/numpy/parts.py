@@ -14,6 +14,7 @@ from tilec.numpy.axes import axis_of, count_of, whole
 from tilec.numpy.creation import eye, ones, tril
 from tilec.numpy.elementwise import where
 from tilec.numpy.indexing import getitem_of
+from tilec.numpy.joining import of_rank
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import concat, flip, reshape, swapaxes
 from tilec.numpy.sorting import argsort, sort
@@ -84,28 +85,21 @@ def _cut(x: Tensor, sections: int | Sequence[int], axis: int) -> list[Any]:
 @operation
 def hstack(arrays: Sequence[Any], /) -> Any:
     """The tensors one after another along the second axis, vectors along their only one."""
-    parts = [_of_rank(a, 1) for a in arrays]
+    parts = [of_rank(a, 1) for a in arrays]
     return concat(parts, axis=0 if parts and parts[0].ndim == 1 else 1)
 
 
 @operation
 def vstack(arrays: Sequence[Any], /) -> Any:
     """The tensors one after another along the first axis, vectors as rows."""
-    return concat([_of_rank(a, 2) for a in arrays], axis=0)
+    return concat([of_rank(a, 2) for a in arrays], axis=0)
 
 
 @operation
 def dstack(arrays: Sequence[Any], /) -> Any:
     """The tensors one after another along the third axis, matrices with a third axis of size 1."""
-    parts = [_of_rank(a, 2) for a in arrays]
+    parts = [of_rank(a, 2) for a in arrays]
     return concat([reshape(p, (*p.shape, 1)) if p.ndim == 2 else p for p in parts], axis=2)
-
-
-def _of_rank(x: Any, rank: int) -> Tensor:
-    """A tensor of this rank or more: new axes come first."""
-    tensor = lift(x)
-    found: Tensor = reshape(tensor, (*(1,) * (rank - tensor.ndim), *tensor.shape))
-    return found
 
 
 @operation

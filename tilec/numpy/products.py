@@ -9,7 +9,7 @@ from tilec.affine import Affine, Size
 from tilec.errors import error
 from tilec.numpy.axes import axes_of, axis_of, whole
 from tilec.numpy.einstein import contracted, product
-from tilec.numpy.shapes import moveaxis, reshape, roll
+from tilec.numpy.shapes import expand_dims, moveaxis, reshape, roll, squeeze
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation
@@ -108,6 +108,28 @@ def inner(x1: Any, x2: Any, /) -> Any:
 def vdot(x1: Any, x2: Any, /) -> Any:
     """The sum of all products of elements in the same place of two tensors, flattened first."""
     return tensordot(reshape(x1, -1), reshape(x2, -1), 1)
+
+
+@operation
+def matvec(x1: Any, x2: Any, /) -> Any:
+    """Matrices times vectors, with broadcasting of all axes before. Raises TILE0202, TILE0203."""
+    a, b = lift(x1), lift(x2)
+    _of_ranks(a, 2, b, 1)
+    return squeeze(matmul(a, expand_dims(b, -1)), -1)
+
+
+@operation
+def vecmat(x1: Any, x2: Any, /) -> Any:
+    """Vectors times matrices, with broadcasting of all axes before. Raises TILE0202, TILE0203."""
+    a, b = lift(x1), lift(x2)
+    _of_ranks(a, 1, b, 2)
+    return squeeze(matmul(expand_dims(a, -2), b), -2)
+
+
+def _of_ranks(a: Any, first: int, b: Any, second: int) -> None:
+    if a.ndim < first or b.ndim < second:
+        text = f"ranks of {first} and {second} or more are multiplied, not of {a.ndim} and {b.ndim}"
+        raise error("TILE0202", text)
 
 
 @operation

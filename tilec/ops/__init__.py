@@ -6,7 +6,7 @@ run. All are differentiable where there is a derivative. No function chooses a k
 Images and sequences have their channels last, `[batch, height, width, channels]`, unless `channels_first=True`.
 """
 
-from tilec.numpy import log_softmax, relu, rot90, sigmoid, softmax, tanh
+from tilec.numpy import log_softmax, nonzero, relu, rot90, sigmoid, softmax, tanh, unique
 from tilec.ops.activations import (
     celu,
     elu,
@@ -122,7 +122,6 @@ from tilec.ops.rotary import rotary_embedding
 from tilec.ops.schedules import cosine_decay, exponential_decay, piecewise_constant, polynomial_decay, warmup
 from tilec.ops.segments import segment_max, segment_min, segment_prod, segment_sum
 from tilec.ops.selection import divide_no_nan, in_top_k, multi_hot, one_hot, top_k
-from tilec.ops.sets import nonzero, unique
 from tilec.ops.short_time import istft, stft
 
 __all__ = [

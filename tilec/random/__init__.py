@@ -9,7 +9,23 @@ The functions take arrays and run at once, or tensors while `tilec.jit` traces; 
 Normal and uniform numbers are differentiable in what they are scaled by: `mean + std * normal(k, o, shape)`.
 """
 
-from tilec.random.choices import categorical, permutation, shuffle
+from tilec.random.choices import categorical, choice, permutation, shuffle
+from tilec.random.continuous import (
+    cauchy,
+    chisquare,
+    dirichlet,
+    exponential,
+    gumbel,
+    laplace,
+    logistic,
+    lognormal,
+    multivariate_normal,
+    pareto,
+    rayleigh,
+    t,
+    weibull,
+)
+from tilec.random.counts import geometric, poisson, rademacher
 from tilec.random.gamma import beta, binomial, gamma
 from tilec.random.normal import normal, truncated_normal
 from tilec.random.streams import bernoulli, bits, fold_in, key, randint, split, uniform
@@ -20,14 +36,31 @@ __all__ = [
     "binomial",
     "bits",
     "categorical",
+    "cauchy",
+    "chisquare",
+    "choice",
+    "dirichlet",
+    "exponential",
     "fold_in",
     "gamma",
+    "geometric",
+    "gumbel",
     "key",
+    "laplace",
+    "logistic",
+    "lognormal",
+    "multivariate_normal",
     "normal",
+    "pareto",
     "permutation",
+    "poisson",
+    "rademacher",
     "randint",
+    "rayleigh",
     "shuffle",
     "split",
+    "t",
     "truncated_normal",
     "uniform",
+    "weibull",
 ]

@@ -15,6 +15,7 @@ from tilec.numpy.elementwise import clip, exp, isnan, sigmoid, sqrt, where
 from tilec.numpy.elementwise import log_e as log
 from tilec.numpy.reductions import any as some
 from tilec.numpy.shapes import broadcast_to
+from tilec.numpy.special import log_gamma_slope
 from tilec.random.normal import drawn
 from tilec.random.streams import fold_in, unit
 from tilec.tracing.control import fori_loop, while_loop
@@ -35,7 +36,7 @@ def gamma(key: Any, /, offset: Any = 0, alpha: Any = 1.0, shape: Any = None) -> 
     M. Figurnov et al., Implicit reparameterization gradients, 2018.
     """
     given, wide = _parameters(alpha)
-    return as_dtype(exp(_log_gamma(key, offset, _spread(given, shape, wide))), given.type.dtype)
+    return as_dtype(exp(log_gamma_numbers(key, offset, _spread(given, shape, wide))), given.type.dtype)
 
 
 @operation(arrays=("offset", "a", "b"))
@@ -47,7 +48,7 @@ def beta(key: Any, /, offset: Any = 0, a: Any = 1.0, b: Any = 1.0, shape: Any = 
     whole = first + second if shape is None else None
     target = whole.shape if whole is not None else shape
     x, y = (
-        _log_gamma(fold_in(lift(key), k), offset, _spread(part, target, common))
+        log_gamma_numbers(fold_in(lift(key), k), offset, _spread(part, target, common))
         for k, part in enumerate((first, second))
     )
     return as_dtype(sigmoid(x - y), (first + second).type.dtype)
@@ -64,7 +65,7 @@ def _spread(alpha: Any, shape: Any, dtype: DType) -> Any:
 
 
 @custom_gradient
-def _log_gamma(key: Any, offset: Any, alpha: Any) -> Any:
+def log_gamma_numbers(key: Any, offset: Any, alpha: Any) -> Any:
     """The logarithms of gamma numbers."""
     small = alpha < 1
     d = where(small, alpha + 1, alpha) - 1 / 3
@@ -100,7 +101,7 @@ def _above_zero(key: Any, offset: Any, like: Any) -> Any:
     return unit(key, offset, like.shape, dtype) + 2.0 ** -(54 if dtype == F64 else 25)
 
 
-@_log_gamma.defgrad
+@log_gamma_numbers.defgrad
 def _log_gamma_gradient(args: Any, log_x: Any, g: Any) -> Any:
     return None, None, g * as_dtype(_slope(as_dtype(args[2], F64), as_dtype(log_x, F64)), g.type.dtype)
 
@@ -126,22 +127,11 @@ def _slope(a: Any, log_x: Any) -> Any:
 
     zero = zeros_like(x)
     _, _, total, slope, _ = while_loop(more, add, (full((), 1.0, dtype="float64"), zero + 1, zero + 1, zero, zero))
-    exact = -((logs - _digamma(near + 1)) * total - slope) / near
+    exact = -((logs - log_gamma_slope(near + 1)) * total - slope) / near
     far, y = sqrt(where(a > _LARGE, a, 1)), exp(log_x)
     w = (y - a) / far
     z = w - (w * w - 1) / (3 * far)
     return where(a > _LARGE, (1 + z / (2 * far) - (z**3 - 7 * z) / (72 * far**3)) / y, exact)
-
-
-def _digamma(x: Any) -> Any:
-    """The derivative of log gamma, for x >= 1: M. Abramowitz and I. Stegun, 6.3.5 and 6.3.18."""
-    moved = x + 8
-    shift: Any = 0
-    for k in range(8):
-        shift = shift + 1 / (x + k)
-    r = 1 / (moved * moved)
-    series = r * (1 / 12 - r * (1 / 120 - r * (1 / 252 - r * (1 / 240 - r * (1 / 132 - r * 691 / 32760)))))
-    return log(moved) - 1 / (2 * moved) - series - shift
 
 
 # --- binomial numbers -------------------------------------------------------------------------------------------------

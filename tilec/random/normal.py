@@ -9,11 +9,10 @@ import numpy as np
 
 from tilec.dtypes import BF16, F16, F32, F64, U32, U64, DType
 from tilec.errors import error
-from tilec.numpy import where
+from tilec.numpy.special import inverse_erf
 from tilec.random.streams import blocks, bounds, unit
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
-from tilec.tracing.tensor import Tensor
 
 
 @operation(arrays=("offset",))
@@ -63,27 +62,5 @@ def truncated_normal(
     u = unit(key, offset, shape, wide)
     nearest = 1 - 2.0 ** -(53 if wide == F64 else 24)  # to 1, whose inverse is infinite
     y = apply("max", apply("min", first + u * (last - first), nearest), -nearest)
-    x = _inverse_erf(y, wide) * sqrt(2)
+    x = inverse_erf(y, wide) * sqrt(2)
     return as_dtype(apply("min", apply("max", x, low), high), target)
-
-
-# M. Giles, Approximating the erfinv function, GPU Computing Gems 2 (2010): polynomials in w - 2.5 and sqrt(w) - 3.
-_NEAR = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503,
-         -0.00417768164, 0.246640727, 1.50140941)  # fmt: skip
-_FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613,
-        0.00943887047, 1.00167406, 2.83297682)  # fmt: skip
-
-
-def _inverse_erf(y: Tensor, dtype: DType) -> Any:
-    """The x with erf x = y; in float64 by two steps of Halley's method more."""
-    w = -apply("log", (1.0 - y) * (1.0 + y))
-    near = apply("cmp_lt", w, 5.0)
-    t = where(near, w - 2.5, apply("sqrt", w) - 3.0)
-    p: Any = where(near, _NEAR[0], _FAR[0])
-    for a, b in zip(_NEAR[1:], _FAR[1:]):
-        p = where(near, a, b) + as_dtype(p, dtype) * t
-    x = as_dtype(p, dtype) * y
-    for _ in range(2 if dtype == F64 else 0):
-        newton = (apply("erf", x) - y) * apply("exp", x * x) * (sqrt(pi) / 2)
-        x = x - newton / (1.0 + x * newton)
-    return x
