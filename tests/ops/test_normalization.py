@@ -76,7 +76,17 @@ def test_batch_norm_training_channels_first() -> None:
     np.testing.assert_allclose(found[1:], wanted[1:], rtol=1e-5)
 
 
-def test_a_large_mean_costs_no_digits() -> None:
+@pytest.mark.parametrize("size", [64, 768, 5000])
+def test_a_large_mean_costs_as_many_digits_as_it_has_more(size: int) -> None:
+    """The mean is rounded, and nothing cancels beside."""
+    for k in (1.0, 1e2, 1e4):
+        x = (k + np.random.default_rng(0).standard_normal((4, size))).astype(np.float32)
+        wide = x.astype(np.float64)
+        wanted = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+        assert np.abs(layer_norm(x) - wanted).max() < 1e-6 * (k + 1)
+
+
+def test_a_large_mean_costs_the_variance_no_digits() -> None:
     x = (1e4 + np.random.default_rng(0).standard_normal((512, 3))).astype(np.float32)
     wanted = normalized(x, (0,), 1e-3)
     ones = np.ones(3, np.float32)

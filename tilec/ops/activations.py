@@ -41,7 +41,7 @@ from tilec.tracing.dispatch import operation
 from tilec.tracing.elementwise import as_dtype, as_float
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805  # fixed points at mean 0 and variance 1
-_NO_SIGMOID = -1000.0  # the sigmoid of less is 0 in every type: -inf would make NaN of it
+_CERTAIN = 1000.0  # where shares are 1, and 0 at its negative, in every type: infinities would make NaN of x * 0
 
 
 @operation
@@ -97,15 +97,15 @@ def gelu(x: Any, /, approximate: bool = False) -> Any:
         inner = clip(wide, -100.0, 100.0)  # beyond, the probability is 0 or 1, and the cube would overflow
         below = sigmoid((inner + inner * inner * inner * 0.044715) * (2 * sqrt(2 / pi)))
     else:
-        below = (erf(wide * sqrt(0.5)) + 1.0) * 0.5
-    return as_dtype(maximum(wide, _NO_SIGMOID) * below, dtype)
+        below = (erf(minimum(wide, _CERTAIN) * sqrt(0.5)) + 1.0) * 0.5
+    return as_dtype(maximum(wide, -_CERTAIN) * below, dtype)
 
 
 @operation
 def silu(x: Any, /) -> Any:
     """x * sigmoid(x), also known as swish (Elfwing et al. 2017)."""
     wide, dtype = widened(x)
-    return as_dtype(maximum(wide, _NO_SIGMOID) * sigmoid(wide), dtype)
+    return as_dtype(maximum(wide, -_CERTAIN) * sigmoid(minimum(wide, _CERTAIN)), dtype)
 
 
 @operation
@@ -132,7 +132,7 @@ def log_sigmoid(x: Any, /) -> Any:
 def mish(x: Any, /) -> Any:
     """x * tanh(softplus(x)) (Misra 2019)."""
     wide, dtype = widened(x)
-    return as_dtype(maximum(wide, _NO_SIGMOID) * tanh(_softplus(wide)), dtype)
+    return as_dtype(maximum(wide, -_CERTAIN) * tanh(_softplus(minimum(wide, _CERTAIN))), dtype)
 
 
 @operation
