@@ -42,7 +42,7 @@ class LLVMBackend:
         from tilec.backends.llvm.workers import Compilation
         from tilec.work import is_brief
 
-        with Compilation(target) as compilation:
+        with Compilation(target, len(program.kernels)) as compilation:
             layout = emit_modules(program, target, compilation.add)
             objects = compilation.objects()
         constants = dict(program.constants)

@@ -30,6 +30,7 @@ from tilec.target import Target
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+MANY = 48  # kernels of a program that is sure to be worth workers: they start while the first text is written
 ENOUGH = 3 << 17  # bytes of text from which on workers are started: about 0.3 s of work
 _MOST = 16  # workers, unless someone asks for more
 _AT_ONCE = 2  # modules that a worker has been given: one that it compiles, one that waits
@@ -91,10 +92,14 @@ class Worker:
 
 
 class Compilation:
-    """Takes modules one by one, `add`, and has their objects in the end, `objects`. A context manager, used once."""
+    """Takes modules one by one, `add`, and has their objects in the end, `objects`. A context manager, used once.
 
-    def __init__(self, target: Target) -> None:
+    kernels: how many there will be.
+    """
+
+    def __init__(self, target: Target, kernels: int = 0) -> None:
         self._target = target
+        self._many = kernels >= MANY
         self._machine: Machine | None = None
         self._texts: list[str] = []
         self._bytes = 0
@@ -107,6 +112,10 @@ class Compilation:
         self._gate = threading.Lock()
 
     def __enter__(self) -> Compilation:
+        if self._many:
+            self._start()
+        if self._executor is not None:
+            self._executor.submit(self._get_ready)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
@@ -172,6 +181,13 @@ class Compilation:
             return None
         self._idle.put(worker)
         return code
+
+    def _get_ready(self) -> None:
+        """Starts the first worker before there is anything to do."""
+        try:
+            self._idle.put(self._worker())
+        except (OSError, EOFError) as reason:
+            _log.info("a compile worker failed: %r", reason)
 
     def _worker(self) -> Worker:
         with self._gate:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -217,6 +218,25 @@ def test_a_worker_has_the_next_text_before_it_has_answered() -> None:
         worker.end()
     assert found == [jit.object_code(text, serial_host()) for text in texts[:12]]
     assert len(set(found)) == len(found) > 3
+
+
+@pytest.mark.usefixtures("idle")
+def test_programs_of_many_kernels_start_a_worker_at_once(
+    monkeypatch: pytest.MonkeyPatch, failures: Callable[[], int]
+) -> None:
+    """One that cannot be started is no loss."""
+    alone = compiled(0)
+    monkeypatch.setattr(workers, "MANY", NAMES)
+    with tilec.config(compile_workers=1), workers.Compilation(serial_host(), NAMES) as compilation:
+        while not compilation._workers:
+            time.sleep(0.01)
+    assert compiled(1) == alone and failures() == 0
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    assert compiled(1) == alone and failures() >= 1
+
+
+def refused(*_: object, **__: object) -> None:
+    raise OSError("no more processes")
 
 
 SCRIPTS = {
