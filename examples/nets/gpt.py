@@ -1,6 +1,6 @@
 """A small GPT (A. Radford et al., 2018; normalised before each part, as GPT-2) learns to write like a text.
 
-    python examples/nets/gpt.py [FILE] [--steps 150] [--batch 8]
+    python examples/nets/gpt.py [FILE] [--steps 300] [--batch 8]
 
 Without FILE it reads the description of the Tile language.
 """
@@ -90,7 +90,7 @@ def learn(
         return np.ascontiguousarray(window[:, :-1]), np.ascontiguousarray(window[:, 1:])
 
     start = init(letters=len(letters), context=context, **sizes)
-    params, _, losses = train(forward, start, ops.adam(0.001), (windows() for _ in range(steps)), report)
+    params, _, losses = train(forward, start, ops.adam(0.003), (windows() for _ in range(steps)), report)
     return params, letters, losses
 
 
@@ -110,7 +110,7 @@ def write(params: Tree, letters: str, start: str, count: int, seed: int = 0) -> 
 
 
 def main() -> None:
-    args = arguments(__doc__, steps=150, batch=8, file=TEXT)
+    args = arguments(__doc__, steps=300, batch=8, file=TEXT)
     try:
         text = args.file.read_text(encoding="utf-8")
         params, letters, losses = learn(text, args.steps, args.batch)

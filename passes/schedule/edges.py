@@ -1,8 +1,10 @@
 """Guards on the rows of a contraction: of padded convolutions, of bands and triangles.
 
 The taps of a convolution are few, so they are written out around the tile; where the tiles at the edges are nests of
-their own, each guard is a constant then, and terms beyond the edge cost nothing. With long reductions in the guards,
-rows that need none are separated from the others before they are tiled.
+their own, each guard is a constant then, and terms beyond the edge cost nothing. Where the rows are the taps, as in the
+gradient of a convolution by its filter, it is a reduction that runs over an edge: its few first and last terms are
+written out instead. With other long reductions in the guards, rows that need none are separated from the others before
+they are tiled.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ MOST_TAPS = 16  # that are written out
 
 def before(nest: Nest, row: str | None, inner: Collection[str]) -> list[Directive]:
     """What is done before the rows are tiled; `inner` are the reductions inside of a tile."""
-    if row is None or row not in nest.guarded or _taps(nest, row, inner) is not None:
+    if row is None or row not in nest.guarded or _taps(nest, row, inner) is not None or _sliding(nest, row, inner):
         return []
     return [step("interior", row)]
 
 
 def after(plan: Plan, nest: Nest, row: str | None, inner: Collection[str]) -> bool:
     """Tiles at the edges become nests of their own, in which guards are constants."""
-    taps = _taps(nest, row, inner) if row in nest.guarded and row is not None else None
-    if taps is None:
+    if row is None or row not in nest.guarded:
         return True
-    for loop in (f"{row}.b", f"{row}.0"):
+    taps, sliding = _taps(nest, row, inner), _sliding(nest, row, inner)
+    for loop in (f"{row}.b", f"{row}.0") if taps is not None else (sliding,):
         guarded = plan.kernel
-        if plan.extent(loop) and plan.attempt(step("interior", loop, "apart")) and plan.kernel is guarded:
+        if loop and plan.extent(loop) and plan.attempt(step("interior", loop, "apart")) and plan.kernel is guarded:
             plan.directives.pop()
-    return plan.attempt(*(step("unroll", n) for n in taps))
+    return plan.attempt(*(step("unroll", n) for n in taps or ()))
 
 
 def _taps(nest: Nest, row: str, inner: Collection[str]) -> list[str] | None:
@@ -41,3 +43,13 @@ def _taps(nest: Nest, row: str, inner: Collection[str]) -> list[str] | None:
     if not joined <= set(inner) or prod(nest.extents.get(n, 0) for n in joined) > MOST_TAPS:
         return None
     return [n for n in nest.extents if n in joined]
+
+
+def _sliding(nest: Nest, row: str, inner: Collection[str]) -> str | None:
+    """The one long reduction in guards on few rows, which it decides for all but its own ends; None where that is not
+    so."""
+    joined = {n for g in nest.guards if row in g.variables() for n in g.variables()} - {row}
+    if len(joined) != 1 or not joined <= set(inner) or nest.extents[row] > MOST_TAPS:
+        return None
+    (loop,) = joined
+    return loop if nest.extents[loop] > MOST_TAPS else None

@@ -78,12 +78,17 @@ def test_as_torch(name: str) -> None:
         np.testing.assert_allclose(found, wanted.numpy(), rtol=1e-10, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", ["sgd", "decay", "adam", "adamw", "rmsprop", "centered"])
-def test_each_parameter_is_one_kernel(name: str) -> None:
+@pytest.mark.parametrize("donated", [(), ("params", "state")], ids=["copied", "donated"])
+@pytest.mark.parametrize("optimizer", [*(o for o, _, _ in TORCH.values()), ops.lion(0.1)], ids=[*TORCH, "lion"])
+def test_each_parameter_is_one_kernel(optimizer: Any, donated: tuple[str, ...]) -> None:
     """A parameter and its slots go through memory once; the numbers that all have in common are few more kernels."""
-    optimizer = TORCH[name][0]
-    params = {f"w{k}": np.ones((k + 2, 3)) for k in range(8)}
-    program = tilec.jit(optimizer.update).lower(params, params, optimizer.init(params)).compile().program
+    params = {f"w{k}": np.ones((k + 2, 3)) for k in range(12)}
+
+    def update(params: Any, grads: Any, state: Any) -> Any:
+        return optimizer.update(params, grads, state)
+
+    lowered = tilec.jit(update, donate_argnames=donated).lower(params, params, optimizer.init(params))
+    program = lowered.compile().program
     assert program is not None and len(program.kernels) <= len(params) + 3
 
 

@@ -73,6 +73,41 @@ def test_no_guard_is_left_inside_of_a_tile(size: int, taps: int) -> None:
     assert rows and all(kinds[n] == "unroll" for names in rows for n in names)
 
 
+def by_filter(seed: int) -> Window:
+    """The gradient of a padded convolution of few channels by its filter: a sum slides over taps."""
+    r = Random(seed)
+    taps, stride, width = r.choice([3, 4, 5, 7, 11]), r.choice([1, 1, 2, 3]), r.choice([17, 23, 40])
+    half, across = r.randint(0, taps - 1), stride * (width - 1) + r.randint(1, taps)
+    channels, outputs, dtype = r.choice([1, 2, 3]), r.choice([5, 16, 33, 64]), r.choice([F32, F32, F64, I32])
+    code = f"""function (I[N, H, W, CI], D[N, P, Q, CO]) -> (K) {{
+        K[i, j, ci, co : 3, {taps}, CI, CO] = +(I[n, y + i - 1, {stride} * x + j - {half}, ci] * D[n, y, x, co]); }}"""
+    return Window(code, {"I": ((2, 6, across, channels), dtype), "D": ((2, 6, width, outputs), dtype)})
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_gradient_by_a_filter(seed: int) -> None:
+    check_evaluated(by_filter(seed), seed, TARGETS[seed % len(TARGETS)], EAGER if seed % 2 else DEFAULT)
+
+
+@pytest.mark.skipif(not HOST, reason="the LLVM backend is not available")
+@pytest.mark.parametrize("seed", range(2000, 2040))
+def test_any_gradient_by_a_filter_compiled(seed: int) -> None:
+    check_compiled(by_filter(seed), seed)
+
+
+def test_all_taps_of_a_row_are_one_tile() -> None:
+    """The first and the last terms are written out; the long loop between them decides nothing."""
+    code = """function (I[H, W, CI], D[P, Q, CO]) -> (K) {
+        K[i, j, ci, co : 7, 7, CI, CO] = +(I[2 * y + i - 3, 2 * x + j - 3, ci] * D[y, x, co]); }"""
+    work = Window(code, {"I": ((64, 64, 3), F32), "D": ((32, 32, 64), F32)})
+    (kernel,) = scheduled(work.lowered(), AVX512, DEFAULT)[0].kernels
+    loops = [s for s in walk(kernel.body) if isinstance(s, For)]
+    (long,) = [s for s in loops if s.index.startswith("x") and isinstance(s.extent, int) and s.extent > 8]
+    inside = list(walk(long.body))
+    assert not any(isinstance(s, If) for s in inside)
+    assert [s.extent for s in inside if isinstance(s, For) and s.index.startswith("j")] == [7]
+
+
 def test_triangles_have_rows_without_guards() -> None:
     """The terms of a row are many: they are not written out."""
     (kernel,) = scheduled(triangle(64).lowered(), AVX512, DEFAULT)[0].kernels

@@ -201,9 +201,9 @@ def adamw(
     small, decay = float(number(epsilon, "epsilon")), float(number(weight_decay, "a decay"))
 
     def rule(p: Any, g: Any, slots: Any, moment: Moment) -> Any:
+        seen = [moment.seen(share, p.type.dtype) for share in (first, second)]
         mean = slots["mean"] * first + g * (1 - first)
         variance = slots["variance"] * second + g * g * (1 - second)
-        seen = [moment.seen(share, p.type.dtype) for share in (first, second)]
         step = mean / seen[0] / (sqrt(variance / seen[1]) + small)
         return step + p * decay if decay else step, {"mean": mean, "variance": variance}
 

@@ -2,8 +2,9 @@
 
 *Pointwise* Lets (elementwise, one-value literals, and contractions that only rearrange) are computed from other
 tensors cell by cell. First each of them is inlined where that repeats no work worth speaking of: it is cheap, or every
-element is needed once. Then the others are put into groups, in the Graph's order: one that has the shape of the group
-of its latest operand, and reads that group's values at its own cell only, joins it; or a later one, that begins with
+element is needed once, and is no operand that products have to cut and copy. Then the others are put into groups, in
+the order of the Graph (results as soon as they are known, see `order.py`): one that has the shape of the group of its
+latest operand, and reads that group's values at its own cell only, joins it; or a later one, that begins with
 elementwise Lets and reads the same tensor. All its operands are computed there or before, so no order can be circular,
 and the whole is linear in the size of the Graph. Sub-Graphs are fused by themselves: nothing joins or is inlined across
 their borders. What constants alone decide shares no kernel with what each call computes anew, so that it is computed
@@ -26,20 +27,29 @@ After:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from tilec.affine import Affine, Poly, Size
-from tilec.exact.domain import box_of, conditions, guards
-from tilec.expr import Call, Expr, IndexValue, Read, walk
+from tilec.affine import Affine, Size
+from tilec.expr import Read, walk
 from tilec.graph import AGAIN, Apply, Contraction, Graph, Let, Literal, Special, operands, subgraphs
 from tilec.partition import Partition, labelled
-from tilec.specials import SPECIALS
+from tilec.passes.fuse.cells import (
+    WHOLE,
+    aligned_axes,
+    body_cost,
+    cost_of,
+    count,
+    is_plain,
+    is_rearrangement,
+    is_sum,
+    leading_axes,
+)
+from tilec.passes.fuse.order import ordered, settled
 
 CHEAP = 2  # cost up to which work may be repeated
 OFTEN = 32  # times that cheap work is repeated, from which on it is done once where that takes no kernel of its own
-EXPENSIVE = 8  # cost of an operation that is not in _CHEAP_OPS
 MAX_COST = 64  # of one inlined expression
 MAX_DEPTH = 64  # of Lets inlined into one another: what costs nothing, as a transposition, is bounded by this alone
 MAX_GROUP_COST = 1024
@@ -47,12 +57,6 @@ MAX_OPERANDS = 24  # tensors that one kernel reads
 MAX_ROW = 1 << 18  # bytes of one row of a chain: it stays in the second cache
 MAX_CHAIN = 16  # groups of one kernel
 NEAR = 4  # kernels, counted from the last, that a Let joins for the sake of memory traffic: what they make is kept
-WHOLE = 1 << 30  # in the place of a number of leading axes: the own cell is read
-_CHEAP_OPS = frozenset({
-    "neg", "abs", "add", "sub", "mul", "max", "min", "cond", "cast", "bitcast", "relu", "ident",
-    "stop_gradient", "reverse_grad",
-    "bit_and", "bit_or", "bit_xor", "bit_not", "bit_left", "bit_right",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class _Fuser:
         self._reading: dict[str, int] = {}  # by tensor, the latest kernel that begins by reading its own cell of it
 
     def run(self) -> Partition:
-        for name, let in _settled_first(labelled(self._graph), self._settled).items():
+        for name, let in ordered(self._graph, self._settled).items():
             if let.names:
                 self._place(let)
             else:
@@ -163,15 +167,15 @@ class _Fuser:
         match let.node:
             case Apply(args=args):
                 for a in args:
-                    yield a, _count(self._shapes[let.names[0]])
+                    yield a, count(self._shapes[let.names[0]])
             case Contraction():
-                points = _count(let.node.extents)
+                points = count(let.node.extents)
                 for body in let.node.body:
                     for e in walk(body):
                         if isinstance(e, Read):
                             plain = e.access.boundary == "skip" and all(isinstance(i, Affine) for i in e.access.indices)
                             yield e.access.tensor, points if plain else -1
-                yield from ((d, _count(self._shapes[d])) for d in let.node.defaults if d is not None)
+                yield from ((d, count(self._shapes[d])) for d in let.node.defaults if d is not None)
             case Literal():
                 return
             case node:
@@ -184,9 +188,9 @@ class _Fuser:
                 return _Pointwise(0, {})
             case Apply(op=op, args=args):
                 own = self._shapes[let.names[0]]
-                return self._combined(_cost(op), [(a, _aligned(self._shapes[a], own)) for a in args])
+                return self._combined(cost_of(op), [(a, aligned_axes(self._shapes[a], own)) for a in args])
             case Contraction() if is_rearrangement(let.node, self._shapes):
-                return self._combined(body_cost(let.node.body[0]), _leading(let.node))
+                return self._combined(body_cost(let.node.body[0]), leading_axes(let.node))
             case _:
                 return None
 
@@ -227,10 +231,12 @@ class _Fuser:
         evaluations = [points for _, points in self._readers.get(name, ())]
         if -1 in evaluations or self._pays_once(name, how) or self._goes_into_whole(name, how):
             return False
-        often = sum(evaluations) >= OFTEN * _count(self._shapes[name])
+        often = sum(evaluations) >= OFTEN * count(self._shapes[name])
         if how.cost == 0 or (how.cost <= CHEAP and len(how.reads) <= 2):
-            return how.cost == 0 or not often or self._joinable(name, how) is None
-        return sum(evaluations) <= _count(self._shapes[name])
+            if how.cost == 0 or not often:
+                return True
+            return self._joinable(name, how) is None and not self._is_operand(name, how)
+        return sum(evaluations) <= count(self._shapes[name])
 
     def _pays_once(self, name: str, how: _Pointwise) -> bool:
         """Whether to compute a value of constants apart, before the first call, from what each call computes anew.
@@ -241,8 +247,18 @@ class _Fuser:
             return False
         if all(n in self._settled for let, _ in self._readers.get(name, ()) for n in let.names):
             return False
-        largest = max((_count(self._shapes[n]) for n in how.reads), default=0)
-        return how.cost > CHEAP or _count(self._shapes[name]) <= largest
+        largest = max((count(self._shapes[n]) for n in how.reads), default=0)
+        return how.cost > CHEAP or count(self._shapes[name]) <= largest
+
+    def _is_operand(self, name: str, how: _Pointwise) -> bool:
+        """Whether sums of products take a value made of several tensors again and again.
+
+        As one tensor it can be cut into blocks, and these copied, as products need it for the caches.
+        """
+        parts = [n for n in how.reads if count(self._shapes[n]) > 1]
+        own = max(count(self._shapes[name]), 1)
+        times = [points // own for let, points in self._readers.get(name, ()) if is_sum(let)]
+        return len(parts) > 1 and min(times, default=0) >= OFTEN
 
     def _goes_into_whole(self, name: str, how: _Pointwise) -> bool:
         """Whether a value of an earlier kernel is read to be a part of a larger tensor, by a concatenation or a margin:
@@ -274,7 +290,7 @@ class _Fuser:
         own = (n for n, axes in how.reads.items() if axes == WHOLE and n not in self._donated)  # it is overwritten
         beside = max((self._reading.get(n, 0) for n in own), default=0)
         found = self._joinable_at(latest, name, how)
-        near = beside > latest and self._is_near(beside)
+        near = beside > latest and (name in self._results or self._is_near(beside))  # results have memory of their own
         return self._joinable_at(beside, name, how) if found is None and near else found
 
     def _is_near(self, at: int) -> bool:
@@ -333,7 +349,7 @@ class _Fuser:
         if rows != kernel.rows[: len(rows)] or prod(rows) < self._options.least_rows or not rows:
             return False
         known = [n for g in kernel.groups for n in g.lets]
-        if any(_count(self._shapes[n]) * self._bytes[n] > MAX_ROW * prod(rows) for n in (name, *known)):
+        if any(count(self._shapes[n]) * self._bytes[n] > MAX_ROW * prod(rows) for n in (name, *known)):
             return False
         kernel.rows = rows
         self._at[name] = at, len(kernel.groups)
@@ -350,106 +366,8 @@ class _Fuser:
             return how.reads, shape
         if not isinstance(let.node, Contraction) or not is_plain(let.node, self._shapes):
             return None
-        leading = _leading(let.node)
+        leading = leading_axes(let.node)
         axes = min((k for _, k in leading), default=0)
-        if _count(let.node.extents) <= max((_count(self._shapes[n]) for n, _ in leading), default=0):
+        if count(let.node.extents) <= max((count(self._shapes[n]) for n, _ in leading), default=0):
             axes = max(k for _, k in leading)  # no operand is used again for other rows
         return self._combined(0, leading).reads, shape[:axes]
-
-
-def _aligned(shape: tuple[Size, ...], own: tuple[Size, ...]) -> int:
-    """On how many leading axes an operand that is broadcast to the shape `own` is read at the own cell."""
-    if shape == own:
-        return WHOLE
-    same = [n == m for n, m in zip(shape, own)] if len(shape) == len(own) else []
-    return (*same, False).index(False)
-
-
-def _leading(node: Contraction) -> list[tuple[str, int]]:
-    """The tensors that a contraction reads, and on how many leading axes at the cell that is computed."""
-    found = []
-    for access in (e.access for body in node.body for e in walk(body) if isinstance(e, Read)):
-        pairs = zip(node.sinks[0].indices, access.indices)
-        same = [f.as_variable() is not None and f == i for f, i in pairs]
-        found.append((access.tensor, (*same, False).index(False)))
-    return found
-
-
-def is_plain(node: Contraction, shapes: dict[str, tuple[Size, ...]]) -> bool:
-    """Whether every cell aggregates the whole range of all other variables, and nothing else."""
-    accesses = [e.access for e in walk(node.body[0]) if isinstance(e, Read)]
-    if len(node.sinks) != 1 or node.defaults != (None,) or not accesses:
-        return False
-    if any(a.boundary != "skip" or not all(isinstance(i, Affine) for i in a.indices) for a in accesses):
-        return False
-    extents = dict(zip(node.indices, node.extents))
-    for form, size in zip(node.sinks[0].indices, node.sinks[0].shape, strict=True):
-        if extents.pop(form.as_variable() or "", 1 if form == Affine() else None) != size:
-            return False
-    box = box_of(node)
-    return all(high >= 0 for _, high in box.values()) and not guards(conditions(node, shapes), box)
-
-
-def settled(graph: Graph) -> frozenset[str]:
-    """Values that constant parameters decide, alone or with literals."""
-    found = {p.name for p in graph.params if p.digest is not None}
-    literal: set[str] = set()
-    for let in graph.lets:
-        if (isinstance(let.node, Special) and SPECIALS[let.node.op].effect) or _is_open(let):
-            continue
-        used = set(operands(let.node))
-        if used <= found | literal:
-            (found if used & found else literal).update(let.names)
-    return frozenset(found)
-
-
-def _settled_first(lets: Mapping[str, Let], settled: frozenset[str]) -> dict[str, Let]:
-    """The Lets, beginning with those of `settled` and what these read: scales and shifts made of constants are there
-    before the sums that they are applied to, and keep nothing from joining these."""
-    early = set(settled)
-    for let in reversed(list(lets.values())):
-        if not early.isdisjoint(let.names):
-            early.update(operands(let.node))
-    return dict(sorted(lets.items(), key=lambda item: early.isdisjoint(item[1].names)))
-
-
-def _is_open(let: Let) -> bool:
-    """Whether a value differs from call to call by a size alone."""
-    bodies = let.node.body if isinstance(let.node, Contraction) else ()
-    values = [e.form for b in bodies for e in walk(b) if isinstance(e, IndexValue)]
-    return any(f.sizes() for f in values) or any(isinstance(s, Poly) for t in let.types for s in t.shape)
-
-
-_MANY = 1024  # what an open size is taken for where work is weighed
-
-
-def _count(sizes: Sequence[Size]) -> int:
-    """Elements, or about as many."""
-    return prod(int(s.evaluate(dict.fromkeys(s.names(), _MANY))) if isinstance(s, Poly) else s for s in sizes)
-
-
-def _cost(op: str) -> int:
-    return 1 if op in _CHEAP_OPS or op.startswith("cmp_") else EXPENSIVE
-
-
-def body_cost(body: Expr) -> int:
-    return sum(_cost(e.op) for e in walk(body) if isinstance(e, Call))
-
-
-def is_rearrangement(node: Contraction, shapes: dict[str, tuple[Size, ...]]) -> bool:
-    """Whether every cell is computed from one point: each axis of the output runs over a variable of its own, whole,
-    and there are no other variables, aggregation, default or guard."""
-    if node.monoid.name != "assign" or len(node.sinks) != 1:
-        return False
-    accesses = [e.access for e in walk(node.body[0]) if isinstance(e, Read)]
-    if any(a.boundary == "skip" and not all(isinstance(i, Affine) for i in a.indices) for a in accesses):
-        return False  # whether a cell has a term is known at run time
-    extents = dict(zip(node.indices, node.extents))
-    for form, size in zip(node.sinks[0].indices, node.sinks[0].shape, strict=True):
-        variable = form.as_variable()
-        if variable is None or extents.pop(variable, None) != size:
-            return False
-    if any(e != 1 for e in extents.values()):
-        return False
-    box = box_of(node)
-    return all(high >= 0 for _, high in box.values()) and not guards(conditions(node, shapes), box)
