@@ -296,3 +296,53 @@ def test_refusals() -> None:
     refused("TILE0212", ops.norm, np.zeros((2, 2)), 1, (0, 0))
     refused("TILE0212", ops.norm, np.zeros((2, 2, 2)), 1, (0, 1, 2))
     refused("TILE0210", ops.pinv, np.eye(2), rtol="small")
+
+
+@DTYPES
+@EACH_SQUARE
+def test_expm(shape: tuple[int, ...], dtype: str) -> None:
+    linalg = pytest.importorskip("scipy.linalg", reason="the exponentials are SciPy's")
+    for scale in (1e-3, 0.3, 1.0, 4.0):
+        x = normal(shape, dtype) * np.dtype(dtype).type(scale)
+        found, wanted = ops.expm(x), linalg.expm(x.astype("float64"))
+        assert (found.dtype, found.shape) == (x.dtype, wanted.shape)
+        largest = abs(wanted).max(initial=1)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=20 * CLOSE[dtype] * largest)
+
+
+def test_expm_of_matrices_of_other_sizes_in_a_batch() -> None:
+    """Each is halved as often as it needs it; nilpotent ones are exact, rotations keep their length."""
+    skew = np.array([[0.0, 100.0], [-100.0, 0.0]])
+    x = np.stack([np.zeros((2, 2)), np.array([[0.0, 5], [0, 0]]), skew, -1e4 * np.eye(2), np.full((2, 2), np.nan)])
+    found = ops.expm(x)
+    assert np.array_equal(found[0], np.eye(2)) and found[1].tolist() == [[1, 5], [0, 1]]
+    np.testing.assert_allclose(found[2], [[np.cos(100), np.sin(100)], [-np.sin(100), np.cos(100)]], atol=1e-12)
+    assert (found[3] == 0).all() and np.isnan(found[4]).all()
+
+
+def test_matrix_power() -> None:
+    x, whole = normal((2, 3, 3)) + 2 * np.eye(3), RNG.integers(-3, 4, (4, 4))
+    for n in (0, 1, 2, 3, 7, -1, -3):
+        np.testing.assert_allclose(ops.matrix_power(x, n), np.linalg.matrix_power(x, n), rtol=1e-11, atol=1e-12)
+    for n in (0, 1, 5):
+        assert np.array_equal(ops.matrix_power(whole, n), np.linalg.matrix_power(whole, n))
+    refused("TILE0210", ops.matrix_power, x, 0.5)
+    refused("TILE0203", ops.matrix_power, normal((2, 3)), 2)
+    refused("TILE0420", ops.matrix_power, np.zeros((2, 2)), -1)
+
+
+def test_multi_dot() -> None:
+    chain = [normal(s) for s in ((3, 5), (5, 2), (2, 7), (7, 1))]
+    for given in (
+        chain,
+        chain[:2],
+        [chain[0][0], *chain[1:]],
+        [*chain[:3], normal((7,))],
+        [normal((5,)), normal((5,))],
+    ):
+        np.testing.assert_allclose(
+            ops.multi_dot(given), np.linalg.multi_dot(given) if len(given) > 2 else given[0] @ given[1]
+        )
+    refused("TILE0505", ops.multi_dot, chain[:1])
+    refused("TILE0203", ops.multi_dot, [chain[0], chain[0]])
+    refused("TILE0202", ops.multi_dot, [chain[0], normal((5,)), chain[1]])

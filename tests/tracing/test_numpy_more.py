@@ -332,3 +332,23 @@ WRONG: dict[str, tuple[str, Callable[[], Any]]] = {
 def test_mistakes(name: str) -> None:
     code, call = WRONG[name]
     assert code_of(call) == code
+
+
+def test_methods_of_arrays() -> None:
+    """What ndarray has as methods, traced tensors have."""
+
+    def methods(x: Any, i: Any) -> Any:
+        return (
+            x.argsort(), x.argsort(0), x.cumprod(1), x.cumsum(0, dtype="float64"), x.repeat(2, axis=1), x.diagonal(1),
+            x.conj(), x.conjugate(), x.copy(), x.real, x.imag, x[0].searchsorted(0.5), x.var(0, ddof=1), x.std(ddof=1),
+            divmod(3.0, x), i.choose([x[0, :4], x[1, :4]], mode="clip"), x.itemsize, x.nbytes, x.squeeze(),
+            x.flatten(), x.swapaxes(0, 1),
+        )  # fmt: skip
+
+    ordered = np.sort(X, axis=1)
+    i = np.array([0, 1, 1, 0])
+    for found, wanted in zip(leaves(tilec.jit(methods)(ordered, i)), leaves(methods(ordered, i)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    assert np.array_equal(tilec.jit(lambda x: x.sort(0))(X), np.sort(X, 0))
+    assert np.array_equal(tilec.jit(lambda x: x.ptp(1))(X), np.ptp(X, 1))
+    assert tilec.jit(lambda x: x.nonzero(size=2))(np.array([0, 3, 0, 1]))[0].tolist() == [1, 3]

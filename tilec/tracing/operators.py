@@ -132,6 +132,9 @@ class Operators:
     def __divmod__(self, other: Any) -> tuple[Any, Any]:
         return self // other, self % other
 
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
 
 def functions() -> Any:
     """`tilec.numpy`, which is built on this module."""

@@ -139,11 +139,12 @@ class Tensor(Operators):
     def mean(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
         return _method("mean", self, axis=axis, keepdims=keepdims)
 
-    def var(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        return _method("var", self, axis=axis, correction=correction, keepdims=keepdims)
+    def var(self, axis: Any = None, *, correction: float = 0.0, ddof: float = 0.0, keepdims: bool = False) -> Tensor:
+        """NumPy's methods call the correction `ddof`."""
+        return _method("var", self, axis=axis, correction=correction or ddof, keepdims=keepdims)
 
-    def std(self, axis: Any = None, *, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-        return _method("std", self, axis=axis, correction=correction, keepdims=keepdims)
+    def std(self, axis: Any = None, *, correction: float = 0.0, ddof: float = 0.0, keepdims: bool = False) -> Tensor:
+        return _method("std", self, axis=axis, correction=correction or ddof, keepdims=keepdims)
 
     def any(self, axis: Any = None, *, keepdims: bool = False) -> Tensor:
         return _method("any", self, axis=axis, keepdims=keepdims)
@@ -157,8 +158,62 @@ class Tensor(Operators):
     def argmin(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
         return _method("argmin", self, axis=axis, keepdims=keepdims)
 
-    def cumsum(self, axis: int | None = None) -> Tensor:
-        return _method("cumulative_sum", self, axis=axis)
+    def cumsum(self, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+        return _method("cumulative_sum", self, axis=axis, dtype=dtype)
+
+    def cumprod(self, axis: int | None = None, *, dtype: Any = None) -> Tensor:
+        return _method("cumulative_prod", self, axis=axis, dtype=dtype)
+
+    def ptp(self, axis: Any = None) -> Tensor:
+        return _method("ptp", self, axis)
+
+    def sort(self, axis: int = -1) -> Tensor:
+        """A new tensor, where an array is sorted in place."""
+        return _method("sort", self, axis=axis)
+
+    def argsort(self, axis: int = -1) -> Tensor:
+        return _method("argsort", self, axis=axis)
+
+    def searchsorted(self, values: Any, side: str = "left") -> Tensor:
+        return _method("searchsorted", self, values, side=side)
+
+    def nonzero(self, *, size: int | None = None, fill_value: int = 0) -> Any:
+        return method("nonzero", self, size=size, fill_value=fill_value)
+
+    def choose(self, choices: Any, mode: str = "clip") -> Tensor:
+        return _method("choose", self, choices, mode=mode)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        return _method("diagonal", self, offset, axis1, axis2)
+
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        return _method("repeat", self, repeats, axis=axis)
+
+    def copy(self) -> Tensor:
+        return self
+
+    def conj(self) -> Tensor:
+        return self
+
+    conjugate = conj
+
+    @property
+    def real(self) -> Tensor:
+        return self
+
+    @property
+    def imag(self) -> Tensor:
+        return _method("imag", self)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.size * self.itemsize
 
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         return _method("clip", self, min, max)

@@ -3,6 +3,7 @@
 from tilec.ops.linalg.decompositions import cholesky, qr, svd
 from tilec.ops.linalg.eigen import eig, eigh, lu_factor
 from tilec.ops.linalg.norms import norm
+from tilec.ops.linalg.powers import expm, matrix_power, multi_dot
 from tilec.ops.linalg.systems import cholesky_inverse, det, inv, lstsq, matrix_rank, pinv, slogdet, solve
 from tilec.ops.linalg.triangular import solve_triangular
 
@@ -12,10 +13,13 @@ __all__ = [
     "det",
     "eig",
     "eigh",
+    "expm",
     "inv",
     "lstsq",
     "lu_factor",
+    "matrix_power",
     "matrix_rank",
+    "multi_dot",
     "norm",
     "pinv",
     "qr",
