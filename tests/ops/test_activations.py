@@ -11,6 +11,7 @@ import pytest
 from scipy import special
 
 import tilec
+import tilec.numpy as tnp
 from tests.refusals import WORD, code_of
 from tilec import ops
 
@@ -235,3 +236,14 @@ def test_wrong_arguments() -> None:
 def test_sparsemax_keeps_nan() -> None:
     found = ops.sparsemax(np.array([[np.nan, 1.0, 2.0], [1.0, 2.0, -np.inf]]))
     assert np.isnan(found[0]).all() and found[1].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("function", [ops.softmax, ops.log_softmax, ops.sparsemax])
+def test_shares_of_nothing(function: Any) -> None:
+    for shape in ((3, 0), (0, 3), (0, 0)):
+        assert function(np.zeros(shape)).shape == shape
+        assert tilec.grad(lambda x: function(x).sum())(np.zeros(shape)).shape == shape
+
+
+def test_the_logarithm_of_a_sum_of_nothing() -> None:
+    assert tnp.logsumexp(np.zeros((3, 0)), axis=-1).tolist() == [-np.inf] * 3

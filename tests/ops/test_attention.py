@@ -150,3 +150,9 @@ def test_a_number_of_keys_that_is_open_may_be_0() -> None:
     found = tilec.jit(lambda q, k, v: attention(q, k, v), open_sizes={"k": ("N", None), "v": ("N", None)})
     assert found(np.ones((2, 4)), np.ones((0, 4)), np.ones((0, 3))).tolist() == np.zeros((2, 3)).tolist()
     assert found(np.ones((2, 4)), np.ones((5, 4)), np.ones((5, 3))).tolist() == np.ones((2, 3)).tolist()
+
+
+def test_keys_without_features_are_alike() -> None:
+    v = draw(5, 2)
+    found = attention(np.zeros((3, 0)), np.zeros((5, 0)), v)
+    np.testing.assert_allclose(found, np.broadcast_to(v.mean(0), (3, 2)), rtol=1e-12)

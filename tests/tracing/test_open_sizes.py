@@ -192,9 +192,18 @@ EXTREMA: dict[str, Callable[[Any], Any]] = {
     "max": lambda x: x.max(0),
     "min": lambda x: x.min(),
     "argmax": lambda x: x.argmax(0),
-    "softmax": lambda x: tnp.softmax(x, axis=0),
     "a gradient": lambda x: tilec.grad(lambda a: a.max())(x),
 }
+
+
+@pytest.mark.parametrize("target", ["llvm", "opencl", "reference"])
+def test_shares_of_no_elements_are_none(target: str) -> None:
+    if target == "opencl" and not pipeline.backend(target).targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    open_ = tilec.jit(lambda x: tnp.softmax(x, axis=0), open_sizes={"x": "N"}, target=target)
+    for n in (3, 0):
+        np.testing.assert_allclose(open_(batch(n)), tilec.jit(lambda x: tnp.softmax(x, axis=0))(batch(n)), rtol=1e-6)
+        assert open_(batch(n)).shape == batch(n).shape
 
 
 @pytest.mark.parametrize("target", ["llvm", "opencl", "reference"])

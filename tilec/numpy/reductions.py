@@ -275,8 +275,9 @@ def _logsumexp(x: Tensor, axis: Axis, keepdims: bool) -> Any:
 
 
 def _finite_max(x: Tensor, axis: Axis) -> Any:
-    """The maximum along axes, kept, 0 where it is not finite: what exp is taken relative to. A constant to autodiff."""
-    top = stop_gradient(_extremum("max", x, axis, True))
+    """The maximum along axes, kept, 0 where it is not finite or where nothing is: what exp is taken relative to. A
+    constant to autodiff."""
+    top = stop_gradient(max_or_zero(x, axis, True))
     return apply("cond", isfinite(top), top, 0)
 
 

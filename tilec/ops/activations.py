@@ -32,8 +32,7 @@ from tilec.numpy.elementwise import (
     where,
 )
 from tilec.numpy.elementwise import sqrt as root
-from tilec.numpy.reductions import max as largest
-from tilec.numpy.reductions import sum
+from tilec.numpy.reductions import max_or_zero, sum
 from tilec.numpy.shapes import flip, moveaxis
 from tilec.numpy.sorting import sort
 from tilec.ops.precision import widened
@@ -249,7 +248,7 @@ def sparsemax(x: Any, /, axis: int = -1) -> Any:
     wide, dtype = widened(x)
     along = axis_of(axis, wide.ndim)
     moved = moveaxis(wide, along, -1)
-    moved = moved - stop_gradient(largest(moved, axis=-1, keepdims=True))
+    moved = moved - stop_gradient(max_or_zero(moved, axis=-1, keepdims=True))
     kept = logical_not(moved <= _limit(stop_gradient(moved)))  # NaN stays
     count = sum(astype(kept, wide.dtype), axis=-1, keepdims=True)
     excess = (sum(where(kept, moved, 0.0), axis=-1, keepdims=True) - 1.0) / count
@@ -262,4 +261,4 @@ def _limit(x: Any) -> Any:
     total = cumsum(ordered, axis=-1) - 1.0
     rank = astype(arange(1, x.shape[-1] + 1), x.dtype)
     excess = total / rank
-    return largest(where(ordered > excess, excess, -float("inf")), axis=-1, keepdims=True)
+    return max_or_zero(where(ordered > excess, excess, -float("inf")), axis=-1, keepdims=True)

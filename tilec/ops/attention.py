@@ -58,7 +58,8 @@ def scaled_dot_product_attention(
     if grouped:
         q, k, v = _split(q, groups), _split(k, groups), _split(v, groups)
         bias = None if bias is None else _split(bias, groups if _heads(bias) == heads else 1)
-    factor = q.shape[-1] ** -0.5 if scale is None else float(number(scale, "a scale"))
+    features = q.shape[-1] if q.type.shape[-1] else 1  # without features all scores are 0
+    factor = features**-0.5 if scale is None else float(number(scale, "a scale"))
     weights, total = _weights(_masked(matmul(q * factor, matrix_transpose(k)), bias, causal))
     if dropout_rate:
         weights = dropout(weights, _given(dropout_key), rate=dropout_rate)
