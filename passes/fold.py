@@ -16,8 +16,9 @@ After:
     }
 
 Values come from the evaluator in typed mode, so a folded program has the bits of the unfolded one. A tensor of equal
-elements becomes a literal of one value. Nothing is folded that is large (`Options`), and what the evaluator refuses is
-left for run time. An assertion of a true literal is dropped. What becomes unused is left to `dce`.
+elements becomes a literal of one value. Nothing is folded that is large, or becomes a long list of numbers
+(`Options`), and what the evaluator refuses is left for run time. An assertion of a true literal is dropped. What
+becomes unused is left to `dce`.
 """
 
 from __future__ import annotations
@@ -33,17 +34,21 @@ from tilec.affine import Affine, Poly
 from tilec.errors import TileError
 from tilec.evaluate.graph import evaluate
 from tilec.expr import IndexValue, Read, reads, walk
-from tilec.graph import Apply, Contraction, Graph, Let, Literal, Special, TensorType, operands
+from tilec.graph import Apply, Contraction, Graph, Let, Literal, Node, Special, TensorType, operands
 from tilec.numpy_semantics import Array, is_float
 from tilec.rewrite import Context, has_effect, rewrite
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """elements: of a folded tensor and of each operand, at most. points: of a folded contraction, at most."""
+    """elements: of a folded tensor and of each operand, at most. points: of a folded contraction, at most. values: of a
+    literal that folding makes, at most, where they are not all equal: each becomes a store, and there it is computed
+    before the first call anyway.
+    """
 
     elements: int = 1 << 16
     points: int = 1 << 18
+    values: int = 1 << 8
 
 
 def run(graph: Graph, options: Options = Options()) -> Graph:
@@ -69,7 +74,12 @@ def _fold(let: Let, context: Context, options: Options) -> Sequence[Let] | None:
         values = evaluate(Graph("fold", (), (*lets, let), let.names), {})
     except TileError:
         return None
-    return [_literal(let, name, type, values[name]) for name, type in zip(let.names, let.types)]
+    folded = [_literal(let, name, type, values[name]) for name, type in zip(let.names, let.types)]
+    return folded if all(_is_short(f.node, options.values) for f in folded) else None
+
+
+def _is_short(node: Node, limit: int) -> bool:
+    return isinstance(node, Literal) and len(node.values) <= limit
 
 
 def _constants(let: Let, context: Context) -> dict[str, Literal] | None:

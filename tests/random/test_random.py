@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import tilec
+import tilec.numpy as tnp
 from tests.refusals import code_of
 from tilec import random
 from tilec.errors import TileError
+from tilec.loops import walk
 
 KEY = random.key(2024)
 COUNT = 40_000
@@ -353,3 +355,11 @@ def test_as_many_trials_as_int32_counts() -> None:
     assert few.tolist() == [0, 0, 0, 0] and many.tolist() == [2**31 - 1, 2**31 - 1, 0, 0]
     half = random.binomial(KEY, 0, counts[:2], 0.5).astype(np.float64)
     assert (abs(half - 2**30) < 5 * 2**14.5).all()
+
+
+def test_many_numbers_of_a_known_key_are_loops() -> None:
+    """Folding them would leave a store for each number."""
+    numbers = tilec.jit(lambda x: x + tnp.log(random.uniform(KEY, 0, (3000,))))
+    program = numbers.lower(np.ones(3000)).compile().program
+    assert program is not None
+    assert max(sum(1 for _ in walk(k.body)) for k in program.kernels) < 300
