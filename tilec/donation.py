@@ -63,7 +63,9 @@ class Donation:
         own = {k: (a, r) for (k, _, _), a, r in zip(others, found.arrays, found.returned)}
         for r, p in taken.items():
             own[r] = inputs[p], values[p] if isinstance(values[p], np.ndarray) else owners[p]
-        back = [(inputs[p], o) for p, o in owners.items() if not np.may_share_memory(inputs[p], o)]
+        back = [
+            (inputs[p], o) for p, o in owners.items() if inputs[p] is not o and not np.may_share_memory(inputs[p], o)
+        ]
         ordered = [own[k] for k in range(len(self.results))]
         return Call(inputs, [a for a, _ in ordered], [*found.copies, *back], [r for _, r in ordered])
 
@@ -102,6 +104,9 @@ def _shared(owners: Mapping[int, Array], memories: Sequence[Array]) -> tuple[int
 
     In the order of their addresses few are side by side: comparing all pairs would take longer than most programs.
     """
+    allocations = [_allocation(a) for a in memories]
+    if None not in allocations and len(set(allocations)) == len(memories):
+        return None
     found: list[tuple[int, int]] = []
     near: list[tuple[int, int, int]] = []  # those that end behind the start of the next
     for start, end, k in sorted([(*_span(a), k) for k, a in enumerate(memories)]):
@@ -112,6 +117,12 @@ def _shared(owners: Mapping[int, Array], memories: Sequence[Array]) -> tuple[int
         near.append((start, end, k))
     order = list(owners)
     return min(found, key=lambda pair: (pair[0], order.index(pair[1])), default=None)
+
+
+def _allocation(array: Array) -> int | None:
+    """What NumPy allocated for an array and for views of it; None where the memory is not NumPy's."""
+    root = array if array.base is None else array.base
+    return id(root) if type(root) is np.ndarray and root.flags.owndata else None
 
 
 def _span(array: Array) -> tuple[int, int]:
@@ -127,7 +138,7 @@ def _span(array: Array) -> tuple[int, int]:
 def _memory(given: Any, converted: Array) -> Array:
     """The memory of an argument as it was passed: what has been converted may be a copy."""
     if isinstance(given, np.ndarray):
-        return np.ndarray.view(given, np.ndarray)
+        return _plain(given)
     if isinstance(given, bool | int | float | np.generic):
         return converted
     return as_array("argument", given)
@@ -139,12 +150,17 @@ def _owner(name: str, value: Any, converted: Array) -> Array:
         return converted
     if not isinstance(value, np.ndarray):
         raise _refused(name, f"is an object of type {type(value).__name__}, not a NumPy array")
-    array = np.ndarray.view(value, np.ndarray)
+    array = _plain(value)
     if not array.flags.writeable:
         raise _refused(name, "is read-only")
     if overlaps_itself(array):
         raise _refused(name, "overlaps itself")
     return converted if converted is value else array
+
+
+def _plain(array: Array) -> Array:
+    """The array without the behaviour of a subclass."""
+    return array if type(array) is np.ndarray else np.ndarray.view(array, np.ndarray)
 
 
 def _refused(name: str, why: str) -> TileError:
