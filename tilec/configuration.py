@@ -159,22 +159,28 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
 
 
 def _environment() -> Changes:
-    """The variables that are set, as (setting, text); an empty one counts as not set."""
-    found = [(n, os.environ.get(a.variable, "")) for n, a in settings_by_name().items()]
+    """The variables that are set and count, as (variable, text); an empty one counts as not set."""
+    found = [next((v for v in a.variables if _variable(v)), a.variable) for a in settings_by_name().values()]
     if os.environ.get("NO_COLOR") and not os.environ.get("TILEC_COLOR"):
-        found.append(("NO_COLOR", "1"))
-    return tuple((n, text) for n, text in found if text.strip())
+        found.append("NO_COLOR")
+    return tuple((v, _variable(v)) for v in found if _variable(v))
+
+
+def _variable(name: str) -> str:
+    text = os.environ.get(name, "")
+    return text if text.strip() else ""
 
 
 def _variable_values(variables: Changes) -> tuple[dict[str, Any], dict[str, str]]:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for name, text in variables:
-        if name == "NO_COLOR":
-            values["color"], origins["color"] = "never", "NO_COLOR"
+    abouts = {variable: about for about in settings_by_name().values() for variable in about.variables}
+    for variable, text in variables:
+        if variable == "NO_COLOR":
+            values["color"], origins["color"] = "never", variable
         else:
-            about = settings_by_name()[name]
-            values[name], origins[name] = _read(about, text, about.variable), about.variable
+            about = abouts[variable]
+            values[about.name], origins[about.name] = _read(about, text, variable), variable
     return values, origins
 
 

@@ -27,10 +27,10 @@ def backend(name: str) -> Backend:
 
 
 def resolve_target(name: str | Target) -> Target:
-    """The Target that a name such as `auto`, `llvm`, `opencl` or `opencl:1` stands for; raises TILE0508, TILE0509.
+    """The Target that a name such as `auto`, `llvm`, `opencl:1` or `opencl:nvidia` stands for.
 
-    `auto` is the target that is set (`tilec.config`), else `llvm`. A Target is taken as it is, a name gets the number
-    of threads that is set.
+    Raises TileError TILE0508, TILE0509. `auto` is the target that is set (`tilec.config`), else `llvm`. A Target is
+    taken as it is, a name gets the number of threads that is set.
     """
     if isinstance(name, Target):
         return name
@@ -57,15 +57,14 @@ def _named(name: str) -> Target:
     if name == "reference":
         return Target("reference")
     kind, _, device = name.partition(":")
+    if kind == "opencl":
+        from tilec.backends.opencl.devices import named
+
+        return named(device)
     targets = backend(kind).targets()
     if not targets:
-        raise error("TILE0509", f"target {kind!r} is not available on this machine", help=_recipe(kind))
+        raise error("TILE0509", f"target {kind!r} is not available on this machine")
     for target in targets:
         if device in ("", target.device):
             return target
     raise error("TILE0509", f"no device {device!r} of {kind!r}", notes=[f"found: {', '.join(map(str, targets))}"])
-
-
-def _recipe(kind: str) -> str | None:
-    recipes = {"opencl": "install pyopencl and an OpenCL driver: pip install 'tilec[opencl]' pocl-binary-distribution"}
-    return recipes.get(kind)

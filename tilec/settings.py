@@ -100,6 +100,7 @@ class About:
     """What is known of a setting.
 
     project: a pyproject.toml, which may come with a stranger's code, may set it. decisive: it decides what is compiled.
+    second: an environment variable that sets it as well, where `variable` does not.
     """
 
     name: str
@@ -110,14 +111,20 @@ class About:
     read: Reader
     project: bool = True
     decisive: bool = False
+    second: str = ""
 
     @property
     def variable(self) -> str:
         """Name of the environment variable."""
         return f"TILEC_{self.name.upper()}"
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of all environment variables that set it; an earlier one beats a later one."""
+        return (self.variable, self.second) if self.second else (self.variable,)
 
-def _setting(default: Any, doc: str, allowed: str, read: Reader, **rest: bool) -> Any:
+
+def _setting(default: Any, doc: str, allowed: str, read: Reader, **rest: bool | str) -> Any:
     return field(default=default, metadata={"doc": doc, "allowed": allowed, "read": read, **rest})
 
 
@@ -128,9 +135,10 @@ class Settings:
     target: str = _setting(
         "auto",
         "Where programs run that are compiled for target 'auto'.",
-        "auto, llvm, opencl, opencl:N or reference",
+        "auto, llvm, opencl, opencl:N, opencl:WORD or reference; `tilec devices` lists what there is",
         _word(_TARGET),
         decisive=True,
+        second="TILEC_DEVICE",
     )
     threads: int = _setting(
         0,

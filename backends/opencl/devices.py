@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
 from tilec.errors import TileError, error
 from tilec.target import Target
-
-RECIPE = "install pyopencl and an OpenCL driver: pip install 'tilec[opencl]' pocl-binary-distribution"
 
 
 def pyopencl() -> Any:
@@ -19,7 +18,7 @@ def pyopencl() -> Any:
     try:
         import pyopencl as module
     except Exception as reason:  # a broken driver can raise anything at import
-        raise error("TILE0509", "OpenCL needs the package pyopencl", notes=[str(reason)], help=RECIPE) from reason
+        raise error("TILE0509", "OpenCL needs the package pyopencl", notes=[str(reason), *ADVICE]) from reason
     return module
 
 
@@ -39,41 +38,41 @@ def translated(action: str) -> Iterator[None]:
         raise error("TILE0710", f"the OpenCL driver failed to {action}", notes=text.splitlines()[:20]) from reason
 
 
-def find() -> list[Any]:
-    """All usable devices of all platforms. One broken platform or device hides no other."""
+def find() -> list[Found]:
+    """All devices of all platforms, see `platforms.listed`; raises TILE0509 without pyopencl."""
     cl = pyopencl()
-    found: list[Any] = []
     try:
         platforms = cl.get_platforms()
-    except cl.Error:
-        return []
-    for platform in platforms:
-        try:
-            found += [d for d in platform.get_devices() if d.available and d.compiler_available]
-        except cl.Error:
-            continue
-    return found
+    except Exception as reason:
+        if "PLATFORM_NOT_FOUND" in str(reason):  # no driver is installed
+            return []
+        return [Found("OpenCL", "unknown", problem=f"cannot list the platforms: {reason}")]
+    return listed(platforms)
 
 
 def targets() -> list[Target]:
-    """A Target per device; empty without pyopencl or drivers. Never raises."""
+    """A Target per usable device; empty without pyopencl or drivers. Never raises."""
     try:
-        return [_target(i, device) for i, device in enumerate(find())]
-    except Exception:  # a query that a driver refuses
+        return [_target(found) for found in find() if found.usable]
+    except TileError:
         return []
 
 
-def _target(position: int, device: Any) -> Target:
+def named(device: str) -> Target:
+    """The Target of a device by its name, see `platforms.chosen`; raises TileError TILE0509."""
+    return _target(chosen(device, find()))
+
+
+def _target(found: Found) -> Target:
     """Width and registers are those of a small SIMD unit: schedules stay modest, for this backend is not tuned."""
-    features = tuple(sorted(str(device.extensions).split()))
     return Target(
         "opencl",
-        str(position),
+        str(found.position),
         vector_bytes=16,
         registers=16,
-        threads=max(1, int(device.max_compute_units)),
-        cpu=str(device.name).strip(),
-        features=features,
+        threads=max(1, found.units),
+        cpu=found.name,
+        features=found.extensions,
     )
 
 
@@ -88,16 +87,10 @@ class Session:
     @staticmethod
     def on(target: Target) -> Session:
         """Raises TILE0509 where the target's device does not exist."""
-        cl, devices = pyopencl(), find()
-        if not devices:
-            raise error("TILE0509", "no OpenCL device was found", help=RECIPE)
-        position = int(target.device) if target.device.isdigit() else 0 if target.device == "" else len(devices)
-        if position >= len(devices):
-            names = [f"opencl:{i} is {d.name}" for i, d in enumerate(devices)]
-            raise error("TILE0509", f"there is no OpenCL device {target.device!r}", notes=names)
+        cl, device = pyopencl(), chosen(target.device, find()).handle
         with translated("open the device"):
-            context = cl.Context([devices[position]])
-            return Session(devices[position], context, cl.CommandQueue(context))
+            context = cl.Context([device])
+            return Session(device, context, cl.CommandQueue(context))
 
     def has_fp64(self) -> bool:
         return int(self.device.double_fp_config) != 0

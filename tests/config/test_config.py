@@ -24,7 +24,8 @@ from tilec.settings import Settings, settings_by_name
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty project and an empty user directory; no variables."""
     for about in settings_by_name().values():
-        monkeypatch.delenv(about.variable, raising=False)
+        for variable in about.variables:
+            monkeypatch.delenv(variable, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(configuration, "user_file", lambda: tmp_path / "user" / "config.toml")
     (tmp_path / "user").mkdir()
@@ -114,6 +115,17 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.color == "always"
 
 
+def test_two_variables_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILEC_DEVICE", "opencl:pocl")
+    assert (config.target, origin("target")) == ("opencl:pocl", "TILEC_DEVICE")
+    monkeypatch.setenv("TILEC_TARGET", " ")
+    assert (config.target, origin("target")) == ("opencl:pocl", "TILEC_DEVICE")
+    monkeypatch.setenv("TILEC_TARGET", "reference")
+    assert (config.target, origin("target")) == ("reference", "TILEC_TARGET")
+    with tilec.config(target="llvm"):
+        assert config.target == "llvm"
+
+
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
@@ -124,6 +136,7 @@ def test_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TILEC_CACHE_SIZE", "1.5G"),
         ("TILEC_COLOR", "blue"),
         ("TILEC_TARGET", "the moon"),
+        ("TILEC_DEVICE", "opencl:"),
         ("TILEC_LOG_LEVEL", "loud"),
     ],
 )
@@ -260,9 +273,10 @@ def test_the_machine_is_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (host().threads, resolve_target("llvm").threads) == (before, before + 1)
 
 
-def test_an_unknown_target_says_where_it_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TILEC_TARGET", "cuda")
-    with pytest.raises(tilec.TileError, match=r"(?s)TILE0508.*the setting 'target' is 'cuda', from TILEC_TARGET"):
+@pytest.mark.parametrize("variable", ["TILEC_TARGET", "TILEC_DEVICE"])
+def test_an_unknown_target_says_where_it_was_set(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "cuda")
+    with pytest.raises(tilec.TileError, match=rf"(?s)TILE0508.*the setting 'target' is 'cuda', from {variable}"):
         resolve_target("auto")
 
 

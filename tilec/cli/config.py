@@ -17,17 +17,22 @@ def command(as_json: bool = typer.Option(False, "--json", metavar="", help="Repo
     if as_json:
         shown = {
             s.name: {"value": s.value, "origin": s.origin, "default": s.about.default, "type": s.about.type}
-            | {"variable": s.about.variable, "doc": s.about.doc, "allowed": s.about.allowed}
+            | {
+                "variable": s.about.variable,
+                "variables": s.about.variables,
+                "doc": s.about.doc,
+                "allowed": s.about.allowed,
+            }
             for s in found
         }
         print(json.dumps(shown))
         return 0
     for setting in found:
         print(f"{setting.name} = {json.dumps(setting.value)}  ({setting.origin})")
-        print(f"    {setting.about.doc}\n    {setting.about.variable}: {setting.about.allowed}")
+        print(f"    {setting.about.doc}\n    {' or '.join(setting.about.variables)}: {setting.about.allowed}")
     project = project_file(present_directory()) or "pyproject.toml, of which there is none here"
     print(f"\nfiles: {user_file()}; [tool.tilec] of {project}")
-    for name in unknown_variables([s.about.variable for s in found]):
+    for name in unknown_variables([v for s in found for v in s.about.variables]):
         print(f"no setting: the environment variable {name}")
     return 0
 

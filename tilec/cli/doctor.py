@@ -9,8 +9,9 @@ from typing import Any
 
 import typer
 
+from tilec.cli.devices import opencl_lines
+
 _PATIENCE = 300.0  # seconds for the self-test, which takes a few: what takes longer hangs
-_DRIVERS = 30.0  # seconds for OpenCL drivers to say what there is
 
 
 def command(
@@ -40,12 +41,11 @@ def facts() -> dict[str, Any]:
         processor = machine.processor()
     except TileError as problem:
         processor = {"problem": problem.diagnostics[0].message}
-    drivers = machine.ask("tilec.measure.machine", [], _DRIVERS)
     changed = {s.name: {"value": s.value, "origin": s.origin} for s in config.list() if s.origin != "default"}
     return {
         "versions": machine.versions(),
         "processor": processor,
-        "opencl": drivers.value if drivers.problem is None else {"problem": drivers.problem},
+        "opencl": machine.drivers(),
         "cache": state(),
         "settings": changed,
     }
@@ -74,7 +74,7 @@ def text(found: dict[str, Any]) -> str:
     """The report for people."""
     versions = [f"{name} {version or 'is not installed'}" for name, version in found["versions"].items()]
     lines = ["Versions", *_indented(versions), "", "Processor", *_indented(_processor(found["processor"]))]
-    lines += ["", "OpenCL", *_indented(_opencl(found["opencl"])), "", "Cache", *_indented(_cache(found["cache"]))]
+    lines += ["", "OpenCL", *_indented(opencl_lines(found["opencl"])), "", "Cache", *_indented(_cache(found["cache"]))]
     settings = [f"{n} = {s['value']!r}, from {s['origin']}" for n, s in found["settings"].items()]
     lines += ["", "Settings", *_indented(settings or ["all at their defaults"])]
     if "self-test" in found:
@@ -97,22 +97,6 @@ def _processor(found: dict[str, Any]) -> list[str]:
         f"{found['threads']} threads on {found['processors']} processors",
         f"compiled for {found['compiled for']} with {' '.join(found['features'])}",
     ]
-
-
-def _opencl(found: dict[str, Any]) -> list[str]:
-    if problem := found.get("problem"):
-        absent = problem.startswith("ModuleNotFoundError") and "pyopencl" in problem
-        return ["none, as pyopencl is not installed"] if absent else [problem]
-    lines, number = [], 0
-    for platform in found["platforms"]:
-        lines.append(f"{platform['platform']}: {platform['problem'] or platform['version']}")
-        for device in platform["devices"]:
-            usable = device["problem"] is None
-            name = f"opencl:{number}" if usable else "not usable"
-            number += usable
-            detail = device["problem"] or f"{device['units']} units, {device['memory'] >> 20} MiB"
-            lines.append(f"  {name}  {device['name']}: {detail}{'' if device['float64'] else ', no float64'}")
-    return lines or ["no platform: no driver is installed"]
 
 
 def _cache(found: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from tilec.cli import (
     check_grad,
     compile,
     config,
+    devices,
     doctor,
     explain,
     fmt,
@@ -105,6 +106,7 @@ app.command(name="check-grad")(guarded(check_grad.command))
 app.command(name="new")(guarded(new.command))
 app.command(name="compile")(guarded(compile.command))
 app.command(name="config")(guarded(config.command))
+app.command(name="devices")(guarded(devices.command))
 app.command(name="doctor")(guarded(doctor.command))
 app.command(name="passes")(guarded(passes.command))
 app.command(name="profile")(guarded(profile.command))

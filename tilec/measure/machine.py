@@ -1,4 +1,4 @@
-"""Floor 5: facts about this installation and this machine, for `tilec doctor`.
+"""Floor 5: facts about this installation and this machine, for `tilec devices` and `tilec doctor`.
 
 `python -m tilec.measure.machine` prints what OpenCL drivers say of themselves as JSON: they are asked in a process of
 its own, for a broken one may hang or crash the process that loads it.
@@ -13,7 +13,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tilec.errors import TileError
+
+if TYPE_CHECKING:
+    from tilec.backends.opencl.platforms import Found
+
+_DRIVERS = 30.0  # seconds for OpenCL drivers to say what there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,46 +98,53 @@ def _model() -> str:
     return named.partition(":")[2].strip() or platform.processor() or platform.machine()
 
 
+def memory() -> int | None:
+    """Bytes of main memory; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def drivers() -> dict[str, Any]:
+    """What a process of its own prints of OpenCL: `devices`, and `problem` where nothing could be asked."""
+    answer = ask("tilec.measure.machine", [], _DRIVERS)
+    found = answer.value if isinstance(answer.value, dict) else {}
+    return {"devices": found.get("devices", []), "problem": answer.problem or found.get("problem")}
+
+
 def opencl() -> list[dict[str, Any]]:
-    """Every platform with its devices, and what each says when it is asked; raises ImportError without pyopencl."""
-    import pyopencl as cl
+    """Every device, and every platform that shows none; raises TileError TILE0509 without pyopencl."""
+    from tilec.backends.opencl.devices import find
 
-    try:
-        platforms = cl.get_platforms()
-    except cl.Error as reason:
-        return [{"platform": "none", "problem": str(reason), "devices": []}]
-    return [_platform(cl, p) for p in platforms]
+    return [_as_value(found) for found in find()]
 
 
-def _platform(cl: Any, found: Any) -> dict[str, Any]:
-    name = str(found.name).strip()
-    try:
-        devices = [_device(d) for d in found.get_devices()]
-    except cl.Error as reason:
-        return {"platform": name, "problem": str(reason), "devices": []}
-    return {"platform": name, "version": str(found.version).strip(), "problem": None, "devices": devices}
-
-
-def _device(device: Any) -> dict[str, Any]:
-    problem = None if device.available else "the driver says that it is not available"
-    if problem is None and not device.compiler_available:
-        problem = "the driver has no compiler"
+def _as_value(found: Found) -> dict[str, Any]:
+    """A device as a JSON value; None is what the driver does not say."""
     return {
-        "name": str(device.name).strip(),
-        "driver": str(device.driver_version).strip(),
-        "units": int(device.max_compute_units),
-        "memory": int(device.global_mem_size),
-        "float64": bool(device.double_fp_config),
-        "problem": problem,
+        "target": f"opencl:{found.position}" if found.usable else None,
+        "device": found.name or None,
+        "kind": found.kind,
+        "platform": found.platform,
+        "vendor": found.vendor or found.platform_vendor,
+        "driver": found.driver or None,
+        "memory": found.memory or None,
+        "largest": found.largest or None,
+        "units": found.units or None,
+        "fp16": found.fp16,
+        "fp64": found.fp64,
+        "problem": found.problem,
     }
 
 
 def main() -> None:
     """Prints `opencl()` as JSON."""
     try:
-        print(json.dumps({"platforms": opencl()}))
-    except Exception as reason:  # a broken driver can raise anything at import
-        print(json.dumps({"problem": f"{type(reason).__name__}: {reason}"}))
+        print(json.dumps({"devices": opencl()}))
+    except TileError as reason:
+        found = reason.diagnostics[0]
+        print(json.dumps({"problem": ": ".join([found.message, *found.notes[:1]])}))
 
 
 if __name__ == "__main__":
