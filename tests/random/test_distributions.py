@@ -106,6 +106,8 @@ def test_multivariate_normal() -> None:
 def test_vectors_of_dirichlet_add_up() -> None:
     found = random.dirichlet(KEY, 0, np.array([[0.01, 0.02, 5], [30, 2, 1]], "float32"))
     np.testing.assert_allclose(found.sum(-1), 1, rtol=1e-6)
+    sparse = random.dirichlet(KEY, 0, np.full(2, 1e-3, "float32"), (FEW,))  # whose logarithms are in the thousands
+    np.testing.assert_allclose(sparse.sum(-1), 1, rtol=1e-6)
     assert random.dirichlet(KEY, 0, np.ones(4), (2, 3)).shape == (2, 3, 4)
 
 

@@ -324,6 +324,20 @@ WRONG: dict[str, tuple[str, Callable[[], Any]]] = {
     "bits of floats": ("TILE0304", lambda: tnp.bitwise_count(X)),
     "a vector of vectors": ("TILE0202", lambda: tnp.matvec(V, V)),
     "no such size": ("TILE0212", lambda: tnp.size(X, 2)),
+    "a slice of words": ("TILE0304", lambda: tnp.delete(X, slice(WORD), 0)),
+    "lists that differ": ("TILE0304", lambda: tnp.insert(X, [[1, 2], [0]], 0.0)),
+    "a byte put too large": ("TILE0511", lambda: tnp.put_along_axis(BYTES, N[0, :1] * 0, 300)),
+    "a byte too large on a diagonal": ("TILE0511", lambda: tnp.fill_diagonal(np.eye(2, dtype="uint8"), 300)),
+    "a byte too large at the end": ("TILE0511", lambda: tnp.ediff1d(BYTES, to_end=300)),
+    "the shape of lists": ("TILE0505", lambda: tnp.shape([[1], [1, 2]])),
+    "no function": ("TILE0505", lambda: tnp.fromfunction(WORD, (2,))),
+    "no functions": ("TILE0505", lambda: tnp.piecewise(V, [V > 0], WORD)),
+    "conditions of another shape": ("TILE0203", lambda: tnp.piecewise(V, [np.ones((2, 9)) > 0], [1.0])),
+    "a triangle of a number": ("TILE0202", lambda: tnp.tril_indices_from(2.0)),
+    "places of nothing": ("TILE0511", lambda: tnp.ravel_multi_index((N,), (0,))),
+    "places without number": ("TILE0511", lambda: tnp.ravel_multi_index((N, N), (2**40, 2**40))),
+    "a correction in words": ("TILE0210", lambda: tnp.cov(X, correction=WORD)),
+    "a jump in words": ("TILE0210", lambda: tnp.unwrap(V, WORD)),
     "shapes that differ": ("TILE0203", lambda: tnp.broadcast_shapes((2,), (3,))),
 }
 
@@ -332,6 +346,54 @@ WRONG: dict[str, tuple[str, Callable[[], Any]]] = {
 def test_mistakes(name: str) -> None:
     code, call = WRONG[name]
     assert code_of(call) == code
+
+
+def test_large_unsigned_indices_are_out_of_range() -> None:
+    for dtype in ("uint32", "uint64"):
+        places = np.array([np.iinfo(dtype).max, np.iinfo(dtype).max // 2 + 1, 1], dtype)
+        np.testing.assert_array_equal(tnp.put_along_axis(np.zeros(3), places, 7.0), [0, 7, 0])
+
+
+def test_piecewise_by_rows_of_conditions() -> None:
+    """NumPy's conditions may be one array, whose first axis counts them."""
+    conditions, functions = np.stack([V < 0, V > 1]), (1.0, lambda x: x * x, 3.0)
+    found = tilec.jit(lambda x, c: tnp.piecewise(x, c, functions))(V, conditions)
+    np.testing.assert_allclose(found, np.piecewise(V, conditions, [*functions]))
+
+
+def test_choices_by_conditions() -> None:
+    np.testing.assert_array_equal(tnp.choose(V > 0, [V, -V]), np.choose(V > 0, [V, -V]))
+
+
+def test_what_is_not_finite_between_points() -> None:
+    """Slopes do not take the point itself; after a NaN no angle is known; lines end at infinite values and places."""
+    holes = np.array([1, np.nan, 3, 4, 5, np.inf, 1])
+    np.testing.assert_array_equal(tnp.gradient(holes), np.gradient(holes))
+    angles = np.array([0, np.nan, 7, 1])
+    np.testing.assert_array_equal(tnp.unwrap(angles), np.unwrap(angles))
+    at, places = np.array([-2, -1, 0, 0.5, 1, 1.2, 4, 5]), np.array([-2, 0, 1, 1.5, 4])
+    for xp, fp in (
+        (places, np.array([np.inf, 1, -np.inf, 2, 3])),
+        (np.array([-np.inf, 0, 1, np.inf]), np.array([1.0, 2, 3, 4])),
+        (np.array([-np.inf, np.inf]), np.array([2.0, 2])),
+    ):
+        np.testing.assert_array_equal(tnp.interp(at, xp, fp), np.interp(at, xp, fp))
+
+
+def test_special_functions_close_to_their_ends() -> None:
+    special = pytest.importorskip("scipy.special")
+    small = -np.array([1e-3, 1e-20, 1e-30, 1e-300])
+    np.testing.assert_allclose(tnp.lgamma(small), special.gammaln(small), rtol=1e-14)
+    np.testing.assert_allclose(tnp.digamma(small), special.digamma(small), rtol=1e-14)
+    narrow = small[:3].astype("float32")
+    np.testing.assert_allclose(tnp.lgamma(narrow), special.gammaln(narrow), rtol=2e-6)
+    large = np.array([85, 88.5, 90], "float32")  # exp(90) is more than float32 holds
+    np.testing.assert_allclose(tnp.i0(large), special.i0(large.astype("f8")), rtol=5e-6)
+
+
+def test_diagonals_far_away() -> None:
+    assert len(tnp.tril_indices(3, 2**70)[0]) == 9 and len(tnp.triu_indices(3, 2**70)[0]) == 0
+    assert len(tnp.tril_indices(3, -(2**70))[0]) == 0 and len(tnp.triu_indices(3, -(2**70))[0]) == 9
 
 
 def test_methods_of_arrays() -> None:

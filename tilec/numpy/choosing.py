@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tilec.dtypes import BOOL, I32
 from tilec.errors import error
 from tilec.numpy.elementwise import where
+from tilec.numpy.joining import ndim
 from tilec.numpy.positions import moved_inside
 from tilec.numpy.repeating import unstack
 from tilec.numpy.shapes import broadcast_to
@@ -22,11 +24,12 @@ def choose(x: Any, choices: Any, /, mode: str = "clip") -> Any:
     """
     tensor = lift(x)
     given = [lift(c) for c in choices] if isinstance(choices, tuple | list) else list(unstack(choices))
-    if not tensor.type.dtype.is_integer:
-        raise error("TILE0304", f"numbers of choices are integers, not {tensor.type.dtype.long}")
+    own = tensor.type.dtype
+    if not own.is_integer and own != BOOL:
+        raise error("TILE0304", f"numbers of choices are integers, not {own.long}")
     if not given:
         raise error("TILE0505", "a choice of nothing")
-    number = moved_inside(tensor, len(given), mode)
+    number = moved_inside(as_dtype(tensor, I32) if own == BOOL else tensor, len(given), mode)
     found = where(apply("cmp_eq", number, 0), given[0], given[-1])
     for k, choice in enumerate(given[1:-1], 1):
         found = where(apply("cmp_eq", number, k), choice, found)
@@ -35,12 +38,17 @@ def choose(x: Any, choices: Any, /, mode: str = "clip") -> Any:
 
 def piecewise(x: Any, conditions: Any, functions: Sequence[Any], /) -> Any:
     """Elements of what functions give of x, each where its condition holds, of the last of those that do; a last
-    function more is for where none does, 0 else. Numbers count as functions. The result has the type of x.
+    function more is for where none does, 0 else. Numbers count as functions. Conditions are one or several, in a list
+    or along the first axis of one tensor. The result has the type and the shape of x.
 
     Every function is given the whole of x: what is not taken must not be infinite where a derivative is wanted.
-    Raises TILE0204.
+    Raises TILE0203, TILE0204, TILE0505.
     """
-    given = list(conditions) if isinstance(conditions, tuple | list) else [conditions]
+    with located():
+        if not isinstance(functions, tuple | list):
+            raise error("TILE0505", "piecewise takes a sequence of functions", help="piecewise(x, [c], [f])")
+        several = not isinstance(conditions, tuple | list) and ndim(conditions) > ndim(x)
+    given = unstack(conditions) if several else conditions if isinstance(conditions, tuple | list) else [conditions]
     with located():
         if len(functions) - len(given) not in (0, 1):
             raise error("TILE0204", f"{len(functions)} functions for {len(given)} conditions")
@@ -54,5 +62,6 @@ def _pieces(x: Any, conditions: Any, values: Any, /) -> Any:
     default = values[-1] if len(values) > len(conditions) else 0
     found = broadcast_to(as_dtype(lift(default), tensor.type.dtype), tensor.type.shape)
     for condition, value in zip(conditions, values):
-        found = where(condition, as_dtype(lift(value), tensor.type.dtype), found)
+        there = broadcast_to(condition, tensor.type.shape)
+        found = where(there, as_dtype(broadcast_to(value, tensor.type.shape), tensor.type.dtype), found)
     return found

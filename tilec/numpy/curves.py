@@ -130,10 +130,10 @@ def cov(
     sums of products of distances from the mean over the number of columns less `correction`, NumPy's `ddof`, which is 1
     unless given, and 0 if `bias`.
 
-    fweights: how often each column counts. aweights: how much. Raises TILE0202, TILE0203.
+    fweights: how often each column counts. aweights: how much. Raises TILE0202, TILE0203, TILE0210.
     """
     rows, dtype, single = _rows(x, y, rowvar)
-    less = float(correction if correction is not None else not bias)
+    less = float(number(correction, "a correction") if correction is not None else not bias)
     given = [as_dtype(lift(w), rows.type.dtype) for w in (fweights, aweights) if w is not None]
     for weight in given:
         if weight.type.shape != rows.type.shape[1:]:

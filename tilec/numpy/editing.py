@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tilec.dtypes import I32, I64
-from tilec.errors import error
+from tilec.dtypes import I32, I64, U32, U64
+from tilec.errors import TileError, error
 from tilec.exact.domain import fixed
 from tilec.numpy.axes import axis_of, shape_of, whole
 from tilec.numpy.creation import arange
@@ -21,11 +21,9 @@ from tilec.numpy.shapes import broadcast_to, concat, moveaxis, reshape
 from tilec.numpy_semantics import Array
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.elementwise import apply, as_dtype
-from tilec.tracing.operators import is_number
+from tilec.tracing.elementwise import apply, as_dtype, of_type
 from tilec.tracing.place import located
 from tilec.tracing.tensor import Tensor
-from tilec.tracing.trace import fitting
 
 
 def delete(x: Any, /, obj: Any, axis: int | None = None) -> Any:
@@ -63,9 +61,7 @@ def _extent(x: Any, axis: int | None) -> int:
 def _inserted(x: Any, values: Any, /, places: tuple[int, ...], single: bool, axis: int | None) -> Any:
     tensor = reshape(x, -1) if axis is None else lift(x)
     along = axis_of(0 if axis is None else axis, tensor.ndim)
-    if is_number(values):
-        fitting(values, tensor.type.dtype)
-    given = as_dtype(lift(values), tensor.type.dtype)
+    given = of_type(values, tensor.type.dtype)
     if given.ndim > tensor.ndim:
         raise error("TILE0203", f"values of rank {given.ndim} are inserted in a tensor of rank {tensor.ndim}")
     given = of_rank(given, tensor.ndim)
@@ -82,7 +78,10 @@ def _inserted(x: Any, values: Any, /, places: tuple[int, ...], single: bool, axi
 
 def _places(obj: Any, count: int, last: int) -> Array:
     """The indices that an index, a slice, a sequence or a mask names, counted from 0."""
-    found = np.arange(count)[obj] if isinstance(obj, slice) else np.asarray(obj)
+    try:
+        found = np.arange(count)[obj] if isinstance(obj, slice) else np.asarray(obj)
+    except (TypeError, ValueError):
+        raise _no_places(obj) from None
     if found.dtype == np.bool_:
         if found.shape != (count,):
             text = f"a mask of shape {shape_text(found.shape)} for an axis of size {count}"
@@ -91,10 +90,14 @@ def _places(obj: Any, count: int, last: int) -> Array:
     if found.size == 0:
         return np.zeros(0, np.int64)
     if not np.issubdtype(found.dtype, np.integer) or found.ndim > 1:
-        raise error("TILE0304", f"places are an integer, a slice, or a vector of integers or bools, not {obj!r}")
+        raise _no_places(obj)
     if (wrong := found[(found < -count) | (found > last)]).size:
         raise error("TILE0225", f"index {wrong[0]} on an axis of size {count}")
     return np.where(found < 0, found + count, found)
+
+
+def _no_places(obj: Any) -> TileError:
+    return error("TILE0304", f"places are an integer, a slice, or a vector of integers or bools, not {obj!r}")
 
 
 @operation
@@ -116,7 +119,7 @@ def put_along_axis(x: Any, indices: Any, values: Any, /, axis: int | None = -1) 
     count = fixed(index.type.shape[along], "that many elements are put")
     rows = tuple(count if a == along else n for a, n in enumerate(sizes))
     index = broadcast_to(index, broadcast([index.type.shape, rows]))
-    given = broadcast_to(as_dtype(lift(values), tensor.type.dtype), index.type.shape)
+    given = broadcast_to(of_type(values, tensor.type.dtype), index.type.shape)
     if 0 in sizes or 0 in index.type.shape:
         return whole
     return reshape(_written(tensor, _numbers(index, sizes, along), given), whole.type.shape)
@@ -124,8 +127,8 @@ def put_along_axis(x: Any, indices: Any, values: Any, /, axis: int | None = -1) 
 
 def _numbers(index: Tensor, sizes: Sequence[int], along: int) -> Any:
     """The row-major number of each cell, -1 for one that there is not."""
-    wide = I64 if prod(sizes) > I32.max or index.type.dtype.bits > 32 else I32
-    place = as_dtype(index, wide)
+    wide = I64 if prod(sizes) > I32.max or index.type.dtype in (U32, I64, U64) else I32
+    place = as_dtype(apply("min", index, I64.max) if index.type.dtype == U64 else index, wide)
     place = where(apply("cmp_lt", place, 0), apply("add", place, sizes[along]), place)
     inside = apply("bit_and", apply("cmp_ge", place, 0), apply("cmp_lt", place, sizes[along]))
     number: Any = 0
@@ -159,7 +162,7 @@ def fill_diagonal(x: Any, value: Any, /, *, wrap: bool = False) -> Any:
     step = sizes[1] + 1 if tensor.ndim == 2 else sum(prod(sizes[k + 1 :]) for k in range(tensor.ndim))
     end = prod(sizes) if tensor.ndim > 2 or wrap else min(sizes[0], sizes[1]) * sizes[1]
     number = reshape(arange(prod(sizes)), sizes)
-    given = reshape(as_dtype(lift(value), tensor.type.dtype), -1)
+    given = reshape(of_type(value, tensor.type.dtype), -1)
     if not given.shape[0] or not prod(sizes):
         return tensor
     turn = apply("mod", apply("div", number, step), given.shape[0])

@@ -102,9 +102,12 @@ def ndim(x: Any, /) -> int:
 
 
 def shape(x: Any, /) -> tuple[int, ...]:
-    """The sizes of the axes."""
+    """The sizes of the axes. Raises TILE0505."""
     with located():
-        return x.shape if isinstance(x, Tensor) else np.shape(x)
+        try:
+            return x.shape if isinstance(x, Tensor) else np.shape(x)
+        except ValueError:
+            raise error("TILE0505", "lists of different lengths have no shape") from None
 
 
 def size(x: Any, /, axis: int | None = None) -> int:

@@ -14,9 +14,11 @@ from tilec.exact.domain import fixed
 from tilec.numpy.axes import axis_of, count_of, shape_of, tabled, whole
 from tilec.numpy.creation import arange
 from tilec.numpy.indexing import take_along_axis
+from tilec.numpy.joining import shape
 from tilec.numpy.repeating import unstack
 from tilec.numpy.shapes import broadcast_to, reshape, stack
 from tilec.numpy.sorting import argsort
+from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import apply, as_dtype, dtype_of
 from tilec.tracing.place import located
@@ -40,7 +42,12 @@ def _counted(size: Any, kind: Any) -> Any:
 
 
 def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = "float32") -> Any:
-    """What a function gives of the indices of a grid, one tensor for each axis. Raises TILE0211, TILE0303."""
+    """What a function gives of the indices of a grid, one tensor for each axis. Raises TILE0211, TILE0303,
+    TILE0505.
+    """
+    with located():
+        if not callable(function):
+            raise error("TILE0505", f"fromfunction takes a function, not {function!r}")
     return function(*unstack(indices(shape, dtype)))
 
 
@@ -87,18 +94,19 @@ def _corner(function: Any, n: Any, k: Any, m: Any) -> Any:
     rows = count_of(n, "a number of rows")
     columns = rows if m is None else count_of(m, "a number of columns")
     tabled(rows * columns, "the indices of a triangle")
-    return tuple(lift(part.astype(np.int32)) for part in function(rows, whole(k, "a diagonal"), columns))
+    diagonal = max(-rows - 1, min(whole(k, "a diagonal"), columns + 1))  # further away all are alike
+    return tuple(lift(part.astype(np.int32)) for part in function(rows, diagonal, columns))
 
 
 def diag_indices_from(x: Any, /) -> Any:
     """The indices of the diagonal of a tensor whose sizes are equal; see `diag_indices`. Raises TILE0202, TILE0203."""
     with located():
-        shape = tuple(x.shape)
-        if len(shape) < 2:
-            raise error("TILE0202", f"a tensor of rank {len(shape)} has no diagonal")
-        if len(set(shape)) > 1:
-            raise error("TILE0203", f"the sizes of a tensor with a diagonal are equal, not {list(shape)}")
-    return diag_indices(shape[0], len(shape))
+        sizes = shape(x)
+        if len(sizes) < 2:
+            raise error("TILE0202", f"a tensor of rank {len(sizes)} has no diagonal")
+        if len(set(sizes)) > 1:
+            raise error("TILE0203", f"the sizes of a tensor with a diagonal are equal, not {list(sizes)}")
+    return diag_indices(sizes[0], len(sizes))
 
 
 def tril_indices_from(x: Any, /, k: int = 0) -> Any:
@@ -115,9 +123,10 @@ def triu_indices_from(x: Any, /, k: int = 0) -> Any:
 
 def _matrix(x: Any) -> tuple[int, int]:
     with located():
-        if len(x.shape) != 2:
-            raise error("TILE0202", f"the triangle of a matrix, not of a tensor of rank {len(x.shape)}")
-        return x.shape[0], x.shape[1]
+        sizes = shape(x)
+        if len(sizes) != 2:
+            raise error("TILE0202", f"the triangle of a matrix, not of a tensor of rank {len(sizes)}")
+        return sizes[0], sizes[1]
 
 
 # --- numbers of places, and orders ------------------------------------------------------------------------------------
@@ -132,6 +141,10 @@ def ravel_multi_index(multi_index: Sequence[Any], /, dims: Any, mode: str = "cli
     given = list(unstack(multi_index)) if not isinstance(multi_index, tuple | list) else [lift(i) for i in multi_index]
     if len(given) != len(sizes):
         raise error("TILE0204", f"{len(given)} indices for a shape of {len(sizes)} axes")
+    if prod(sizes) > I64.max:
+        raise error("TILE0511", f"the places of a shape {shape_text(tuple(sizes))} are more than int64 counts")
+    if 0 in sizes and all(0 not in i.type.shape for i in given):
+        raise error("TILE0511", f"a shape {shape_text(tuple(sizes))} has no places")
     wide = I32 if prod(sizes) <= I32.max else I64
     number: Any = 0
     for index, size in zip(given, sizes):

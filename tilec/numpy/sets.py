@@ -16,9 +16,7 @@ from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import concat, reshape, stack
 from tilec.numpy.sorting import searchsorted, sort
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.elementwise import as_dtype
-from tilec.tracing.operators import is_number
-from tilec.tracing.trace import fitting
+from tilec.tracing.elementwise import as_dtype, of_type
 
 
 @operation
@@ -81,9 +79,7 @@ def unique(x: Any, /, *, size: int | None = None, fill_value: Any = 0, return_co
     n = ordered.shape[0]
     new = concat([ones((min(n, 1),), "bool"), ordered[1:] != ordered[:-1]], axis=0)
     places, there = _first(new, count)
-    if is_number(fill_value):
-        fitting(fill_value, ordered.type.dtype)
-    filled = as_dtype(lift(fill_value), ordered.type.dtype)
+    filled = of_type(fill_value, ordered.type.dtype)
     values = where(there, take(ordered, places), filled) if n else where(there, 0, filled)
     if not return_counts:
         return values

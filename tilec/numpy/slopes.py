@@ -9,22 +9,25 @@ from typing import Any
 from tilec.dtypes import F32, DType
 from tilec.errors import error
 from tilec.exact.domain import fixed
-from tilec.numpy.axes import axes_of, axis_of, positive
+from tilec.numpy.axes import axes_of, axis_of, number, positive
 from tilec.numpy.cumulative import cumulative_sum, diff
 from tilec.numpy.elementwise import common, is_integral, isnan, where
 from tilec.numpy.indexing import getitem_of, take
 from tilec.numpy.shapes import broadcast_to, concat, reshape
 from tilec.numpy.sorting import argsort, searchsorted
 from tilec.tracing.dispatch import lift, operation
-from tilec.tracing.elementwise import apply, as_dtype, as_float
+from tilec.tracing.elementwise import apply, as_dtype, as_float, of_type
 from tilec.tracing.tensor import Tensor
 
 
 @operation(arrays=("to_end", "to_begin"))
 def ediff1d(x: Any, /, to_end: Any = None, to_begin: Any = None) -> Any:
-    """Differences of neighbours in the flattened tensor, between `to_begin` and `to_end`, which take its type."""
+    """Differences of neighbours in the flattened tensor, between `to_begin` and `to_end`, which take its type.
+
+    Raises TILE0511.
+    """
     flat = reshape(x, -1)
-    ends = [None if e is None else reshape(as_dtype(lift(e), flat.type.dtype), -1) for e in (to_begin, to_end)]
+    ends = [None if e is None else reshape(of_type(e, flat.type.dtype), -1) for e in (to_begin, to_end)]
     parts = [p for p in (ends[0], diff(flat), ends[1]) if p is not None]
     return concat(parts, axis=0)
 
@@ -70,8 +73,11 @@ def _slopes(x: Tensor, axis: int, spacing: Tensor, order: int) -> Any:
         ]
     if size == 2:
         return concat(ends, axis=axis)
-    before, after = at(1) - at(0), at(2) - at(1)
-    inner = (before * (right / left) + after * (left / right)) / (left + right)
+    if spacing.ndim == 0:
+        inner = (at(2) - at(0)) / (2 * left)
+    else:
+        before, after = at(1) - at(0), at(2) - at(1)
+        inner = (before * (right / left) + after * (left / right)) / (left + right)
     return concat([ends[0], inner, ends[1]], axis=axis)
 
 
@@ -116,7 +122,7 @@ def unwrap(x: Any, /, discont: float | None = None, axis: int = -1, *, period: f
     Raises TILE0210, TILE0212.
     """
     positive(period, "a period")
-    half = period / 2 if discont is None else max(discont, period / 2)
+    half = period / 2 if discont is None else max(number(discont, "a jump"), period / 2)
     tensor = lift(x) if is_integral(x) and isinstance(period, int) else as_float(x)
     along = axis_of(axis, tensor.ndim)
     steps = diff(tensor, axis=along)
@@ -125,8 +131,8 @@ def unwrap(x: Any, /, discont: float | None = None, axis: int = -1, *, period: f
     if not (isinstance(period, int) and is_integral(tensor) and period % 2):  # half a period up, where it goes up
         upward = apply("bit_and", apply("cmp_eq", turned, low), apply("cmp_gt", steps, 0))
         turned = where(upward, -low, turned)
-    wrong = apply("cmp_ge", apply("abs", steps), half)
-    moved = cumulative_sum(where(wrong, apply("sub", turned, steps), 0), along)
+    right = apply("cmp_lt", apply("abs", steps), half)  # after a NaN nothing is known
+    moved = cumulative_sum(where(right, 0, apply("sub", turned, steps)), along)
     rest = apply("add", _part(tensor, along, slice(1, None)), moved)
     return concat([_part(tensor, along, slice(0, 1)), rest], axis=along)
 
@@ -182,4 +188,7 @@ def _between(x: Tensor, xp: Tensor, fp: Tensor, count: int) -> Any:
     low = apply("min", apply("max", searchsorted(xp, x, side="right") - 1, 0), count - 2)
     (x0, x1), (y0, y1) = ([take(t, low + k) for k in (0, 1)] for t in (xp, fp))
     width = x1 - x0
-    return y0 + (x - x0) * ((y1 - y0) / where(width == 0, 1, width))
+    slope = (y1 - y0) / where(width == 0, 1, width)
+    found, other = y0 + (x - x0) * slope, y1 + (x - x1) * slope
+    level = where(isnan(other) & (y0 == y1), y0, other)
+    return where(isnan(found), where(x == x0, y0, level), found)  # of infinite places and values

@@ -66,7 +66,8 @@ def i0(x: Any, /) -> Any:
     near = apply("cmp_le", size, 8)
     below, above = where(near, size, 8), where(near, 8, size)
     scaled = where(near, _chebyshev(below / 4 - 1, _BESSEL_NEAR), _chebyshev(16 / above - 1, _BESSEL_FAR) / above**0.5)
-    return as_dtype(scaled * apply("exp", size), dtype)
+    half = apply("exp", size / 2)  # exp(size) overflows before the result does
+    return as_dtype(scaled * half * half, dtype)
 
 
 @operation
@@ -124,12 +125,17 @@ def lgamma(x: Any, /) -> Any:
     value, dtype = _wide(x)
     below = apply("cmp_lt", value, 0.5)
     found = log_gamma(where(below, 1 - value, value))
-    turn = apply("mod", value, 1)
+    turn = _turn(value)
     sine = apply("abs", apply("sin", turn * pi))
     pole = apply("bit_and", below, apply("cmp_eq", turn, 0))
     reflected = log(pi) - apply("log", where(pole, 1, where(below, sine, 1))) - found
     endless = apply("bit_or", pole, apply("cmp_eq", apply("abs", value), inf))
     return as_dtype(where(endless, inf, where(below, reflected, found)), dtype)
+
+
+def _turn(x: Tensor) -> Any:
+    """The distance to the nearest integer, exact: what the remainder of a small negative number is not."""
+    return x - apply("stop_gradient", apply("round", x))
 
 
 def log_gamma(x: Any) -> Any:
@@ -152,7 +158,7 @@ def digamma(x: Any, /) -> Any:
     value, dtype = _wide(x)
     below = apply("cmp_lt", value, 0.5)
     found = log_gamma_slope(where(below, 1 - value, value))
-    turn = apply("mod", value, 1)
+    turn = _turn(value)
     pole = apply("cmp_eq", turn, 0)
     angle = where(apply("bit_or", pole, apply("logical_not", below)), 0.5, turn) * pi
     reflected = where(pole, nan, found - pi * apply("cos", angle) / apply("sin", angle))

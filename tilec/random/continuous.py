@@ -14,7 +14,7 @@ from tilec.numpy.axes import shape_of
 from tilec.numpy.creation import asarray
 from tilec.numpy.elementwise import where
 from tilec.numpy.products import matmul
-from tilec.numpy.reductions import logsumexp
+from tilec.numpy.reductions import softmax
 from tilec.numpy.shapes import broadcast_to, expand_dims, squeeze
 from tilec.random.gamma import gamma, log_gamma_numbers
 from tilec.random.normal import drawn
@@ -199,4 +199,4 @@ def dirichlet(key: Any, /, offset: Any = 0, alpha: Any = (1.0,), shape: Any = No
     full = None if shape is None else (*shape_of(shape), given.type.shape[-1])
     wide, target = _parameter(given, full)
     logs = log_gamma_numbers(key, offset, wide)
-    return as_dtype(apply("exp", logs - logsumexp(logs, axis=-1, keepdims=True)), target)
+    return as_dtype(softmax(logs, axis=-1), target)

@@ -10,8 +10,9 @@ from tilec.errors import error
 from tilec.graph import TensorType
 from tilec.promotion import common, quotient, total
 from tilec.tracing.dispatch import lift, scope
+from tilec.tracing.operators import is_number
 from tilec.tracing.tensor import Tensor
-from tilec.tracing.trace import current
+from tilec.tracing.trace import current, fitting
 
 
 def apply(op: str, *args: Any, dtype: DType | None = None) -> Any:
@@ -44,6 +45,11 @@ def as_dtype(x: Any, dtype: DType) -> Any:
     if isinstance(x, Tensor) and x.type.dtype == dtype and not x.type.weak:
         return x
     return apply("cast", x, dtype=dtype)
+
+
+def of_type(x: Any, dtype: DType) -> Any:
+    """Converted to `dtype`; a Python integer is one that it holds. Raises TILE0511."""
+    return as_dtype(lift(fitting(x, dtype) if is_number(x) else x), dtype)
 
 
 def as_float(x: Any) -> Tensor:
