@@ -12,7 +12,7 @@ import numpy as np
 from tilec.affine import Poly, Size, resolve
 from tilec.arena import size_sources
 from tilec.backend import Array, Built
-from tilec.backends.opencl import devices
+from tilec.backends.opencl import devices, trials
 from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.buffers import elements
@@ -34,6 +34,8 @@ from tilec.loops import (
 )
 from tilec.target import Target
 from tilec.work import PATIENCE, kernel_works, work
+
+_FEW = 4096  # work-items that do much each: one to a group, so that all units of the device get some
 
 
 class OpenCLBackend:
@@ -58,7 +60,7 @@ class OpenCLBackend:
         session = devices.Session.on(target)
         if source.fp64 and not session.has_fp64():
             raise error("TILE0509", f"the OpenCL device {target.cpu or target.device!r} has no float64")
-        compiled = session.build(source.text)
+        compiled = session.build(trials.definitions(session, source.text) + source.text)
         parts = zip(programs, source.programs, constants, strict=True)
         return [BuiltProgram(session, compiled, program, text, fixed) for program, text, fixed in parts]
 
@@ -247,7 +249,7 @@ class BuiltProgram(Built):
         for phase in text.phases:
             if phase.items:
                 extra = [self._scratch] if phase.scratch else []
-                local = (phase.group,) if phase.group else None
+                local = (phase.group,) if phase.group else (1,) if phase.items <= _FEW else None
                 self._kernels[phase.name](self._session.queue, (phase.items,), local, *args, *extra, *sizes)
 
 

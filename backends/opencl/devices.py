@@ -64,11 +64,12 @@ def named(device: str) -> Target:
 
 
 def _target(found: Found) -> Target:
-    """Width and registers are those of a small SIMD unit: schedules stay modest, for this backend is not tuned."""
+    """Vectors of 32 bytes on a CPU, where PoCL's compiler splits longer ones and then lacks registers; a few lanes
+    elsewhere, where items run in lanes. Registers are those of a small SIMD unit: schedules stay modest."""
     return Target(
         "opencl",
         str(found.position),
-        vector_bytes=16,
+        vector_bytes=32 if found.kind == "cpu" else 16,
         registers=16,
         threads=max(1, found.units),
         cpu=found.name,

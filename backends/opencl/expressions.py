@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tilec.affine import Affine
 from tilec.backends.opencl import types
 from tilec.builtins import BUILTINS
-from tilec.dtypes import F64, I64, DType
+from tilec.dtypes import F32, F64, I64, DType
 from tilec.errors import error
 from tilec.expr import Access, Call, Const, Expr, IndexValue, Read, Var, operands, postorder
 
@@ -32,7 +33,7 @@ class Functions:
             return name
         parameters = tuple(Var(f"x{i}", d) for i, d in enumerate(sources))
         builtin = BUILTINS[op]
-        expr = builtin.expand(parameters, _value_dtype(op, sources)) if builtin.expand is not None else None
+        expr = builtin.expand(parameters, value_dtype(op, sources)) if builtin.expand is not None else None
         if expr is None:
             return None
         writer = ExprWriter(self, {p.name: p.name for p in parameters}, _no_access, _no_index)
@@ -42,11 +43,52 @@ class Functions:
         self.texts[name] = f"{head} {{\n{body}  return {result};\n}}\n"
         return name
 
+    def note(self, dtype: DType) -> None:
+        self.fp64 = self.fp64 or dtype == F64
+
+    def pointee(self, stored: str, count: int, size: int) -> str:
+        """A vector type that is aligned as its elements of `size` bytes are."""
+        name = f"tilec_{stored}{count}"
+        self.texts.setdefault(name, f"typedef {stored}{count} {name} __attribute__((aligned({size})));\n")
+        return name
+
+    def conversion(self, source: str, target: str, count: int) -> str:
+        """A function of vectors: wider or narrower integers, integers to floats, floats to floats."""
+        name = f"tilec_{target}_of_{source}"
+        if name not in self.texts:
+            element = target.rstrip("0123456789")
+            lanes = ", ".join(f"({element})x.s{k:x}" for k in range(count))
+            builtin = f"__builtin_convertvector(x, {target})"
+            self.texts[name] = (
+                f"{target} {name}({source} x) {{\n{_choice('CONVERTS', builtin, f'({target})({lanes})')}}}\n"
+            )
+        return name
+
+    def fused(self, kind: Literal["fma", "sum"], dtype: DType, count: int = 1) -> str:
+        """A function of a, b and c that gives a * b + c, rounded once where the device's compiler makes that one
+        operation: TILEC_FUSES is defined where it is proved (`trials`). Elsewhere `fma` calls for it, and `sum` rounds
+        twice."""
+        self.note(dtype)
+        type_ = types.carried(dtype) if count == 1 else types.vector(dtype, count)
+        name = f"tilec_{kind}_{type_}"
+        if name not in self.texts:
+            lanes = ", ".join(f"fma(a.s{k:x}, b.s{k:x}, c.s{k:x})" for k in range(count))
+            called = "fma(a, b, c)" if count == 1 else f"({type_})({lanes})"
+            other = called if kind == "fma" else "a * b + c"
+            body = _choice("FUSES", "a * b + c", other, "  #pragma OPENCL FP_CONTRACT ON\n")
+            self.texts[name] = f"{type_} {name}({type_} a, {type_} b, {type_} c) {{\n{body}}}\n"
+        return name
+
     def text(self) -> str:
         return "\n".join(self.texts.values())
 
 
-def _value_dtype(op: str, sources: tuple[DType, ...]) -> DType:
+def _choice(name: str, value: str, other: str, before: str = "") -> str:
+    """The body of a function that depends on what is defined."""
+    return f"#ifdef TILEC_{name}\n{before}  return {value};\n#else\n  return {other};\n#endif\n"
+
+
+def value_dtype(op: str, sources: tuple[DType, ...]) -> DType:
     """Dtype of the first value operand: not that of a select's condition."""
     return sources[1] if BUILTINS[op].rule == "select" else sources[0]
 
@@ -79,7 +121,7 @@ class ExprWriter:
     def value(self, expr: Expr) -> str:
         """C text of a value: a name or a literal."""
         if isinstance(expr, Const):
-            self._note(expr.dtype)
+            self.functions.note(expr.dtype)
             return types.constant(expr.value, expr.dtype)
         if isinstance(expr, Var):
             return self.scalars[expr.name]
@@ -91,7 +133,7 @@ class ExprWriter:
 
     def _define(self, expr: Expr) -> None:
         """A temporary for a node whose operands have theirs."""
-        self._note(expr.dtype)
+        self.functions.note(expr.dtype)
         text = self._compute(expr)  # may add lines first
         name = f"{self.prefix}{len(self.done)}"
         self.lines.append(f"const {types.carried(expr.dtype)} {name} = {text};")
@@ -101,9 +143,6 @@ class ExprWriter:
     def converted(self, expr: Expr, dtype: DType) -> str:
         """The value as another dtype."""
         return types.cast(self.value(expr), expr.dtype, dtype)
-
-    def _note(self, dtype: DType) -> None:
-        self.functions.fp64 = self.functions.fp64 or dtype == F64
 
     def _compute(self, expr: Expr) -> str:
         match expr:
@@ -119,12 +158,14 @@ class ExprWriter:
         args = [self.value(a) for a in call.args]
         sources = tuple(a.dtype for a in call.args)
         for source in sources:
-            self._note(source)
+            self.functions.note(source)
         if call.op == "cast":
             return types.cast(args[0], sources[0], call.dtype)
         if call.op == "bitcast":
             return types.bitcast(args[0], sources[0], call.dtype)
-        kind = _value_dtype(call.op, sources).kind
+        if call.op == "fma" and call.dtype in (F32, F64):
+            return f"{self.functions.fused('fma', call.dtype)}({', '.join(args)})"
+        kind = value_dtype(call.op, sources).kind
         spelling = BUILTINS[call.op].opencl.get(kind)
         if spelling is None:
             return self._expanded(call, args, sources)

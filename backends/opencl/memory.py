@@ -22,16 +22,29 @@ def number(size: Coef) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """A buffer in C: element `pointer[offset + sum(index * stride)]`; strides are texts."""
+    """A buffer in C: element `pointer[offset + sum(index * stride)]`; strides are texts.
+
+    space: of what the pointer points to. lanes: where it is not 0, the buffer is in variables instead, vectors of so
+    many elements, named by the pointer and a number.
+    """
 
     pointer: str
     buffer: Buffer
     strides: tuple[str, ...]
     offset: str
+    space: str = "__global "
+    lanes: int = 0
 
     @staticmethod
-    def of(pointer: str, buffer: Buffer, offset: str = "0", sizes: tuple[str, ...] = ()) -> Memory:
-        return Memory(pointer, buffer, tuple(_stride(s, sizes) for s in strides_of(buffer)), offset)
+    def of(
+        pointer: str, buffer: Buffer, offset: str = "0", sizes: tuple[str, ...] = (), space: str = "__global "
+    ) -> Memory:
+        return Memory(pointer, buffer, tuple(_stride(s, sizes) for s in strides_of(buffer)), offset, space)
+
+    def variable(self, position: int) -> str:
+        """An element of a buffer in variables."""
+        name = f"{self.pointer}_{position // self.lanes}"
+        return name if self.lanes == 1 else f"{name}.s{position % self.lanes:x}"
 
     @staticmethod
     def parameter(position: int, buffer: Buffer, sizes: tuple[str, ...]) -> Memory:
@@ -49,7 +62,7 @@ def _stride(stride: Size, sizes: tuple[str, ...]) -> str:
 def view(buffer: Buffer, memory: dict[str, Memory]) -> Memory:
     assert buffer.base is not None
     base = memory[buffer.base]
-    return Memory.of(base.pointer, buffer, f"{base.offset} + {number(buffer.offset)}")
+    return Memory.of(base.pointer, buffer, f"{base.offset} + {number(buffer.offset)}", space=base.space)
 
 
 def bytes_of(buffer: Buffer) -> int:

@@ -19,12 +19,32 @@ _CARRIED = {
     **{"u8": "uchar", "u16": "ushort", "u32": "uint", "u64": "ulong"},
     **{"f16": "float", "bf16": "float", "f32": "float", "f64": "double"},
 }
+_INTEGERS = {8: "char", 16: "short", 32: "int", 64: "long"}
 _STORED = {"bool": "uchar", "f16": "ushort", "bf16": "ushort"}
 
 
 def carried(dtype: DType) -> str:
     """C type of a value in an expression."""
     return _CARRIED[dtype.name]
+
+
+def vector(dtype: DType, count: int) -> str:
+    """C type of the values of several lanes; not of bools, which are `integers`."""
+    return f"{_CARRIED[dtype.name]}{count}"
+
+
+def integers(bits: int, count: int) -> str:
+    """C type of signed integers of several lanes: what comparisons give."""
+    return f"{_INTEGERS[bits]}{count}"
+
+
+def width(dtype: DType) -> int:
+    """Bits of a value as it is carried."""
+    return 32 if is_narrow(dtype) else dtype.bits
+
+
+def sign_bit(dtype: DType) -> str:
+    return f"0x{1 << (dtype.bits - 1):x}{'L' if dtype.bits == 64 else ''}"
 
 
 def stored(dtype: DType) -> str:
@@ -117,6 +137,11 @@ def prelude(fp64: bool) -> str:
 
 
 _PRELUDE = """#pragma OPENCL FP_CONTRACT OFF
+#ifdef __has_builtin
+#if __has_builtin(__builtin_convertvector)
+#define TILEC_CONVERTS
+#endif
+#endif
 
 float tilec_f16_from_bits(ushort bits) { return vload_half(0, (const half *)&bits); }
 ushort tilec_f16_to_bits(float x) {
