@@ -337,6 +337,8 @@ WRONG: dict[str, tuple[str, Callable[[], Any]]] = {
     "places of nothing": ("TILE0511", lambda: tnp.ravel_multi_index((N,), (0,))),
     "places without number": ("TILE0511", lambda: tnp.ravel_multi_index((N, N), (2**40, 2**40))),
     "a correction in words": ("TILE0210", lambda: tnp.cov(X, correction=WORD)),
+    "another correction in words": ("TILE0210", lambda: tnp.var(X, correction=WORD)),
+    "a correction of NaN": ("TILE0210", lambda: tnp.std(X, correction=float("nan"))),
     "a jump in words": ("TILE0210", lambda: tnp.unwrap(V, WORD)),
     "shapes that differ": ("TILE0203", lambda: tnp.broadcast_shapes((2,), (3,))),
 }

@@ -15,7 +15,7 @@ from tilec.dtypes import BOOL, F32, I32, DType, accumulator
 from tilec.errors import error
 from tilec.expr import Const, Expr, IndexValue
 from tilec.graph import Constraint
-from tilec.numpy.axes import axes_of, axis_of
+from tilec.numpy.axes import axes_of, axis_of, number
 from tilec.numpy.elementwise import isfinite, stop_gradient
 from tilec.numpy.indexing import take_along_axis
 from tilec.numpy.shapes import reshape, squeeze
@@ -161,11 +161,12 @@ def mean(x: Any, /, axis: Axis = None, *, keepdims: bool = False) -> Any:
 
 
 def _mean(x: Tensor, axis: Axis, keepdims: bool, correction: float) -> Any:
+    number(correction, "a correction")
     count = product(x.type.shape[a] for a in axes_of(axis, x.ndim))
     total = _reduce("sum", _wide(x), axis, keepdims)
     if isinstance(count, Poly):
-        number = apply("max", OpenSize(count) - correction, 0) if correction else OpenSize(count)
-        return as_dtype(apply("div", total, number), x.type.dtype)
+        left = apply("max", OpenSize(count) - correction, 0) if correction else OpenSize(count)
+        return as_dtype(apply("div", total, left), x.type.dtype)
     return as_dtype(apply("div", total, float(builtins.max(count - correction, 0))), x.type.dtype)
 
 

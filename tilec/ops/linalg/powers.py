@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import factorial, inf
 from typing import Any
 
-from tilec.dtypes import F32, I32
+from tilec.dtypes import F32, I32, I64
 from tilec.errors import error
 from tilec.numpy.axes import whole
 from tilec.numpy.creation import full, zeros_like
@@ -95,9 +95,11 @@ def _expm_gradient(args: Any, result: Any, g: Any) -> Any:
 @operation
 def matrix_power(x: Any, /, n: int) -> Any:
     """Square matrices to a power, by repeated squaring; of a negative one, those of the inverse, a host call. Integers
-    stay integers and wrap. Raises TILE0202, TILE0203, TILE0210, and TILE0420 where there is no inverse.
+    stay integers and wrap. Raises TILE0202, TILE0203, TILE0210, TILE0511, and TILE0420 where there is no inverse.
     """
     exponent, tensor = whole(n, "the power of a matrix"), lift(x)
+    if not -I64.max <= exponent <= I64.max:
+        raise error("TILE0511", f"a power of {exponent.bit_length()} bits; int64 holds the largest one")
     matrices("matrix_power", tensor, square=True)
     base = inv(tensor) if exponent < 0 else tensor
     found, exponent = None, -exponent if exponent < 0 else exponent
