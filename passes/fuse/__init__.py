@@ -55,6 +55,7 @@ MAX_DEPTH = 64  # of Lets inlined into one another: what costs nothing, as a tra
 MAX_GROUP_COST = 1024
 MAX_OPERANDS = 24  # tensors that one kernel reads
 MAX_ROW = 1 << 18  # bytes of one row of a chain: it stays in the second cache
+LEAST_OPERAND = 1 << 18  # bytes from which on an operand is cut into blocks: a smaller one stays in the second cache
 MAX_CHAIN = 16  # groups of one kernel
 NEAR = 4  # kernels, counted from the last, that a Let joins for the sake of memory traffic: what they make is kept
 
@@ -251,12 +252,14 @@ class _Fuser:
         return how.cost > CHEAP or count(self._shapes[name]) <= largest
 
     def _is_operand(self, name: str, how: _Pointwise) -> bool:
-        """Whether sums of products take a value made of several tensors again and again.
+        """Whether sums of products take a large value made of several tensors again and again.
 
         As one tensor it can be cut into blocks, and these copied, as products need it for the caches.
         """
         parts = [n for n in how.reads if count(self._shapes[n]) > 1]
-        own = max(count(self._shapes[name]), 1)
+        own = count(self._shapes[name])
+        if own * self._bytes[name] <= LEAST_OPERAND:
+            return False
         times = [points // own for let, points in self._readers.get(name, ()) if is_sum(let)]
         return len(parts) > 1 and min(times, default=0) >= OFTEN
 
