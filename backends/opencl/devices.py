@@ -1,11 +1,9 @@
-"""pyopencl, looked up lazily: devices, contexts, programs, and its errors as TileErrors. No other file imports it."""
+"""pyopencl, looked up lazily: devices, and its errors as TileErrors. No other file imports it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
@@ -75,42 +73,3 @@ def _target(found: Found) -> Target:
         cpu=found.name,
         features=found.extensions,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A context and an in-order queue on one device."""
-
-    device: Any
-    context: Any
-    queue: Any
-
-    @staticmethod
-    def on(target: Target) -> Session:
-        """Raises TILE0509 where the target's device does not exist."""
-        cl, device = pyopencl(), chosen(target.device, find()).handle
-        with translated("open the device"):
-            context = cl.Context([device])
-            return Session(device, context, cl.CommandQueue(context))
-
-    def has_fp64(self) -> bool:
-        return int(self.device.double_fp_config) != 0
-
-    def build(self, text: str) -> Any:
-        """The compiled program."""
-        cl = pyopencl()
-        options = ["-cl-std=CL1.2", "-w"]  # generated code has comparisons that are always false, and the like
-        if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
-            options.append("-cl-fp32-correctly-rounded-divide-sqrt")
-        with translated("compile a program"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", cl.CompilerWarning)
-            return cl.Program(self.context, text).build(options=options)
-
-    def buffer(self, size: int) -> Any:
-        """Device memory of at least one byte; raises TILE0416 above the device's limit."""
-        limit = int(self.device.max_mem_alloc_size)
-        if size > limit:
-            raise error("TILE0416", f"a buffer of {size} bytes is above the OpenCL device's limit of {limit}")
-        cl = pyopencl()
-        with translated(f"allocate {size} bytes"):
-            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(1, size))

@@ -11,6 +11,7 @@ import numpy as np
 from tilec.backends.opencl import devices, types
 from tilec.backends.opencl.expressions import Functions
 from tilec.backends.opencl.lanes import WIDTHS
+from tilec.backends.opencl.sessions import Session
 from tilec.dtypes import F32, F64, DType
 from tilec.errors import TileError
 
@@ -18,7 +19,7 @@ _BITS = {F32: (15, 11), F64: (30, 21)}  # of the fraction of a factor, and how m
 _COUNT = 4096
 
 
-def definitions(session: devices.Session, text: str) -> str:
+def definitions(session: Session, text: str) -> str:
     """Lines to stand before a program's text; the device is tried at the first text that asks."""
     return "#define TILEC_FUSES\n" if "TILEC_FUSES" in text and fuses(session.device) else ""
 
@@ -31,7 +32,7 @@ def fuses(device: Any) -> bool:
     try:
         with devices.translated("try the device"):
             context = cl.Context([device])
-            session = devices.Session(device, context, cl.CommandQueue(context))
+            session = Session(device, context, cl.CommandQueue(context))
             dtypes = (F32, F64) if session.has_fp64() else (F32,)
             program = session.build(_text(dtypes))
             return all(_is_exact(session, program, dtype) for dtype in dtypes)
@@ -59,7 +60,7 @@ def _kernel(functions: Functions, dtype: DType) -> str:
     return "\n".join((*lines, "}", ""))
 
 
-def _is_exact(session: devices.Session, program: Any, dtype: DType) -> bool:
+def _is_exact(session: Session, program: Any, dtype: DType) -> bool:
     cl = devices.pyopencl()
     given, once = _examples(dtype)
     expected = np.tile(once, len(WIDTHS))

@@ -11,7 +11,7 @@ import pytest
 from tests.backends.conformance import Array
 from tests.backends.conformance_loops import kernels, programs
 from tests.refusals import code_of
-from tilec.backends.opencl import devices
+from tilec.backends.opencl import devices, sessions
 from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.errors import TileError
 from tilec.loops import Program
@@ -80,7 +80,7 @@ def test_a_device_that_does_not_exist(backend: OpenCLBackend) -> None:
 
 
 def test_float64_needs_a_device_that_has_it(monkeypatch: pytest.MonkeyPatch, backend: OpenCLBackend) -> None:
-    monkeypatch.setattr(devices.Session, "has_fp64", lambda self: False)
+    monkeypatch.setattr(sessions.Session, "has_fp64", lambda self: False)
     assert code_of(lambda: backend.build(doubling("f64"), FIRST, {})) == "TILE0509"
     assert run(backend, doubling("f32"), np.ones(100, np.float32)).sum() == 200
 
@@ -90,7 +90,7 @@ def test_memory_above_the_limit(backend: OpenCLBackend) -> None:
 
 
 def test_errors_of_the_driver_are_diagnostics(backend: OpenCLBackend) -> None:
-    session = devices.Session.on(FIRST)
+    session = sessions.Session.on(FIRST)
     assert code_of(lambda: session.build("__kernel void broken( {")) == "TILE0710"
 
 
@@ -150,7 +150,7 @@ def test_a_large_parallel_nest_shares_scratch_memory(backend: OpenCLBackend) -> 
 @pytest.mark.parametrize("dtype", ["f16", "f32", "f64"])
 def test_constants_of_any_size_and_sign(backend: OpenCLBackend, dtype: str) -> None:
     """Behind an operator, and above the greatest number of the type."""
-    if dtype == "f64" and not devices.Session.on(FIRST).has_fp64():
+    if dtype == "f64" and not sessions.Session.on(FIRST).has_fp64():
         pytest.skip("the device has no float64")
     text = DOUBLE.format(dtype).replace("N", "3").replace("add(X[i], X[i])", "sub(mul(X[i], 1e300), neg(-2.0))")
     built = backend.build(parse_program(text), FIRST, {})

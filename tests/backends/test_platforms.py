@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tilec.backends.opencl import devices
+from tilec.backends.opencl import devices, sessions
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
 from tilec.devices import resolve_target
 from tilec.errors import TileError
@@ -209,7 +209,7 @@ def test_pocl_by_name(pocl: Found) -> None:
     target = resolve_target("opencl:pocl")
     assert target == resolve_target(f"opencl:{pocl.position}") == devices.targets()[pocl.position or 0]
     assert (str(target), target.cpu) == (f"opencl:{pocl.position}", pocl.name)
-    assert devices.Session.on(Target("opencl", "pocl")).device == pocl.handle
+    assert sessions.Session.on(Target("opencl", "pocl")).device == pocl.handle
     assert pocl.kind == "cpu"
     assert pocl.problem is None
     assert pocl.units > 0
