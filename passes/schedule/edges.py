@@ -26,29 +26,35 @@ def before(nest: Nest, row: str | None, inner: Collection[str]) -> list[Directiv
 
 
 def after(plan: Plan, nest: Nest, row: str | None, inner: Collection[str]) -> bool:
-    """Tiles at the edges become nests of their own, in which guards are constants."""
+    """Tiles at the edges become nests of their own, in which guards are constants; or the ends of a long sum do."""
     if row is None or row not in nest.guarded:
         return True
-    taps, sliding = _taps(nest, row, inner), _sliding(nest, row, inner)
-    for loop in (f"{row}.b", f"{row}.0") if taps is not None else (sliding,):
-        guarded = plan.kernel
-        if loop and plan.extent(loop) and plan.attempt(step("interior", loop, "apart")) and plan.kernel is guarded:
-            plan.directives.pop()
-    return plan.attempt(*(step("unroll", n) for n in taps or ()))
+    if (sliding := _sliding(nest, row, inner)) is not None:
+        plan.separate(sliding)
+    taps = _taps(nest, row, inner)
+    if taps is None:
+        return True
+    for loop in (f"{row}.b", f"{row}.0"):
+        plan.separate(loop)
+    return plan.attempt(*(step("unroll", n) for n in taps))
+
+
+def _joined(nest: Nest, row: str) -> set[str]:
+    """The other loops in guards on the rows."""
+    return {n for g in nest.guards if row in g.variables() for n in g.variables()} - {row}
 
 
 def _taps(nest: Nest, row: str, inner: Collection[str]) -> list[str] | None:
     """The reductions in guards on the rows, where these are all there is, and few; None otherwise."""
-    joined = {n for g in nest.guards if row in g.variables() for n in g.variables()} - {row}
+    joined = _joined(nest, row)
     if not joined <= set(inner) or prod(nest.extents.get(n, 0) for n in joined) > MOST_TAPS:
         return None
     return [n for n in nest.extents if n in joined]
 
 
 def _sliding(nest: Nest, row: str, inner: Collection[str]) -> str | None:
-    """The one long reduction in guards on few rows, which it decides for all but its own ends; None where that is not
-    so."""
-    joined = {n for g in nest.guards if row in g.variables() for n in g.variables()} - {row}
+    """The long reduction that alone decides the guards on few rows, but for its own ends; None otherwise."""
+    joined = _joined(nest, row)
     if len(joined) != 1 or not joined <= set(inner) or nest.extents[row] > MOST_TAPS:
         return None
     (loop,) = joined

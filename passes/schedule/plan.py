@@ -60,6 +60,12 @@ class Plan:
         self.directives += steps
         return True
 
+    def separate(self, loop: str, edges: str = "apart") -> None:
+        """Separates iterations that need no guard from those that do; no step is added where there is nothing to do."""
+        guarded = self.kernel
+        if self.attempt(step("interior", loop, edges)) and self.kernel is guarded:
+            self.directives.pop()
+
     def extent(self, loop: str) -> int:
         """The most iterations of the loops of that name; 0 where there is none."""
         found = (static(s.extent) for s in walk(self.kernel.body) if isinstance(s, For) and s.index == loop)

@@ -75,7 +75,6 @@ def _applied(plan: Plan, nest: Nest, lane: str, tile: _Tile, target: Target) -> 
         return False
     threads(plan, nest, [*outer, f"{lane}.0"], target)
     for loop in nest.reductions:
-        guarded = plan.kernel
-        if loop in nest.guarded and plan.attempt(step("interior", loop, "apart")) and plan.kernel is guarded:
-            plan.directives.pop()
+        if loop in nest.guarded:
+            plan.separate(loop)
     return True

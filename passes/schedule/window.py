@@ -217,9 +217,7 @@ def _applied(plan: Plan, nest: Nest, tile: _Tile, target: Target) -> bool:
     shared = _shared(plan, nest, loops or {f"{lane}.h": count}, target)
     shared = shared if shared is not None and plan.attempt(step("parallel", shared)) else None
     for loop in (*loops, f"{lane}.h"):
-        guarded = plan.kernel
-        if plan.attempt(step("interior", loop, "inside" if loop == shared else "apart")) and plan.kernel is guarded:
-            plan.directives.pop()
+        plan.separate(loop, "inside" if loop == shared else "apart")
     return True
 
 
