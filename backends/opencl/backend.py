@@ -75,7 +75,6 @@ class BuiltProgram(Built):
     ) -> None:
         self._session, self._program, self._text = session, program, text
         self._cl = devices.pyopencl()
-        self._buffers = {b.name: b for b in program.buffers}
         self._works = kernel_works(program)
         self._ahead = 0.0  # work that the device may still have to do
         self._storage = Storage(session, program, constants)
@@ -111,7 +110,9 @@ class BuiltProgram(Built):
                 case Launch():
                     self._launch(self._text.kernels[step.kernel], step.args)
                 case Copy():
-                    text = self._text.copies[copy_key(self._buffers[step.source], self._buffers[step.target])]
+                    text = self._text.copies[
+                        copy_key(self._program.buffer(step.source), self._program.buffer(step.target))
+                    ]
                     self._launch(text, (step.source, step.target))
                 case Check(condition, message, span, code):
                     if not self._holds(condition):
@@ -134,7 +135,7 @@ class BuiltProgram(Built):
     def _host(self, step: HostCall) -> None:
         """Calls a host function on copies of its operands; results go where they belong."""
         operands = [self._elements(name)[1] for name in step.inputs]
-        shapes = [tuple(map(self._storage.number, self._buffers[n].shape)) for n in step.outputs]
+        shapes = [tuple(map(self._storage.number, self._program.buffer(n).shape)) for n in step.outputs]
         for name, value in zip(step.outputs, call_host(step.function, shapes, operands, step.span), strict=True):
             memory, elements = self._elements(name)
             elements[...] = value
@@ -142,7 +143,7 @@ class BuiltProgram(Built):
 
     def _elements(self, name: str) -> tuple[Array, Array]:
         """A copy of the memory from a buffer's first element to its last, and the elements in it."""
-        buffer = self._buffers[name]
+        buffer = self._program.buffer(name)
         shape, strides = (list(map(self._storage.number, sizes)) for sizes in (buffer.shape, strides_of(buffer)))
         last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         memory = np.empty(0 if 0 in shape else last + 1, buffer.dtype.numpy)
@@ -170,7 +171,7 @@ class BuiltProgram(Built):
 
     def _scalar(self, name: str) -> Array:
         """The value of a buffer of rank 0, as it is now."""
-        value = np.empty((), self._buffers[name].dtype.numpy)
+        value = np.empty((), self._program.buffer(name).dtype.numpy)
         self._storage.read(name, value)
         return value
 

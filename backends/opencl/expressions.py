@@ -5,7 +5,7 @@ Transcendental functions are expanded too, although OpenCL has its own: so resul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,17 +31,27 @@ class Functions:
         name = "_".join(["tilec", op, *map(str, sources)])
         if name in self.texts:
             return name
-        parameters = tuple(Var(f"x{i}", d) for i, d in enumerate(sources))
-        builtin = BUILTINS[op]
-        expr = builtin.expand(parameters, value_dtype(op, sources)) if builtin.expand is not None else None
+        parameters, expr = expansion(op, sources)
         if expr is None:
             return None
-        writer = ExprWriter(self, {p.name: p.name for p in parameters}, _no_access, _no_index)
+        writer = ExprWriter(self, {p.name: p.name for p in parameters}, no_access, no_index)
         result = writer.value(expr)
-        head = f"{types.carried(dtype)} {name}({', '.join(f'{types.carried(p.dtype)} {p.name}' for p in parameters)})"
-        body = "".join(f"  {line}\n" for line in writer.lines)
-        self.texts[name] = f"{head} {{\n{body}  return {result};\n}}\n"
+        self.define(name, types.carried, parameters, dtype, writer.lines, result)
         return name
+
+    def define(
+        self,
+        name: str,
+        kind: Callable[[DType], str],
+        parameters: Sequence[Var],
+        dtype: DType,
+        lines: list[str],
+        result: str,
+    ) -> None:
+        """A function of some lines and a result; `kind` is the C type that a dtype has in it."""
+        head = f"{kind(dtype)} {name}({', '.join(f'{kind(p.dtype)} {p.name}' for p in parameters)})"
+        body = "".join(f"  {line}\n" for line in lines)
+        self.texts[name] = f"{head} {{\n{body}  return {result};\n}}\n"
 
     def note(self, dtype: DType) -> None:
         self.fp64 = self.fp64 or dtype == F64
@@ -88,16 +98,23 @@ def _choice(name: str, value: str, other: str, before: str = "") -> str:
     return f"#ifdef TILEC_{name}\n{before}  return {value};\n#else\n  return {other};\n#endif\n"
 
 
+def expansion(op: str, sources: tuple[DType, ...]) -> tuple[tuple[Var, ...], Expr | None]:
+    """Parameters for operands of these types, and a builtin in terms of simpler ones and of them, where it has that."""
+    parameters = tuple(Var(f"x{i}", d) for i, d in enumerate(sources))
+    expand = BUILTINS[op].expand
+    return parameters, expand(parameters, value_dtype(op, sources)) if expand is not None else None
+
+
 def value_dtype(op: str, sources: tuple[DType, ...]) -> DType:
     """Dtype of the first value operand: not that of a select's condition."""
     return sources[1] if BUILTINS[op].rule == "select" else sources[0]
 
 
-def _no_access(access: Access) -> str:
+def no_access(access: Access) -> str:
     raise AssertionError("an expansion reads no memory")
 
 
-def _no_index(form: Affine) -> str:
+def no_index(form: Affine) -> str:
     raise AssertionError("an expansion uses no index")
 
 

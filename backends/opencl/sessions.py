@@ -32,7 +32,11 @@ class Session:
     @staticmethod
     def on(target: Target) -> Session:
         """Raises TILE0509 where the target's device does not exist."""
-        device = chosen(target.device, devices.find()).handle
+        return Session.of(chosen(target.device, devices.find()).handle)
+
+    @staticmethod
+    def of(device: Any) -> Session:
+        """A new queue on pyopencl's device."""
         with translated("open the device"):
             context = _context(os.getpid(), device)
             return Session(device, context, pyopencl().CommandQueue(context))

@@ -31,7 +31,6 @@ class Storage:
 
     def __init__(self, session: Session, program: Program, constants: Mapping[str, Array]) -> None:
         self._session, self._program, self._cl = session, program, pyopencl()
-        self._buffers = {b.name: b for b in program.buffers}
         self.indices: dict[str, int] = {}  # of the loops that are running
         self.sizes: dict[str, int] = {}  # of this call, those derived from others included
         self._sources = size_sources(program)
@@ -53,7 +52,7 @@ class Storage:
         size = self._program.arena
         if not places or size > self._session.largest():
             return {}
-        self._starts = {name: at // self._buffers[name].dtype.bytes for name, at in places.items()}
+        self._starts = {name: at // self._program.buffer(name).dtype.bytes for name, at in places.items()}
         return dict.fromkeys(places, self._session.buffer(size))
 
     def _allocated(self, buffer: Buffer) -> Any:
@@ -139,7 +138,7 @@ class Storage:
         if sizes == self.sizes:
             return
         self.sizes = sizes
-        for buffer in self._buffers.values():
+        for buffer in self._program.buffers:
             if buffer.base is None and is_open(buffer):
                 shape = tuple(map(self.number, buffer.shape))
                 if min(shape) < 0:
@@ -162,7 +161,7 @@ class Storage:
 
     def _root(self, name: str) -> tuple[str, int]:
         """The tensor that holds the data of another, and the offset in elements."""
-        buffer = self._buffers[name]
+        buffer = self._program.buffer(name)
         if buffer.base is None:
             return name, 0
         root, offset = self._root(buffer.base)

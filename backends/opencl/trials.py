@@ -28,11 +28,9 @@ def definitions(session: Session, text: str) -> str:
 def fuses(device: Any) -> bool:
     """Whether a * b + c is rounded once for all types and lanes, so that the functions of `Functions.fused` may rely on
     it."""
-    cl = devices.pyopencl()
     try:
         with devices.translated("try the device"):
-            context = cl.Context([device])
-            session = Session(device, context, cl.CommandQueue(context))
+            session = Session.of(device)
             dtypes = (F32, F64) if session.has_fp64() else (F32,)
             program = session.build(_text(dtypes))
             return all(_is_exact(session, program, dtype) for dtype in dtypes)

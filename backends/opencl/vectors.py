@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from tilec.affine import Affine
 from tilec.backends.opencl import types
-from tilec.backends.opencl.expressions import ExprWriter, Functions, value_dtype
+from tilec.backends.opencl.expressions import ExprWriter, Functions, expansion, no_access, no_index, value_dtype
 from tilec.backends.opencl.scope import Vector
 from tilec.builtins import BUILTINS
 from tilec.dtypes import BOOL, DType
@@ -244,7 +244,7 @@ class VectorWriter:
         texts = []
         for k in range(self.count):
             scalars = {p.name: self.lane(a, k) for p, a in zip(parameters, call.args, strict=True)}
-            writer = ExprWriter(self.functions, scalars, _no_access, self.index, f"{self.prefix}l{len(self.kept)}_{k}_")
+            writer = ExprWriter(self.functions, scalars, no_access, self.index, f"{self.prefix}l{len(self.kept)}_{k}_")
             texts.append(writer.value(one))
             self.lines.extend(writer.lines)
         return self.pack(texts, call.dtype)
@@ -255,36 +255,24 @@ def vector_function(functions: Functions, op: str, sources: tuple[DType, ...], d
     name = "_".join(["tilec", op, *map(str, sources), f"x{count}"])
     if name in functions.texts:
         return name
-    parameters = tuple(Var(f"x{i}", d) for i, d in enumerate(sources))
-    builtin = BUILTINS[op]
-    expr = builtin.expand(parameters, value_dtype(op, sources)) if builtin.expand is not None else None
+    parameters, expr = expansion(op, sources)
     if expr is None:
         return None
     vectors = {p.name: Vector(p.name, _FUNCTION_MASK if p.dtype == BOOL else 0) for p in parameters}
-    scalar = ExprWriter(functions, {}, _no_access, _no_index)
-    writer = VectorWriter(functions, count, scalar, vectors, _no_step, _no_index, _no_load, "t")
+    scalar = ExprWriter(functions, {}, no_access, no_index)
+    writer = VectorWriter(functions, count, scalar, vectors, _no_step, no_index, _no_load, "t")
     value = writer.value(expr)
     result = writer.masked(value, _FUNCTION_MASK) if value.mask else value.text
 
     def kind(d: DType) -> str:
         return types.integers(_FUNCTION_MASK, count) if d == BOOL else types.vector(d, count)
 
-    head = f"{kind(dtype)} {name}({', '.join(f'{kind(p.dtype)} {p.name}' for p in parameters)})"
-    body = "".join(f"  {line}\n" for line in writer.lines)
-    functions.texts[name] = f"{head} {{\n{body}  return {result};\n}}\n"
+    functions.define(name, kind, parameters, dtype, writer.lines, result)
     return name
 
 
 def _operands(expr: Expr) -> Sequence[Expr]:
     return expr.args if isinstance(expr, Call) else ()
-
-
-def _no_access(access: Access) -> str:
-    raise AssertionError("an expansion reads no memory")
-
-
-def _no_index(form: Affine) -> str:
-    raise AssertionError("an expansion uses no index")
 
 
 def _no_step(form: Affine) -> int:
