@@ -12,7 +12,7 @@ import tilec
 import tilec.numpy as tnp
 from tests.refusals import WORD, code_of
 from tests.tracing.test_array_api import check_slope
-from tests.tracing.test_numpy_names import HOLES, ODD, RNG, leaves
+from tests.tracing.test_numpy_names import HOLES, ODD, RNG, check_as_numpy, leaves
 
 Array = np.ndarray[Any, Any]
 X, Z = RNG.normal(size=(4, 6)), RNG.normal(size=(2, 3, 5))
@@ -153,16 +153,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_as_numpy(name: str) -> None:
-    with np.errstate(all="ignore"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("warnings.warn", lambda *a, **k: None)
-        wanted = leaves(CALLS[name](np))
-    found = leaves(CALLS[name](tnp))
-    assert len(found) == len(wanted)
-    for f, w in zip(found, wanted):
-        assert f.shape == w.shape
-        assert f.dtype.kind == w.dtype.kind or {f.dtype.kind, w.dtype.kind} <= set("iu")
-        close = 1e-12 if f.dtype == np.float64 else 3e-6
-        np.testing.assert_allclose(f, w, rtol=close, atol=close)
+    check_as_numpy(CALLS[name], 1e-12)
 
 
 def test_there_is_a_test_for_every_function() -> None:
