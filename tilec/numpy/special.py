@@ -8,8 +8,9 @@ from typing import Any
 
 from tilec.dtypes import F32, F64, DType
 from tilec.numpy.elementwise import where
+from tilec.numpy.precision import widened
 from tilec.tracing.dispatch import operation
-from tilec.tracing.elementwise import apply, as_dtype, as_float
+from tilec.tracing.elementwise import apply, as_dtype
 from tilec.tracing.tensor import Tensor
 
 # Chebyshev's coefficients, the first of which counts half: of exp(-x) I0(x) in x / 4 - 1 for x <= 8, of exp(-x) sqrt(x)
@@ -42,13 +43,6 @@ _LOG_ERFC = (
 )  # fmt: skip
 
 
-def _wide(x: Any) -> tuple[Tensor, DType]:
-    """A tensor in float32 or float64, and the type that the result has."""
-    tensor = as_float(x)
-    dtype = tensor.type.dtype
-    return as_dtype(tensor, F64 if dtype == F64 else F32), dtype
-
-
 def _chebyshev(t: Any, coefficients: Sequence[float]) -> Any:
     """The series at t by C. W. Clenshaw's recurrence (1955)."""
     after: Any = 0.0
@@ -61,7 +55,7 @@ def _chebyshev(t: Any, coefficients: Sequence[float]) -> Any:
 @operation
 def i0(x: Any, /) -> Any:
     """The modified Bessel function of the first kind and order 0, elementwise, to a few units in the last place."""
-    value, dtype = _wide(x)
+    value, dtype = widened(x)
     size = apply("abs", value)
     near = apply("cmp_le", size, 8)
     below, above = where(near, size, 8), where(near, 8, size)
@@ -74,7 +68,7 @@ def i0(x: Any, /) -> Any:
 def erfc(x: Any, /) -> Any:
     """1 - erf(x), elementwise, accurate where that is small: by Chebyshev's series (M. Shepherd and J. Laframboise,
     Math. of Comp. 36, 1981)."""
-    value, dtype = _wide(x)
+    value, dtype = widened(x)
     size = apply("abs", value)
     held = apply("min", size, 30)  # there it is 0, and infinity has no series
     t = 2 / (2 + held)
@@ -96,7 +90,7 @@ _FAR = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.005739
 def erfinv(x: Any, /) -> Any:
     """The y with erf(y) = x, elementwise: infinite at -1 and 1, NaN beyond. By M. Giles's polynomials (2010), in
     float64 with two steps of Halley's method."""
-    value, dtype = _wide(x)
+    value, dtype = widened(x)
     inside = apply("cmp_lt", apply("abs", value), 1)
     found = inverse_erf(where(inside, value, 0), F64 if dtype == F64 else F32)
     edge = where(apply("cmp_eq", value, 1), inf, where(apply("cmp_eq", value, -1), -inf, nan))
@@ -122,7 +116,7 @@ def inverse_erf(y: Tensor, dtype: DType) -> Any:
 def lgamma(x: Any, /) -> Any:
     """log |gamma(x)|, elementwise; infinite at 0 and the negative integers. By J. Stirling's series from 8 on (M.
     Abramowitz and I. Stegun, 6.1.41) and by reflection below 0; the error is absolute near the zeros at 1 and 2."""
-    value, dtype = _wide(x)
+    value, dtype = widened(x)
     below = apply("cmp_lt", value, 0.5)
     found = log_gamma(where(below, 1 - value, value))
     turn = _turn(value)
@@ -155,7 +149,7 @@ def log_gamma(x: Any) -> Any:
 def digamma(x: Any, /) -> Any:
     """The derivative of `lgamma`, elementwise; NaN at 0 and the negative integers. M. Abramowitz and I. Stegun, 6.3.5,
     6.3.7 and 6.3.18."""
-    value, dtype = _wide(x)
+    value, dtype = widened(x)
     below = apply("cmp_lt", value, 0.5)
     found = log_gamma_slope(where(below, 1 - value, value))
     turn = _turn(value)

@@ -32,10 +32,10 @@ from tilec.numpy.elementwise import (
     where,
 )
 from tilec.numpy.elementwise import sqrt as root
+from tilec.numpy.precision import widened
 from tilec.numpy.reductions import max_or_zero, sum
 from tilec.numpy.shapes import flip, moveaxis
 from tilec.numpy.sorting import sort
-from tilec.ops.precision import widened
 from tilec.tracing.dispatch import operation
 from tilec.tracing.elementwise import as_dtype, as_float
 

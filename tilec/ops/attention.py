@@ -11,11 +11,11 @@ from tilec.errors import error
 from tilec.numpy.axes import number
 from tilec.numpy.creation import arange
 from tilec.numpy.elementwise import common, exp, isfinite, stop_gradient, where
+from tilec.numpy.precision import widened
 from tilec.numpy.products import matmul
 from tilec.numpy.reductions import max_or_zero, sum
 from tilec.numpy.shapes import matrix_transpose, reshape
 from tilec.ops.dropout import dropout
-from tilec.ops.precision import widened
 from tilec.rules import broadcast, shape_text
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype

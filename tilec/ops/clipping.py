@@ -6,8 +6,8 @@ from typing import Any
 
 from tilec.numpy.axes import positive
 from tilec.numpy.elementwise import clip, maximum, sqrt, square, where
+from tilec.numpy.precision import widened
 from tilec.numpy.reductions import sum
-from tilec.ops.precision import widened
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype

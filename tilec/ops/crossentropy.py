@@ -14,9 +14,9 @@ from tilec.errors import error
 from tilec.numpy.axes import axis_of, number, whole
 from tilec.numpy.creation import arange
 from tilec.numpy.elementwise import clip, exp, expm1, log1p, log_e, sigmoid, where
+from tilec.numpy.precision import widened
 from tilec.numpy.reductions import Axis, log_softmax, mean, sum
 from tilec.numpy.shapes import expand_dims, reshape
-from tilec.ops.precision import widened
 from tilec.ops.reduction import pair, reduced
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation

@@ -26,11 +26,11 @@ from tilec.numpy.elementwise import (
     where,
 )
 from tilec.numpy.indexing import getitem_of
+from tilec.numpy.precision import widened
 from tilec.numpy.products import tensordot
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import moveaxis, reshape
 from tilec.ops.bands import Band, along
-from tilec.ops.precision import widened
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype, as_float

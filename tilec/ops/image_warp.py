@@ -28,11 +28,11 @@ from tilec.numpy.elementwise import (
     where,
 )
 from tilec.numpy.indexing import getitem_of
+from tilec.numpy.precision import widened
 from tilec.numpy.reductions import sum
 from tilec.numpy.shapes import moveaxis, reshape, stack
 from tilec.ops.boundary import cell, checked
 from tilec.ops.image_resize import image_axes
-from tilec.ops.precision import widened
 from tilec.rules import call, cast, shape_text
 from tilec.tracing.contraction import contraction, element, variables
 from tilec.tracing.dispatch import lift, operation, scope

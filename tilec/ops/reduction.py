@@ -7,9 +7,9 @@ from typing import Any
 from tilec.dtypes import DType
 from tilec.errors import error
 from tilec.numpy.elementwise import where
+from tilec.numpy.precision import widened
 from tilec.numpy.reductions import mean, sum
 from tilec.numpy.shapes import broadcast_to
-from tilec.ops.precision import widened
 from tilec.rules import shape_text
 from tilec.tracing.elementwise import as_dtype
 from tilec.tracing.tensor import Tensor

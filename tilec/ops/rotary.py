@@ -10,8 +10,8 @@ from tilec.errors import error
 from tilec.numpy.axes import positive
 from tilec.numpy.creation import arange
 from tilec.numpy.elementwise import cos, sin
+from tilec.numpy.precision import widened
 from tilec.numpy.shapes import concat, reshape, stack
-from tilec.ops.precision import widened
 from tilec.rules import shape_text
 from tilec.tracing.dispatch import lift, operation
 from tilec.tracing.elementwise import as_dtype
