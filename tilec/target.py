@@ -13,6 +13,11 @@ class Target:
     vector_bytes: width of a vector register. registers: how many of them. threads: workers of parallel loops.
     l1, l2: bytes of cache of one core; l3: of the last cache, which cores share, 0 where it is not known. features: CPU
     or device features, sorted.
+
+    The rest is of devices that have groups of items. kind: `cpu`, `gpu`, `accelerator`, `simulator` or `other`. group:
+    most items of a group; 0: there are no groups. local: bytes of fast memory of a group, 0 where that is a part of
+    main memory. simd: items that run in step. memory, largest: bytes of the device's memory and of its largest
+    allocation, 0 where they are not known. driver: its version. unified: whether the device works in the host's memory.
     """
 
     backend: str
@@ -25,6 +30,14 @@ class Target:
     cpu: str = ""
     features: tuple[str, ...] = ()
     l3: int = 0
+    kind: str = "cpu"
+    group: int = 0
+    local: int = 0
+    simd: int = 1
+    memory: int = 0
+    largest: int = 0
+    driver: str = ""
+    unified: bool = True
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.device}" if self.device else self.backend

@@ -72,4 +72,12 @@ def _target(found: Found) -> Target:
         threads=max(1, found.units),
         cpu=found.name,
         features=found.extensions,
+        kind=found.kind,
+        group=found.group,
+        local=found.local,
+        simd=found.simd,
+        memory=found.memory,
+        largest=found.largest,
+        driver=found.driver,
+        unified=found.unified,
     )

@@ -26,6 +26,7 @@ ADVICE = [f"{system}: {what}" for system, what in INSTALL.items()]
 # Kinds of devices, the best first. A simulator computes what a device would, thousands of times slower.
 KINDS = ("gpu", "accelerator", "cpu", "other", "simulator")
 _TYPES = {4: "gpu", 8: "accelerator", 2: "cpu"}  # bits of CL_DEVICE_TYPE
+_GLOBAL = 2  # of CL_DEVICE_LOCAL_MEM_TYPE
 _SIMULATORS = ("oclgrind", "fpga emulation")
 
 
@@ -35,7 +36,9 @@ class Found:
 
     position: number among those that can be used, the N of `opencl:N`. problem: why it is not usable, or which queries
     failed. memory, largest: bytes of global memory and of the largest allocation; 0 where the driver does not say.
-    handle: pyopencl's device.
+    group: most items of a group. local: bytes of memory that a group has for itself, 0 where that is a part of global
+    memory. simd: items that run in step, 1 where the driver does not say. unified: whether it works in the host's
+    memory. handle: pyopencl's device.
     """
 
     platform: str
@@ -53,6 +56,10 @@ class Found:
     problem: str | None = None
     usable: bool = False
     position: int | None = None
+    group: int = 1
+    local: int = 0
+    simd: int = 1
+    unified: bool = False
     handle: Any = field(default=None, repr=False, compare=False)
 
 
@@ -118,6 +125,10 @@ def _device(platform: str, platform_vendor: str, device: Any) -> Found:
         bool(_Queries(device).ask("double_fp_config", int, 0)),  # where there is no float64, some refuse to say so
         extensions,
         usable=usable,
+        group=queries.ask("max_work_group_size", int, 1),
+        local=_local(queries),
+        simd=_simd(_Queries(device)),
+        unified=_Queries(device).ask("host_unified_memory", bool, False),
         handle=device,
     )
     return replace(found, problem="; ".join([*why, *queries.problems]) or None)
@@ -131,6 +142,16 @@ def _usable(queries: _Queries) -> tuple[bool, list[str]]:
     if compiler is False:
         why.append("the driver has no compiler")
     return bool(available and compiler), why
+
+
+def _local(queries: _Queries) -> int:
+    size = queries.ask("local_mem_size", int, 0)
+    return size if queries.ask("local_mem_type", int, _GLOBAL) != _GLOBAL else 0
+
+
+def _simd(queries: _Queries) -> int:
+    """What NVIDIA calls a warp and AMD a wavefront; other drivers have no such query, which is no problem of theirs."""
+    return queries.ask("warp_size_nv", int, 0) or queries.ask("wavefront_width_amd", int, 0) or 1
 
 
 def _kind(names: str, bits: int) -> str:

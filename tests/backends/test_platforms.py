@@ -31,6 +31,10 @@ class Device:
     max_mem_alloc_size: Any = 1 << 28
     double_fp_config: Any = 63
     extensions: Any = "cl_khr_fp64 cl_khr_fp16"
+    max_work_group_size: Any = 1024
+    local_mem_size: Any = 48 << 10
+    local_mem_type: Any = 1
+    host_unified_memory: Any = 0
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
@@ -79,8 +83,9 @@ def test_what_a_device_says() -> None:
     device = Device("  RTX\0 4090 ", "NVIDIA", extensions="b a", double_fp_config=0)
     (found,) = listed([Platform("P", "V", [device])])
     assert found == Found(
-        "P", "V", "RTX 4090", "NVIDIA", "gpu", "1.0", 4, 1 << 30, 1 << 28, False, False, ("a", "b"), None, True, 0
-    )
+        "P", "V", "RTX 4090", "NVIDIA", "gpu", "1.0", 4, 1 << 30, 1 << 28, False, False, ("a", "b"), None, True, 0,
+        group=1024, local=48 << 10, simd=1, unified=False,
+    )  # fmt: skip
     assert found.handle is device
 
 
@@ -108,14 +113,25 @@ def test_a_broken_device_hides_no_other(query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["name", "vendor", "type", "driver_version", "max_compute_units", "global_mem_size", "max_mem_alloc_size"],
-)
+    ["name", "vendor", "type", "driver_version", "max_compute_units", "global_mem_size", "max_mem_alloc_size",
+     "max_work_group_size", "local_mem_size", "local_mem_type"],
+)  # fmt: skip
 def test_a_fact_that_a_driver_refuses_is_told_and_the_device_stays(query: str) -> None:
     device = Device("odd")
     setattr(device, query, REFUSED)
     (found,) = listed([Platform("M", "m", [device])])
     assert found.usable
     assert found.problem == f"cannot read {query}: clGetDeviceInfo failed: OUT_OF_HOST_MEMORY"
+
+
+def test_groups() -> None:
+    """Local memory that is a part of global memory is none; the items in step are asked in each vendor's words."""
+    shared = Device("cpu", local_mem_type=2, host_unified_memory=1)
+    warps, waves = Device("n"), Device("a")
+    warps.warp_size_nv, waves.wavefront_width_amd = 32, 64  # type: ignore[attr-defined]
+    found = listed([Platform("M", "m", [shared, warps, waves])])
+    assert [(f.local, f.simd, f.unified) for f in found] == [(0, 1, True), (48 << 10, 32, False), (48 << 10, 64, False)]
+    assert all(f.problem is None for f in found)
 
 
 def test_no_word_of_float64_is_no_float64() -> None:

@@ -25,9 +25,9 @@ from tilec.schedule import Pinned
 from tilec.target import Target
 from tilec.text.affine_text import AffineParser, print_coef
 
-SCHEMA = 8
+SCHEMA = 9
 _KIND = "tilec executable"
-_LISTS = "features"  # the one field of a Target that is neither text nor number
+_OTHERS = ("features", "unified")  # the fields of a Target that are neither text nor number
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +218,9 @@ def _shape(type: TensorType) -> tuple[int, ...]:
 
 
 def _target_in(value: Any) -> Target:
-    strings = {"backend", "device", "cpu"}
-    plain: dict[str, Any] = {k: _text(v) if k in strings else _integer(v) for k, v in value.items() if k != _LISTS}
-    return Target(**plain, features=tuple(map(_text, value[_LISTS])))
+    strings = {"backend", "device", "cpu", "kind", "driver"}
+    plain: dict[str, Any] = {k: _text(v) if k in strings else _integer(v) for k, v in value.items() if k not in _OTHERS}
+    return Target(**plain, features=tuple(map(_text, value["features"])), unified=_bool(value["unified"]))
 
 
 def _code_out(code: Code, sources: _Sources) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -83,9 +83,12 @@ def renamed(schedule: Schedule, names: Mapping[str, str]) -> Schedule:
 
 
 def traits(target: Target) -> dict[str, Any]:
-    """What decides which schedule is fast: never the name of a processor, which may say what is not so."""
-    known = asdict(replace(target, cpu=""))
-    del known["cpu"]
+    """What decides which schedule is fast. Of a CPU never its name, which may say what is not so, but its features; of
+    an OpenCL device its name and its driver, which tell more than the driver answers, and not its number, which may
+    change.
+    """
+    known = asdict(target)
+    del known["device" if target.backend == "opencl" else "cpu"]
     return {**known, "features": list(target.features)}
 
 
