@@ -285,21 +285,25 @@ def right(key, data):
     return data is None or data == payload(key, int(data.split(b" ", 2)[1]))
 
 def work(directory, limit, seed):
-    store, turns = Store(directory, limit), random.Random(seed)
+    store, turns, told = Store(directory, limit), random.Random(seed), False
     while True:
         key, turn = turns.randrange(8), turns.randrange(1000)
         store.put(b"%d" % key, payload(key, turn))
+        told = told or os.write(begun, b".")
         if not right(key, store.get(b"%d" % key)):
             os.kill(os.getppid(), signal.SIGABRT)
 
 directory, limit, kills, together = Path(sys.argv[1]), *map(int, sys.argv[2:])
 delay = random.Random(0)
+heard, begun = os.pipe()
 for kill in range(kills):
     children = []
     for child in range(together):
         children.append(os.fork())
         if not children[-1]:
             work(directory, limit, kill * together + child)
+    for child in children:
+        os.read(heard, 1)  # each has written an entry, however slow the machine is
     time.sleep(delay.uniform(0.002, 0.012))
     for child in children:
         os.kill(child, signal.SIGKILL)
