@@ -8,7 +8,7 @@ from typing import Any
 
 from tilec.dtypes import F64, DType
 from tilec.errors import error
-from tilec.expr import postorder
+from tilec.expr import Call, postorder
 from tilec.fresh import FreshNames
 from tilec.graph import Apply, Contraction, Graph, Let, Param, Special, TensorType, subgraphs, with_subgraphs
 from tilec.rewrite import names
@@ -50,6 +50,11 @@ def _wide(type_: TensorType) -> TensorType:
     return replace(type_, dtype=F64) if type_.dtype.is_float else type_
 
 
+def _narrow(dtype: DType | None) -> bool:
+    """Whether a float with as many bits becomes a wider one."""
+    return dtype is not None and dtype.bits < F64.bits
+
+
 def _converted(value: Any, done: dict[int, Any], let: Let) -> Any:
     """The value with float64 for every float dtype inside it; what is shared stays shared."""
     if isinstance(value, DType):
@@ -58,7 +63,7 @@ def _converted(value: Any, done: dict[int, Any], let: Let) -> Any:
         return tuple(_converted(v, done, let) for v in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    if getattr(value, "op", None) == "bitcast":
+    if isinstance(value, Apply | Call) and value.op == "bitcast" and _narrow(value.dtype):
         raise error("TILE0310", "the bits of a number have no derivative", let.span)
     if id(value) not in done:
         parts = {f.name: getattr(value, f.name) for f in fields(value)}
