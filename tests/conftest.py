@@ -25,7 +25,7 @@ def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     They compile what they test, and never touch the user's cache; those of the cache turn theirs on. Memory holds NaN
     until something is written to it.
     """
-    from tilec import configuration, unwritten
+    from tilec import configuration, trust, unwritten
 
     nowhere = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +34,9 @@ def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TILEC_CACHE", "0")
         patch.setenv("TILEC_CACHE_DIR", str(nowhere / "cache"))
         patch.setenv("XDG_CONFIG_HOME", str(nowhere / "config"))  # of processes; elsewhere than on Linux there is none
+        patch.setenv("XDG_STATE_HOME", str(nowhere / "state"))
         patch.setattr(configuration, "user_file", lambda: nowhere / "config" / "tilec" / "config.toml")
+        patch.setattr(trust, "state_file", lambda: nowhere / "state" / "tilec" / "devices.json")
         patch.setattr(unwritten, "content", unwritten.NAN)
         configuration.config.reset()
         yield

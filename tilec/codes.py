@@ -118,6 +118,7 @@ CODES: dict[str, str] = {
     "TILE0511": "wrong use of the Python interface",
     "TILE0512": "argument cannot be donated",
     "TILE0513": "host function where no interpreter runs",
+    "TILE0514": "device is not trusted",
     "TILE0521": "value is not known while a function is traced",
     "TILE0522": "traced tensor used outside of its function",
     # 06xx IR text and verification

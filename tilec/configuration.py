@@ -262,6 +262,10 @@ class Config(_Readable):
     def reset(self) -> None:
         """Forgets what `set` has set, and reads the files again when a setting is next asked for."""
         self._process = ()
+        self.reset_files()
+
+    def reset_files(self) -> None:
+        """Reads the files again when a setting is next asked for; what `set` has set stays."""
         _files.cache_clear()
         _resolved.cache_clear()
 

@@ -26,26 +26,27 @@ def backend(name: str) -> Backend:
     return found
 
 
-def resolve_target(name: str | Target) -> Target:
+def resolve_target(name: str | Target, force: bool = False) -> Target:
     """The Target that a name such as `auto`, `llvm`, `opencl:1` or `opencl:nvidia` stands for.
 
-    Raises TileError TILE0508, TILE0509. `auto` is the target that is set (`tilec.config`), else `llvm`. A Target is
-    taken as it is, a name gets the number of threads that is set.
+    Raises TileError TILE0508, TILE0509, and TILE0514 for a device that did not pass its tests, unless it is forced or
+    the name ends in `!`. `auto` is the target that is set (`tilec.config`), else `llvm`. A Target is taken as it is, a
+    name gets the number of threads that is set.
     """
     if isinstance(name, Target):
         return name
     if not isinstance(name, str):
         raise error("TILE0508", f"a target is a name or a Target, not an object of type {type(name).__name__}")
     loaded = config.loaded()
-    found = _named(name) if name != "auto" else _configured(loaded)
+    found = _named(name, force) if name != "auto" else _configured(loaded, force)
     threads = loaded.settings.threads
     return replace(found, threads=threads) if threads and found.backend == "llvm" else found
 
 
-def _configured(loaded: Loaded) -> Target:
+def _configured(loaded: Loaded, force: bool) -> Target:
     name = loaded.settings.target
     try:
-        return _named("llvm" if name == "auto" else name)
+        return _named("llvm" if name == "auto" else name, force)
     except TileError as problem:
         if name == "auto":
             raise
@@ -53,14 +54,14 @@ def _configured(loaded: Loaded) -> Target:
         raise TileError([replace(d, notes=(*d.notes, note)) for d in problem.diagnostics]) from None
 
 
-def _named(name: str) -> Target:
+def _named(name: str, force: bool) -> Target:
     if name == "reference":
         return Target("reference")
-    kind, _, device = name.partition(":")
+    kind, _, device = name.removesuffix("!").partition(":")
     if kind == "opencl":
         from tilec.backends.opencl.devices import named
 
-        return named(device)
+        return named(device, force or name.endswith("!"))
     targets = backend(kind).targets()
     if not targets:
         raise error("TILE0509", f"target {kind!r} is not available on this machine")

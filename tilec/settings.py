@@ -17,7 +17,7 @@ MAX_TUNE = 1e6  # seconds
 LEVELS = ("off", "error", "warning", "info", "debug")
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
-_TARGET = re.compile(r"[a-z][a-z0-9]*(:[A-Za-z0-9_.-]+)?\Z")
+_TARGET = re.compile(r"[a-z][a-z0-9]*(:[A-Za-z0-9_.-]+)?!?\Z")
 _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(i?B)?\Z", re.IGNORECASE)
 
 Reader = Callable[[Any], Any]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tilec import trust
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
 from tilec.errors import TileError, error
 from tilec.target import Target
@@ -56,9 +57,15 @@ def targets() -> list[Target]:
         return []
 
 
-def named(device: str) -> Target:
-    """The Target of a device by its name, see `platforms.chosen`; raises TileError TILE0509."""
-    return _target(chosen(device, find()))
+def named(device: str, force: bool = False) -> Target:
+    """The Target of a device by its name, see `platforms.chosen`.
+
+    Raises TileError TILE0509, and TILE0514 for one that did not pass its tests, unless it is forced.
+    """
+    found = chosen(device, find())
+    if not force:
+        trust.require(f"opencl:{found.position}", found.key)
+    return _target(found)
 
 
 def _target(found: Found) -> Target:

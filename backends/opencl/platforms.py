@@ -62,6 +62,11 @@ class Found:
     unified: bool = False
     handle: Any = field(default=None, repr=False, compare=False)
 
+    @property
+    def key(self) -> str:
+        """What `tilec.trust` knows it by: the device with its driver, wherever it stands in the list."""
+        return f"{self.platform}, {self.name}, driver {self.driver}"
+
 
 class _Queries:
     """Asks a platform or a device, and keeps what went wrong."""

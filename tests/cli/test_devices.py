@@ -27,6 +27,8 @@ GPU: dict[str, Any] = {
     "fp16": True,
     "fp64": False,
     "problem": None,
+    "trusted": True,
+    "key": "Intel(R) OpenCL Graphics, Arc A770, driver 25.1",
 }
 
 
@@ -55,13 +57,18 @@ def test_a_device_in_lines() -> None:
         "opencl:0  Arc A770 (gpu)",
         "          Intel(R) OpenCL Graphics, Intel(R), driver 25.1",
         "          512 units, memory 16384 MiB, largest allocation 4096 MiB, fp16, no fp64",
+        "          trusted",
     ]
+    told = [
+        devices.opencl_lines({"devices": [{**GPU, "trusted": t}], "problem": None})[-1].strip() for t in (False, None)
+    ]
+    assert told == ["not trusted: it did not pass its tests", "not tested yet"]
 
 
 def test_a_problem_is_shown_beside_what_works() -> None:
     broken = {**GPU, "target": None, "device": None, "memory": None, "problem": "cannot list its devices"}
     lines = devices.opencl_lines({"devices": [GPU, broken], "problem": None})
-    assert lines[3:] == ["unusable  Intel(R) OpenCL Graphics (gpu)", "          problem: cannot list its devices"]
+    assert lines[4:] == ["unusable  Intel(R) OpenCL Graphics (gpu)", "          problem: cannot list its devices"]
 
 
 @pytest.mark.parametrize(

@@ -217,10 +217,10 @@ def test_doctor_finds(
     answer: machine.Answer, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine, "ask", lambda *_: answer)
-    monkeypatch.setattr(doctor, "facts", lambda: {})
+    monkeypatch.setattr(doctor, "facts", lambda: {"opencl": {"devices": []}})
     assert call(["doctor", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)["self-test"]
-    assert words in "\n".join(doctor._selftest(found))
+    assert words in "\n".join(doctor.selftest_lines(found))
 
 
 def test_asking_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

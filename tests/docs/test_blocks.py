@@ -11,6 +11,7 @@ import pytest
 
 from tests.docs.execute import Difference, Page
 from tests.docs.pages import PAGES, ROOT, Block, agrees, blocks
+from tilec import configuration
 from tilec.api import run
 from tilec.evaluate.graph import evaluate
 from tilec.frontends.tile.elaborate import check
@@ -65,6 +66,7 @@ def test_page_is_true(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(configuration, "user_file", lambda: tmp_path / "config" / "config.toml")  # for `tilec setup`
     state = Page(tmp_path)
     found = [d for block in blocks(page) if block.title or not block.not_run for d in state.run(block)]
     if update and found:

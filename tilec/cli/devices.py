@@ -37,6 +37,7 @@ def _cpu() -> dict[str, Any]:
     value: dict[str, Any] = {"target": "llvm", "device": None, "kind": "cpu", "platform": "LLVM", "vendor": None}
     value["driver"] = machine.versions()["llvm"]
     value |= {"memory": machine.memory(), "largest": None, "units": None, "fp16": False, "fp64": True, "problem": None}
+    value |= {"trusted": None, "key": None}  # there is no driver that could be refused
     try:
         processor = machine.processor()
     except TileError as problem:
@@ -44,6 +45,8 @@ def _cpu() -> dict[str, Any]:
     halves = {"avx512fp16", "fullfp16"} & set(processor["features"])
     return {**value, "device": processor["model"], "units": processor["threads"], "fp16": bool(halves)}
 
+
+_TRUSTED = {True: "trusted", False: "not trusted: it did not pass its tests", None: "not tested yet"}
 
 # text --------------------------------------------------------------------------------------------------------------
 
@@ -71,6 +74,7 @@ def _device(device: dict[str, Any]) -> list[str]:
     lines = [f"{name:9} {device['device'] or device['platform']} ({device['kind']})"]
     if device["device"]:
         lines += [_indented(_origin(device)), _indented(_size(device))]
+        lines += [_indented(_TRUSTED[device["trusted"]])] if device["key"] and device["target"] else []
     return lines + ([_indented(f"problem: {device['problem']}")] if device["problem"] else [])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -22,10 +23,10 @@ def command(
     """Show versions, devices and settings, and test a device with 100 small programs."""
     from tilec.devices import resolve_target
 
-    device = str(resolve_target(target))
+    device = str(resolve_target(target, force=True))
     found = facts()
     if test:
-        found["self-test"] = selftest(device)
+        found["self-test"] = selftest(device, key_of(device, found["opencl"]["devices"]))
     print(json.dumps(found) if as_json else text(found))
     return 0 if not test or found["self-test"]["right"] else 1
 
@@ -51,20 +52,55 @@ def facts() -> dict[str, Any]:
     }
 
 
-def selftest(device: str) -> dict[str, Any]:
-    """Outcomes of the self-test, run in a process of its own; `right` where every program that could run was right."""
+def key_of(target: str, devices: Sequence[dict[str, Any]]) -> str | None:
+    """What `tilec.trust` knows a device by; None for what has no driver."""
+    return next((d["key"] for d in devices if d["target"] == target), None)
+
+
+def selftest(device: str, key: str | None) -> dict[str, Any]:
+    """Outcomes of the self-test, run in a process of its own; `right` where every program that could run was right.
+
+    A device that has a key is marked as right, or as wrong where results were wrong or its driver failed or crashed.
+    """
     from tilec.measure import machine
 
     started = time.perf_counter()
     answer = machine.ask("tilec.measure.selftest", [device], _PATIENCE)
-    found: dict[str, Any] = {"target": device, "seconds": time.perf_counter() - started}
+    found: dict[str, Any] = {"target": device, "seconds": time.perf_counter() - started, "unmarked": None}
     value = answer.value if isinstance(answer.value, dict) else {}
     if problem := answer.problem or value.get("error"):
-        return {**found, "right": False, "problem": problem, "counts": {}, "findings": []}
-    counts = Counter(o["state"] for o in value["outcomes"])
-    findings = [o for o in value["outcomes"] if o["state"] != "passed"]
-    right = counts["passed"] > 0 and not counts["wrong"] + counts["failed"]
-    return {**found, "right": right, "problem": None, "counts": dict(counts), "findings": findings}
+        found |= {"right": False, "problem": problem, "bad": 0, "counts": Counter(), "findings": []}
+    else:
+        found |= _judged(value["outcomes"])
+    if key and (found["right"] or found["bad"] or answer.crashed):
+        found["unmarked"] = _mark(key, found)
+    return found
+
+
+def _judged(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    counts = Counter(o["state"] for o in outcomes)
+    findings = [o for o in outcomes if o["state"] != "passed"]
+    bad = counts["wrong"] + counts["failed"]
+    return {
+        "right": counts["passed"] > 0 and not bad,
+        "problem": None,
+        "bad": bad,
+        "counts": counts,
+        "findings": findings,
+    }
+
+
+def _mark(key: str, found: dict[str, Any]) -> str | None:
+    """Marks the device; the reason where that cannot be kept."""
+    from tilec.errors import TileError
+    from tilec.trust import Mark, mark
+
+    why = "" if found["right"] else found["problem"] or f"{found['bad']} of {found['counts'].total()} tests failed"
+    try:
+        mark(key, Mark(found["right"], why))
+    except TileError as problem:
+        return problem.diagnostics[0].message
+    return None
 
 
 # text --------------------------------------------------------------------------------------------------------------
@@ -78,7 +114,7 @@ def text(found: dict[str, Any]) -> str:
     settings = [f"{n} = {s['value']!r}, from {s['origin']}" for n, s in found["settings"].items()]
     lines += ["", "Settings", *_indented(settings or ["all at their defaults"])]
     if "self-test" in found:
-        lines += ["", "Self-test", *_indented(_selftest(found["self-test"]))]
+        lines += ["", "Self-test", *_indented(selftest_lines(found["self-test"]))]
     return "\n".join(lines)
 
 
@@ -107,9 +143,11 @@ def _cache(found: dict[str, Any]) -> list[str]:
     return [f"{found['directory']}: {found['entries']} programs, {found['bytes']} of {found['limit']} bytes"]
 
 
-def _selftest(found: dict[str, Any]) -> list[str]:
+def selftest_lines(found: dict[str, Any]) -> list[str]:
+    """The outcome of `selftest` for people."""
     if found["problem"]:
         return [f"{found['target']}: {line}" for line in found["problem"].splitlines()]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(found["counts"].items()))
     lines = [f"{found['target']}: {counts}, in {found['seconds']:.1f} s"]
-    return lines + [f"{o['state']}: {o['name']}: {o['detail']}" for o in found["findings"]]
+    lines += [f"{o['state']}: {o['name']}: {o['detail']}" for o in found["findings"]]
+    return lines + ([f"not kept: {found['unmarked']}"] if found.get("unmarked") else [])

@@ -29,6 +29,7 @@ from tilec.cli import (
     passes,
     profile,
     run,
+    setup,
     test,
     tune,
 )
@@ -107,6 +108,7 @@ app.command(name="new")(guarded(new.command))
 app.command(name="compile")(guarded(compile.command))
 app.command(name="config")(guarded(config.command))
 app.command(name="devices")(guarded(devices.command))
+app.command(name="setup")(guarded(setup.command))
 app.command(name="doctor")(guarded(doctor.command))
 app.command(name="passes")(guarded(passes.command))
 app.command(name="profile")(guarded(profile.command))

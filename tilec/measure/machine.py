@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilec.errors import TileError
+from tilec.trust import Mark, marks
 
 if TYPE_CHECKING:
     from tilec.backends.opencl.platforms import Found
@@ -25,10 +26,11 @@ _DRIVERS = 30.0  # seconds for OpenCL drivers to say what there is
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a child process printed as JSON, or why there is nothing."""
+    """What a child process printed as JSON, or why there is nothing; `crashed` where the system ended it."""
 
     value: Any = None
     problem: str | None = None
+    crashed: bool = False
 
 
 def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
@@ -41,12 +43,13 @@ def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
     except OSError as reason:
         return Answer(problem=f"cannot start {sys.executable!r}: {reason.strerror}")
     if done.returncode < 0:
-        return Answer(problem=f"the process was ended by signal {-done.returncode}")
+        return Answer(problem=f"the process was ended by signal {-done.returncode}", crashed=True)
     try:
         return Answer(json.loads(done.stdout.splitlines()[-1]))
     except (ValueError, IndexError):
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        return Answer(problem=f"exit code {done.returncode}: {said[-1] if said else 'no output'}")
+        crashed = done.returncode > 255  # Windows has no signals
+        return Answer(problem=f"exit code {done.returncode}: {said[-1] if said else 'no output'}", crashed=crashed)
 
 
 def versions() -> dict[str, str | None]:
@@ -117,7 +120,12 @@ def opencl() -> list[dict[str, Any]]:
     """Every device, and every platform that shows none; raises TileError TILE0509 without pyopencl."""
     from tilec.backends.opencl.devices import find
 
-    return [_as_value(found) for found in find()]
+    known = marks()
+    return [{**_as_value(found), "trusted": _trusted(known.get(found.key))} for found in find()]
+
+
+def _trusted(mark: Mark | None) -> bool | None:
+    return None if mark is None else mark.right
 
 
 def _as_value(found: Found) -> dict[str, Any]:
@@ -135,6 +143,7 @@ def _as_value(found: Found) -> dict[str, Any]:
         "fp16": found.fp16,
         "fp64": found.fp64,
         "problem": found.problem,
+        "key": found.key,
     }
 
 

@@ -287,7 +287,7 @@ class _Evaluated(Built):
 def main(arguments: Sequence[str]) -> int:
     """Runs the programs on the named target; prints outcomes as JSON, or the error that kept it from starting."""
     try:
-        device = resolve_target(arguments[0] if arguments else "auto")
+        device = resolve_target(arguments[0] if arguments else "auto", force=True)
         with config(cache=False):  # the compiler is tested, not what it made some other day
             outcomes = [asdict(o) for o in run(device, cases())]
         print(json.dumps({"target": str(device), "outcomes": outcomes}))
