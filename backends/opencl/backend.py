@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tilec.backend import Array, Built
+from tilec.backend import Array, Built, Run
 from tilec.backends.opencl import devices, trials
 from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.backends.opencl.sessions import Session
-from tilec.backends.opencl.storage import Storage
-from tilec.errors import error
+from tilec.backends.opencl.shortage import explained
+from tilec.backends.opencl.storage import Storage, Value
+from tilec.errors import TileError, error
 from tilec.host_functions import call_host
 from tilec.loops import (
     Assign,
@@ -77,27 +78,44 @@ class BuiltProgram(Built):
         self._cl = devices.pyopencl()
         self._works = kernel_works(program)
         self._ahead = 0.0  # work that the device may still have to do
-        self._storage = Storage(session, program, constants)
         with devices.translated("create the kernels"):
             self._kernels = {p.name: self._kernel(compiled, p) for k in text.all() for p in k.phases}
-        self._shared = session.buffer(max((k.shared for k in text.all()), default=0))
-        self._scratch = session.buffer(max((p.items * p.scratch for k in text.all() for p in k.phases), default=0))
+        shared = max((k.shared for k in text.all()), default=0)
+        scratch = max((p.items * p.scratch for k in text.all() for p in k.phases), default=0)
+        self._storage = Storage(session, program, constants, (shared, scratch))
         self._lock = threading.Lock()
-        with devices.translated("run the initial steps"):
-            for name, value in constants.items():
-                self._storage.write(name, value)
-            self._steps(program.init)
-            session.queue.finish()
+        self._prepare()
 
-    def __call__(self, params: Sequence[Array], results: Sequence[Array]) -> None:
+    def _prepare(self) -> None:
+        """Runs the initial steps."""
+        action = f"prepare {self._program.name!r}"
+        try:
+            with devices.translated(action), explained(action, self._session, self._storage.needs):
+                self._storage.prepare()
+                self._steps(self._program.init)
+                self._storage.settle()
+        except BaseException:
+            self._storage.release()
+            raise
+
+    def __call__(self, params: Sequence[Value], results: Sequence[Value]) -> None:
         """See `tilec.backend.Built`. `params` are those that are not constants."""
-        with self._lock, devices.translated("run the program"):
+        self._run(params, results, None)
+
+    def at(self, sizes: Mapping[str, int]) -> Run:
+        return lambda params, results: self._run(params, results, sizes)
+
+    def _run(self, params: Sequence[Value], results: Sequence[Value], sizes: Mapping[str, int] | None) -> None:
+        action = f"run {self._program.name!r}"
+        with self._lock:
             try:
-                self._storage.begin(params, results)
-                self._steps(self._program.steps)
-                self._storage.end()
-            except BaseException:
-                self._storage.give_up()
+                with devices.translated(action), explained(action, self._session, self._storage.needs):
+                    self._storage.begin(params, results, sizes)
+                    self._steps(self._program.steps)
+                    self._storage.end()
+            except BaseException as reason:
+                refused = isinstance(reason, TileError) and reason.code not in ("TILE0416", "TILE0710")
+                self._storage.give_up(lost=not refused)
                 raise
 
     # steps
@@ -155,7 +173,7 @@ class BuiltProgram(Built):
         """Lets the device finish before a step, where it has much to do: nothing ends what it has been told."""
         self._ahead += work(step, self._program, self._works)
         if self._ahead >= PATIENCE:
-            self._session.queue.finish()
+            self._session.finish()
             self._ahead = 0.0
 
     def _iterate(self, step: Iterate) -> None:
@@ -187,10 +205,11 @@ class BuiltProgram(Built):
         for name in names:
             memory, start = self._storage.place(name)
             args += [memory, np.int64(start)]
-        args += [self._shared] if text.shared else []
+        shared, scratch = (block and block.memory for block in self._storage.further)
+        args += [shared] if text.shared else []
         sizes = [np.int64(self._storage.sizes[name]) for name in text.sizes]
         for phase in text.phases:
             if phase.items:
-                extra = [self._scratch] if phase.scratch else []
+                extra = [scratch] if phase.scratch else []
                 local = (phase.group,) if phase.group else (1,) if phase.items <= _FEW else None
-                self._kernels[phase.name](self._session.queue, (phase.items,), local, *args, *extra, *sizes)
+                self._session.launch(self._kernels[phase.name], (phase.items,), local, [*args, *extra, *sizes])

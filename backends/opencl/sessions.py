@@ -8,45 +8,55 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
+from tilec import unwritten
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.devices import pyopencl, translated
 from tilec.backends.opencl.platforms import chosen
-from tilec.errors import error
+from tilec.backends.opencl.pool import Block, Pool
 from tilec.target import Target
 
 
 @cache
-def _context(process: int, device: Any) -> Any:
-    """The context of a device; a child has its own, for no driver survives a fork."""
-    return pyopencl().Context([device])
+def _shared(process: int, device: Any) -> tuple[Any, Pool]:
+    """The context of a device and its memory; a child has its own, for no driver survives a fork."""
+    cl = pyopencl()
+    context = cl.Context([device])
+    flags = cl.mem_flags.READ_WRITE
+    return context, Pool(lambda size: cl.Buffer(context, flags, size), int(device.global_mem_size))
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An in-order queue on one device. All of a process on one device share a context, and so may share memory."""
+    """An in-order queue on one device. All of a process on one device share a context, and so may share memory.
+
+    largest: bytes of the largest block of memory that may be allocated; memory: of all blocks together.
+    """
 
     device: Any
     context: Any
     queue: Any
+    pool: Pool
+    largest: int
+    memory: int
 
     @staticmethod
     def on(target: Target) -> Session:
-        """Raises TILE0509 where the target's device does not exist."""
-        return Session.of(chosen(target.device, devices.find()).handle)
+        """Raises TILE0509 where the target's device does not exist. Limits of the target count."""
+        return Session.of(chosen(target.device, devices.find()).handle, target.largest, target.memory)
 
     @staticmethod
-    def of(device: Any) -> Session:
-        """A new queue on pyopencl's device."""
+    def of(device: Any, largest: int = 0, memory: int = 0) -> Session:
+        """A new queue on pyopencl's device; the limits are its own, or lower ones that are not 0."""
         with translated("open the device"):
-            context = _context(os.getpid(), device)
-            return Session(device, context, pyopencl().CommandQueue(context))
+            context, pool = _shared(os.getpid(), device)
+            queue = pyopencl().CommandQueue(context)
+            largest = _least(largest, int(device.max_mem_alloc_size))
+            return Session(device, context, queue, pool, largest, _least(memory, pool.memory))
 
     def has_fp64(self) -> bool:
         return int(self.device.double_fp_config) != 0
-
-    def largest(self) -> int:
-        """Bytes of the largest block of memory that the device allocates."""
-        return int(self.device.max_mem_alloc_size)
 
     @property
     def in_host_memory(self) -> bool:
@@ -63,15 +73,59 @@ class Session:
             warnings.simplefilter("ignore", cl.CompilerWarning)
             return cl.Program(self.context, text).build(options=options)
 
-    def check(self, size: int) -> None:
-        """Raises TILE0416 for more bytes than the device allows in one block."""
-        if size > self.largest():
-            limit = f"the OpenCL device's limit of {self.largest()}"
-            raise error("TILE0416", f"a buffer of {size} bytes is above {limit}")
+    # Memory. Each call may find it short, for drivers allocate late: it is tried again when all that is free has gone.
 
-    def buffer(self, size: int) -> Any:
-        """Device memory of at least one byte; raises TILE0416, above the device's limit too."""
-        self.check(size)
+    def take(self, size: int) -> Block:
+        """A block of memory, see `Pool.take`."""
+        block = self.pool.take(size, self.memory)
+        if unwritten.content is not None:
+            content = np.uint8(unwritten.content)
+            pyopencl().enqueue_fill_buffer(self.queue, block.memory, content, 0, block.size)
+        return block
+
+    def used_in_place(self, data: Any, access: str) -> Block:
+        """Memory of the host, dense and without dtype, as a block that the device works in."""
         cl = pyopencl()
-        with translated(f"allocate {size} bytes"):
-            return cl.Buffer(self.context, cl.mem_flags.READ_WRITE, max(1, size))
+        flags = cl.mem_flags.USE_HOST_PTR | getattr(cl.mem_flags, access)
+        return self.pool.wrap(
+            self.pool.attempt("use memory", lambda: cl.Buffer(self.context, flags, hostbuf=data)),
+        )
+
+    def write(self, memory: Any, at: int, data: Any) -> None:
+        """Copies bytes of the host to a buffer, from its byte `at` on."""
+        copy = pyopencl().enqueue_copy
+        self.pool.attempt("write", lambda: copy(self.queue, memory, data, dst_offset=at))
+
+    def read(self, memory: Any, at: int, data: Any) -> None:
+        """Copies from a buffer's byte `at` on to memory of the host."""
+        copy = pyopencl().enqueue_copy
+        self.pool.attempt("read", lambda: copy(self.queue, data, memory, src_offset=at))
+
+    def copy(self, source: Block, at: int, target: Block, size: int) -> None:
+        """Copies bytes of a block, from `at` on, to the beginning of another one."""
+        copy = pyopencl().enqueue_copy
+        if size:
+            call = lambda: copy(self.queue, target.memory, source.memory, byte_count=size, src_offset=at)  # noqa: E731
+            self.pool.attempt("copy", call)
+
+    def show(self, memory: Any, size: int) -> None:
+        """Lets the host see what the device wrote to memory that is used in place."""
+        cl = pyopencl()
+        view, _ = self.pool.attempt(
+            "map",
+            lambda: cl.enqueue_map_buffer(self.queue, memory, cl.map_flags.READ, 0, (size,), np.uint8),
+        )
+        view.base.release(self.queue)
+
+    def launch(self, kernel: Any, items: Any, group: Any, args: list[Any]) -> None:
+        self.pool.attempt("launch", lambda: kernel(self.queue, items, group, *args))
+
+    def finish(self) -> None:
+        """Waits for all that has been enqueued. It is not repeated: what failed may have been done in part."""
+        self.pool.before("finish")
+        self.queue.finish()
+
+
+def _least(cap: int, limit: int) -> int:
+    """The limit, or a lower one that someone set; 0 is none."""
+    return min(cap, limit) if cap else limit

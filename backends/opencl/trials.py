@@ -63,7 +63,7 @@ def _is_exact(session: Session, program: Any, dtype: DType) -> bool:
     given, once = _examples(dtype)
     expected = np.tile(once, len(WIDTHS))
     result = np.zeros_like(expected)
-    buffers = [session.buffer(x.nbytes) for x in (*given, result)]
+    buffers = [session.take(x.nbytes).memory for x in (*given, result)]
     for buffer, x in zip(buffers, given, strict=False):
         cl.enqueue_copy(session.queue, buffer, x)
     kernel = cl.Kernel(program, f"try_{types.carried(dtype)}")

@@ -131,5 +131,6 @@ def test_temporary_tensors_share_an_arena() -> None:
     np.testing.assert_array_equal(run(a), a @ a @ a @ a)
     assert TARGET is not None and run.program is not None
     kept = storage.Storage(sessions.Session.on(TARGET), run.program, {})
+    kept.begin([a], [np.empty_like(a)])
     places = [kept.place(n) for n, _ in run.program.places]
     assert len(places) == 2 and len({id(memory) for memory, _ in places}) == 1 and len({at for _, at in places}) == 2
