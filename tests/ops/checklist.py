@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, reduce
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+import optree
 
 import tilec
-import tilec.numpy
+import tilec.numpy as tnp
 import tilec.ops
 import tilec.random
 
@@ -51,6 +53,28 @@ class Entry:
         names = {self.word: target(self.name), "np": np, "tilec": tilec}
         made: Callable[..., Any] = eval(f"lambda {', '.join(self.inputs)}: {call}", names)
         return made
+
+    def loss(self, call: str) -> Callable[..., Any]:
+        """The sum of the floats of the call's results, each with a weight of its own, so that none cancels another."""
+        function = self.function(call)
+
+        def weighted(**point: Any) -> Any:
+            leaves = optree.tree_leaves(function(**point))
+            floats = [leaf for leaf in leaves if tnp.isdtype(leaf.dtype, "real floating")]
+            return reduce(tnp.add, [tnp.sum(leaf * _weights(leaf)) for leaf in floats])
+
+        return weighted
+
+    def slopes(self, call: str) -> Callable[..., Any]:
+        """The gradient of `loss`, a function of the inputs in their order."""
+        loss, names = self.loss(call), list(self.inputs)
+        wrt = tuple(names.index(name) for name in self.gradient)
+        made: Callable[..., Any] = tilec.grad(lambda *args: loss(**dict(zip(names, args, strict=True))), argnums=wrt)
+        return made
+
+
+def _weights(leaf: Any) -> np.ndarray[Any, Any]:
+    return np.cos(np.arange(prod(leaf.shape))).reshape(leaf.shape).astype(leaf.dtype)
 
 
 def target(name: str) -> Any:

@@ -21,6 +21,9 @@ TOLERANCE = {"float64": 1e-11, "float32": 2e-5, "float16": 1e-2, "bfloat16": 6e-
 
 
 EACH = [pytest.param(e, id=e.name) for e in entries()]
+WITH_GRADIENT = [
+    pytest.param(e, id=e.name) for e in entries() if e.name.startswith("ops.") and not isinstance(e.gradient, str)
+]
 EACH_DTYPE = [pytest.param(e, d, id=f"{e.name}-{d}") for e in entries() for d in e.dtypes]
 
 
@@ -93,6 +96,21 @@ def test_same_on_opencl(entry: Entry) -> None:
         agree(tilec.jit(function, target="opencl")(**point), wanted, call)
 
 
+def same_gradient_on_opencl(entry: Entry) -> None:
+    point = list(entry.point("float32" if "float32" in entry.dtypes else entry.dtypes[0]).values())
+    for call in entry.call:
+        wanted = tilec.jit(entry.slopes(call), target="llvm")(*point)
+        agree(tilec.jit(entry.slopes(call), target="opencl")(*point), wanted, call)
+
+
+@pytest.mark.parametrize("entry", WITH_GRADIENT)
+def test_same_gradient_on_opencl(entry: Entry) -> None:
+    """Of tilec.ops; `python -m tests.ops.test_checklist` takes all entries, which needs some minutes."""
+    if not OpenCLBackend().targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    same_gradient_on_opencl(entry)
+
+
 @pytest.mark.parametrize("entry", EACH)
 def test_is_documented_and_tested(entry: Entry) -> None:
     assert inspect.getdoc(target(entry.name)), f"{entry.name} has no docstring"
@@ -126,3 +144,10 @@ def test_what_networks_of_keras_use_is_there() -> None:
     used = {f"{module}.{word}" for module, words in table.items() for word in words}
     missing = used - {name for e in entries() for name in e.keras}
     assert not missing, f"used by Keras, and no entry is there for: {sorted(missing)}"
+
+
+if __name__ == "__main__":
+    every = [e for e in entries() if not isinstance(e.gradient, str)]
+    for number, each in enumerate(every):
+        print(f"{number + 1} of {len(every)}: {each.name}", flush=True)
+        same_gradient_on_opencl(each)
