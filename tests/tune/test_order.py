@@ -56,9 +56,7 @@ def test_a_candidate_that_adds_up_otherwise_is_lost() -> None:
         found.attempt("without", wider)
 
 
-def test_kernels_with_schedules_of_their_own_are_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_kernels_with_schedules_of_their_own_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The others are tuned."""
     text = """function f(A[M, N], B[M, N]) -> (S, T) {
       [[schedule("parallel(m)")]]

@@ -84,11 +84,12 @@ def lowered(
     from tilec.cli.inputs import read_inputs
     from tilec.errors import error
     from tilec.pins import pins_of
+    from tilec.tune.fits import here
 
     fixed = read_inputs(constants, [], 0)
     target = pipeline.resolve_target("auto")
-    if target.backend != "llvm":
-        raise error("TILE0508", f"only the target llvm is tuned, not {target}")
+    if not here(target):
+        raise error("TILE0508", f"kernels of the target {target} cannot be tuned", help="known: llvm, opencl")
     met: list[tuple[Program, frozenset[str]]] = []
     graph, _, _ = graph_of(file, function, shapes, fixed)
 

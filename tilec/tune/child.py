@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
 from typing import Any
 
 WORKER = ("-P", "-m", "tilec.tune.worker")  # -P: the present directory's random.py is not ours
@@ -35,6 +36,7 @@ class Child:
         self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._answers: SimpleQueue[str] = SimpleQueue()
+        self._folder: TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Child:
         return self
@@ -70,6 +72,9 @@ class Child:
             if process.stdin is not None:
                 process.stdin.close()
         process.wait()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _start(self) -> subprocess.Popen[str]:
         if getattr(sys, "frozen", False) or not os.path.basename(sys.executable or "").lower().startswith("py"):
@@ -84,12 +89,17 @@ class Child:
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, **self._scratch(), "PYTHONPATH": path},
             start_new_session=os.name == "posix",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         threading.Thread(target=_read, args=(self._process, self._answers), daemon=True).start()
         return self._process
+
+    def _scratch(self) -> dict[str, str]:
+        """A folder for what PoCL keeps: when a process is killed while it compiles, that misleads later ones."""
+        self._folder = self._folder or TemporaryDirectory(prefix="tilec-tune-", ignore_cleanup_errors=True)
+        return {"POCL_CACHE_DIR": self._folder.name, "PYOPENCL_NO_CACHE": "1"}
 
     def _answer(self, until: float) -> dict[str, Any]:
         while True:

@@ -8,7 +8,7 @@ from tilec.kernel_key import kernel_digest, kernel_names
 from tilec.loops import Kernel
 from tilec.target import Target
 from tilec.tune.choice import Choices, open_records, wanted
-from tilec.tune.fits import fitting, tunable
+from tilec.tune.fits import fitting, here, tunable
 from tilec.tune.record import Record
 from tilec.tune.records import Records
 
@@ -45,5 +45,6 @@ def chooser(target: Target, tune: float | str | None = None) -> Chooser | None:
 
     The device of code made ahead of time is a triple; where all else is as on this machine, so are its records.
     """
-    records = open_records() if wanted(tune) and target.backend == "llvm" else None
-    return None if records is None else Chooser(records, replace(target, device="host"))
+    target = replace(target, device="host") if target.backend == "llvm" else target
+    records = open_records() if wanted(tune) and here(target) else None
+    return None if records is None else Chooser(records, target)

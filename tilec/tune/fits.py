@@ -23,12 +23,17 @@ _LEAST_POINTS = 4096  # a nest of fewer takes about as long as its launch
 
 def tunable(kernel: Kernel, target: Target) -> bool:
     """Whether there is anything to be gained by looking for a schedule: sizes are numbers, and loops are long."""
-    if target.backend != "llvm" or target.device != "host":
+    if not here(target):
         return False
     shapes = [s for p in kernel.params for s in (*p.buffer.shape, *strides_of(p.buffer))]
     if not all(isinstance(s, int) for s in shapes) or any(p.buffer.strides is not None for p in kernel.params):
         return False
     return points(kernel.body) >= _LEAST_POINTS
+
+
+def here(target: Target) -> bool:
+    """Whether the target is a device of this machine on which kernels can be run and timed."""
+    return target.backend == "opencl" or (target.backend == "llvm" and target.device == "host")
 
 
 def points(block: Block) -> int:

@@ -88,7 +88,8 @@ def traits(target: Target) -> dict[str, Any]:
     change.
     """
     known = asdict(target)
-    del known["device" if target.backend == "opencl" else "cpu"]
+    for name in ("device" if target.backend == "opencl" else "cpu", "memory", "largest"):
+        del known[name]
     return {**known, "features": list(target.features)}
 
 

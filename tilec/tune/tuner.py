@@ -18,7 +18,7 @@ from tilec.target import Target
 from tilec.tune import choice
 from tilec.tune.child import Child
 from tilec.tune.chooser import Chooser
-from tilec.tune.fits import applied, points, tunable
+from tilec.tune.fits import applied, here, points, tunable
 from tilec.tune.record import Record
 from tilec.tune.records import Records, TuningWarning
 from tilec.tune.search import PATIENCE, Job, Progress, Search, Tell, Untunable
@@ -98,9 +98,7 @@ def tune(
             yield session.one(job, child, left / (len(jobs) - position))
 
 
-def known(
-    program: Program, target: Target, records: Records, done: frozenset[str] = frozenset()
-) -> Iterator[Outcome]:
+def known(program: Program, target: Target, records: Records, done: frozenset[str] = frozenset()) -> Iterator[Outcome]:
     """What records say of the kernels of an unscheduled program; a schedule that no longer applies is told.
 
     `done` kernels have their schedules already.
@@ -182,8 +180,8 @@ class _Session:
 
 
 def _why_not(kernel: Kernel, target: Target) -> str:
-    if target.backend != "llvm":
-        return f"only the target llvm is tuned, not {target}"
+    if not here(target):
+        return f"{target} is no device of this machine that is tuned"
     sizes: list[Size] = [s for p in kernel.params for s in p.buffer.shape]
     sizes += [s.extent for s in walk(kernel.body) if isinstance(s, For)]
     if not all(isinstance(s, int) for s in sizes):
