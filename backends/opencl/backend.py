@@ -211,5 +211,5 @@ class BuiltProgram(Built):
         for phase in text.phases:
             if phase.items:
                 extra = [scratch] if phase.scratch else []
-                local = (phase.group,) if phase.group else (1,) if phase.items <= _FEW else None
-                self._session.launch(self._kernels[phase.name], (phase.items,), local, [*args, *extra, *sizes])
+                local = phase.local or ((1,) if phase.items <= _FEW else None)
+                self._session.launch(self._kernels[phase.name], phase.shape, local, [*args, *extra, *sizes])

@@ -37,7 +37,8 @@ class Lanes:
 @dataclass(frozen=True, slots=True)
 class Scope:
     """`numbers`: values of the indices of loops that are written out. `once`: outside of `item` loops, where only the
-    first item may act. `lanes`: the vector loop around, where its iterations run at once; `vectors` are its scalars."""
+    first item may act. `lanes`: the vector loop around, where its iterations run at once; `vectors` are its scalars.
+    `small`: indices and all that adds up to them are ints."""
 
     memory: dict[str, Memory]
     indices: dict[str, str]
@@ -46,6 +47,16 @@ class Scope:
     numbers: Mapping[str, int] = field(default_factory=dict)
     lanes: Lanes | None = None
     vectors: Mapping[str, Vector] = field(default_factory=dict)
+    small: bool = False
+
+    @property
+    def integer(self) -> str:
+        """C type of indices."""
+        return "int" if self.small else "long"
+
+    def number(self, value: int) -> str:
+        """A literal of that type."""
+        return f"{value}" if self.small else f"{value}L"
 
     def copy(self) -> Scope:
         """For a block, whose names end with it."""
@@ -69,8 +80,8 @@ class Scope:
 
 
 def affine(form: Affine, scope: Scope) -> str:
-    """C text of type long; of the first lane."""
-    return " + ".join(_terms(_known(form, scope), scope)) or "0L"
+    """C text of the type of indices; of the first lane."""
+    return " + ".join(_terms(_known(form, scope), scope))
 
 
 def _known(form: Affine, scope: Scope) -> Affine:
@@ -84,11 +95,11 @@ def _terms(form: Affine, scope: Scope) -> Iterator[str]:
     for name, coefficient in form.terms:
         if not isinstance(coefficient, int):
             raise error("TILE0210", f"index '{form}' has a coefficient that is not a known integer")
-        yield scope.indices[name] if coefficient == 1 else f"{coefficient}L * {scope.indices[name]}"
+        yield scope.indices[name] if coefficient == 1 else f"{scope.number(coefficient)} * {scope.indices[name]}"
     if not isinstance(form.const, int):
         raise error("TILE0210", f"index '{form}' has a constant that is not a known integer")
     if form.const != 0 or not form.terms:
-        yield f"{form.const}L"
+        yield scope.number(form.const)
 
 
 def position(access: Access, scope: Scope, data: Callable[[Expr], str]) -> str:

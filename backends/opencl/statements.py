@@ -128,7 +128,8 @@ class Writer:
         name = self.name(index)
         numbers = {n: value for n, value in scope.numbers.items() if n != index}
         inner = replace(scope, indices={**scope.indices, index: name}, numbers=numbers)
-        self.braced(f"for (long {name} = {first}; {name} < {first + count}L; ++{name})", body, inner)
+        end = scope.number(first + count)
+        self.braced(f"for ({scope.integer} {name} = {first}; {name} < {end}; ++{name})", body, inner)
 
     def at_once(self, stmt: For, extent: int, scope: Scope) -> None:
         for first, count in pieces(extent):
@@ -153,9 +154,9 @@ class Writer:
         count = prod(number(loop.extent) for loop in loops)
         if count < self.group and any(isinstance(s, Barrier) for s in walk(body)):
             raise error("TILE0602", f"a barrier in item loops that {count} of {self.group} work-items run")
-        self.line(f"if (get_local_id(0) < {count}) {{")
+        self.line(f"if (get_local_id(0) < {count}) {{" if count < self.group else "{")
         self.depth += 1
-        self.block(body, spread(self, loops, "(long)get_local_id(0)", replace(scope, once=False)))
+        self.block(body, spread(self, loops, f"({scope.integer})get_local_id(0)", replace(scope, once=False)))
         self.depth -= 1
         self.line("}")
 
@@ -184,8 +185,6 @@ class Writer:
             else:
                 self.one_by_one((stmt,), scope)
             return
-        if scope.once:
-            self.line(FENCE)
         self.line("if (get_local_id(0) == 0) {" if scope.once else "{")
         self.depth += 1
         values = self.expressions(scope)
@@ -202,8 +201,6 @@ class Writer:
         self.line(f"{target} = {types.store(dtype, value)};")
         self.depth -= 1
         self.line("}")
-        if scope.once:
-            self.line(FENCE)
 
     def combined(self, values: ExprWriter, stmt: Store, value: str, old: str) -> str:
         assert stmt.monoid is not None
@@ -310,7 +307,7 @@ class Writer:
             return view(buffer, scope.memory)
         self.functions.note(buffer.dtype)
         name, element, count = self.name(buffer.name), types.stored(buffer.dtype), max(1, elements(buffer))
-        if scope.once:
+        if buffer.space == "local" and scope.once:
             self.head.append(f"__local {element} {name}[{count}];")
             return Memory.of(name, buffer, space="__local ")
         if lanes := in_variables(buffer, rest, scope.numbers):
@@ -372,7 +369,9 @@ def spread(writer: Writer, loops: list[For], source: str, scope: Scope) -> Scope
     for loop in reversed(loops):
         name = writer.name(loop.index)
         extent = max(1, number(loop.extent))
-        writer.line(f"const long {name} = {source} / {step}L % {extent}L;")
+        parts = source if scope.small and step == 1 else f"{source} / {scope.number(step)}"
+        whole = scope.small and loop is loops[0]
+        writer.line(f"const {scope.integer} {name} = {parts}{'' if whole else f' % {scope.number(extent)}'};")
         indices[loop.index] = name
         step *= extent
     return replace(scope, indices=indices)

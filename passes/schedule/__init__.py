@@ -13,6 +13,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from tilec.loops import Kernel
 from tilec.passes.schedule.analysis import check_one_name, malformed
+from tilec.passes.schedule.bind import bind
 from tilec.passes.schedule.compute_at import compute_at, inline
 from tilec.passes.schedule.fusion import fuse, shrink
 from tilec.passes.schedule.interior import interior
@@ -38,6 +39,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "vectorize": vectorize,
     "unroll": unroll,
     "parallel": parallel,
+    "bind": bind,
     "stage": stage,
     "pack": pack,
     "transpose": transpose,

@@ -15,21 +15,29 @@ from tilec.passes.schedule.regions import Region, divide, edge_guards
 class Layout:
     """Storage of a region: axes in storage order, each an axis of the region, or its tiles, or the place in a tile.
 
-    split: tile size per split axis. order: (axis, part), part 0 an unsplit axis, 1 the tiles, 2 the place in a tile.
+    split: tile sizes per split axis, from large to small, each a multiple of the next. order: (axis, part), part 0 an
+    unsplit axis, 1 the largest tiles, 2 the next ones in one of these, the last part the place in a smallest tile.
     pad: elements added to the pitch of the last but one axis. backward: split axes whose places in a tile count down.
+    items: how many leading axes of storage are loops of items, where each has registers of its own.
     """
 
-    split: Mapping[int, int]
+    split: Mapping[int, tuple[int, ...]]
     order: tuple[tuple[int, int], ...]
     pad: int = 0
     backward: frozenset[int] = frozenset()
+    items: int = 0
 
     def shape(self, extents: Sequence[int]) -> tuple[int, ...]:
-        sizes = []
-        for axis, which in self.order:
-            tile = self.split.get(axis, 1)
-            sizes.append((extents[axis], -(-extents[axis] // tile), tile)[which])
-        return tuple(sizes)
+        return tuple(self._size(extents[axis], self.split.get(axis, ()), which) for axis, which in self.order)
+
+    def _size(self, extent: int, tiles: tuple[int, ...], which: int) -> int:
+        if which < 2:
+            return -(-extent // tiles[0]) if which else extent
+        return tiles[which - 2] // (*tiles, 1)[which - 1]
+
+    def is_place(self, axis: int, which: int) -> bool:
+        """Whether a part steps from one element to the next."""
+        return which == 0 or which > len(self.split[axis])
 
     def strides(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
         if not self.pad or len(shape) < 2:
@@ -43,24 +51,26 @@ class Layout:
         """Storage indices of a local index; None where a split is not affine."""
         parts: dict[tuple[int, int], Affine] = {}
         for axis, form in enumerate(local):
-            parts[axis, 0] = form
-            if axis in self.split:
-                pair = divide(form, self.split[axis], ranges)
+            parts[axis, 0] = rest = form
+            for at, tile in enumerate(self.split.get(axis, ())):
+                pair = divide(rest, tile, ranges)
                 if pair is None:
                     return None
-                parts[axis, 1], parts[axis, 2] = pair[0], self._turned(axis, pair[1])
+                parts[axis, at + 1], rest = pair
+            if axis in self.split:
+                parts[axis, len(self.split[axis]) + 1] = self._turned(axis, rest)
         return tuple(parts[key] for key in self.order)
 
     def local(self, stored: Sequence[Affine], rank: int) -> tuple[Affine, ...]:
         """Inverse of `place`."""
         forms = [Affine()] * rank
         for (axis, which), form in zip(self.order, stored):
-            part = form * self.split[axis] if which == 1 else self._turned(axis, form)
-            forms[axis] = forms[axis] + part
+            place = self.is_place(axis, which)
+            forms[axis] = forms[axis] + (self._turned(axis, form) if place else form * self.split[axis][which - 1])
         return tuple(forms)
 
     def _turned(self, axis: int, place: Affine) -> Affine:
-        return -place + (self.split[axis] - 1) if axis in self.backward else place
+        return -place + (self.split[axis][-1] - 1) if axis in self.backward else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +92,9 @@ class Copies:
 
     def loops(self, prefix: str) -> tuple[tuple[str, int, LoopKind], ...]:
         """Name, extent and kind of the copy loops, in storage order."""
-        kinds: list[LoopKind] = []
-        for axis, which in self.layout.order:
-            lane = self.space == "register" and axis in self.lanes and which != 1
+        kinds: list[LoopKind] = ["item"] * self.layout.items
+        for axis, which in self.layout.order[len(kinds) :]:
+            lane = self.space == "register" and axis in self.lanes and self.layout.is_place(axis, which)
             kinds.append("vector" if lane else "unroll" if self.space == "register" else "serial")
         shape = self.layout.shape(self.box.extents)
         return tuple((f"{prefix}.{i}", size, kind) for i, (size, kind) in enumerate(zip(shape, kinds)))
@@ -106,7 +116,7 @@ class Copies:
     def _tile_ends(self, local: Sequence[Affine]) -> list[Affine]:
         """A split axis may reach over the region's end, and there is no more to copy there."""
         extents = self.box.extents
-        return [-local[a] + (extents[a] - 1) for a, tile in self.layout.split.items() if extents[a] % tile]
+        return [-local[a] + (extents[a] - 1) for a, tiles in self.layout.split.items() if extents[a] % tiles[0]]
 
     def inward(self) -> Block:
         value = read(self.source.name, self.cell(self.new), self.source.dtype)

@@ -15,6 +15,7 @@ from tilec.loops import Alloc, Barrier, Block, For, Instr, Kernel, LoopKind, Whi
 from tilec.passes.schedule.analysis import Scope, carried, refuse, rewrite_loops, static, uses
 
 MAX_UNROLL = 1024
+_SHARED: tuple[LoopKind, ...] = ("parallel", "group", "item")
 
 
 def vectorize(kernel: Kernel, loop: str) -> Kernel:
@@ -24,8 +25,8 @@ def vectorize(kernel: Kernel, loop: str) -> Kernel:
         for stmt in walk(found.body):
             if isinstance(stmt, For | While | Alloc | Barrier | Instr):
                 raise refuse(f"vectorize: loop '{loop}' must be innermost, it holds a {type(stmt).__name__.lower()}")
-        _check_independent("vectorize", found)
-        return (_as(found, "vector", "vectorize"),)
+        check_independent("vectorize", found)
+        return (as_kind(found, "vector", "vectorize"),)
 
     return rewrite_loops(kernel, loop, change)
 
@@ -36,7 +37,7 @@ def unroll(kernel: Kernel, loop: str) -> Kernel:
     def change(found: For, scope: Scope) -> Block:
         if static(found.extent) > MAX_UNROLL:
             raise refuse(f"unroll: loop '{loop}' has {found.extent} iterations, the limit is {MAX_UNROLL}")
-        return (_as(found, "unroll", "unroll"),)
+        return (as_kind(found, "unroll", "unroll"),)
 
     return rewrite_loops(kernel, loop, change)
 
@@ -45,9 +46,9 @@ def parallel(kernel: Kernel, loop: str) -> Kernel:
     """Iterations run by threads in any order. Raises TILE0604 unless they are independent, or inside another one."""
 
     def change(found: For, scope: Scope) -> Block:
-        nested = [s.index for s in (*scope.loops, *walk(found.body)) if isinstance(s, For) and s.kind == "parallel"]
+        nested = [s for s in (*scope.loops, *walk(found.body)) if isinstance(s, For) and s.kind in _SHARED]
         if nested:
-            raise refuse(f"parallel: loop '{loop}' would be nested with the parallel loop '{nested[0]}'")
+            raise refuse(f"parallel: loop '{loop}' would be nested with the {nested[0].kind} loop '{nested[0].index}'")
         if any(s.kind in ("vector", "unroll") for s in scope.loops):
             raise refuse(f"parallel: loop '{loop}' is inside a vector or unrolled loop")
         for stmt in walk(found.body):
@@ -56,19 +57,19 @@ def parallel(kernel: Kernel, loop: str) -> Kernel:
                     f"parallel: the iterations of '{loop}' would share the buffer '{stmt.buffer.name}'",
                     "allocate it in the space 'thread'",
                 )
-        _check_independent("parallel", found)
-        return (_as(found, "parallel", "parallel"),)
+        check_independent("parallel", found)
+        return (as_kind(found, "parallel", "parallel"),)
 
     return rewrite_loops(kernel, loop, change)
 
 
-def _check_independent(primitive: str, loop: For) -> None:
+def check_independent(primitive: str, loop: For) -> None:
     found = uses(loop.body, {loop.index: static(loop.extent)})
     if why := carried(found, loop.index):
         raise refuse(f"{primitive}: the iterations of '{loop.index}' are not independent", why)
 
 
-def _as(loop: For, kind: LoopKind, primitive: str) -> For:
+def as_kind(loop: For, kind: LoopKind, primitive: str) -> For:
     if loop.kind not in ("serial", kind):
         raise refuse(f"{primitive}: loop '{loop.index}' is already {loop.kind}")
     return loop if loop.kind == kind else replace(loop, kind=kind)

@@ -28,7 +28,8 @@ class Region:
 
 
 def check_nesting(loop: For, scope: Scope, space: Space, primitive: str) -> None:
-    """Raises TILE0604 where an allocation in the body of `loop` would be shared by lanes or by threads."""
+    """Raises TILE0604 where an allocation in the body of `loop` would be shared by lanes, by threads or by groups, or
+    would not be shared by the items that it is for."""
     kinds = {s.kind for s in (*scope.loops, loop)}
     if "vector" in kinds:
         raise refuse(f"{primitive}: '{loop.index}' is in vector lanes")
@@ -36,6 +37,12 @@ def check_nesting(loop: For, scope: Scope, space: Space, primitive: str) -> None
         raise refuse(
             f"{primitive}: the threads of a parallel loop around '{loop.index}' would share it", "use space thread"
         )
+    if "group" in kinds and space == "heap":
+        raise refuse(f"{primitive}: the groups of a loop around '{loop.index}' would share it", "use space local")
+    if loop.kind == "item" and any(isinstance(s, For) and s.kind == "item" for s in loop.body):
+        raise refuse(f"{primitive}: '{loop.index}' has another loop of items inside, and holds nothing else")
+    if "item" in kinds and space == "local":
+        raise refuse(f"{primitive}: '{loop.index}' is run by each item for itself", "local memory is a group's")
 
 
 def region(found: Sequence[Use], primitive: str) -> Region:

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tilec.affine import Affine
-from tilec.loops import Block, For, If, Kernel, walk
+from tilec.groups import misplaced
+from tilec.loops import Block, For, If, Kernel, LoopKind, walk
 from tilec.passes.schedule.analysis import carried, malformed, refuse, rewrite_loops, static, uses
+
+_SHARED: tuple[LoopKind, ...] = ("parallel", "group", "item")
 
 
 def reorder(kernel: Kernel, *loops: str) -> Kernel:
@@ -33,7 +36,10 @@ def reorder(kernel: Kernel, *loops: str) -> Kernel:
     for name in loops:
         if name not in present:
             raise malformed(f"there is no loop '{name}' in kernel '{kernel.name}'")
-    return rewrite_loops(kernel, loops, lambda found, scope: _permuted(found, loops))
+    reordered = rewrite_loops(kernel, loops, lambda found, scope: _permuted(found, loops))
+    if why := misplaced(reordered.body):
+        raise refuse(f"reorder: {why}")
+    return reordered
 
 
 def _permuted(top: For, order: tuple[str, ...]) -> Block:
@@ -90,13 +96,14 @@ def _perfect_nest(top: For, order: tuple[str, ...]) -> tuple[list[For], list[Aff
 
 
 def _check_threads(old: list[For], new: list[For], body: Block) -> None:
-    """A loop that comes to run inside of a parallel one may bring its iterations together: no sum is safe from that."""
+    """A loop that comes to run inside of a parallel one, or of a group's, may bring its iterations together: no sum is
+    safe from that."""
     for at, loop in enumerate(new):
         inside = new[at:]
-        if loop.kind != "parallel" or {n.index for n in inside} <= {n.index for n in old[old.index(loop) :]}:
+        if loop.kind not in _SHARED or {n.index for n in inside} <= {n.index for n in old[old.index(loop) :]}:
             continue
         if why := carried(uses(body, {n.index: static(n.extent) for n in inside}), loop.index):
-            raise refuse(f"reorder: the iterations of the parallel loop '{loop.index}' would not be independent", why)
+            raise refuse(f"reorder: iterations of the {loop.kind} loop '{loop.index}' would not be independent", why)
 
 
 def _check(old: list[For], new: list[For], body: Block) -> None:

@@ -128,7 +128,7 @@ class _Factoring:
         if len(inside) != len(found):
             raise refuse(f"rfactor: '{name}' is also stored outside of the loop '{self.loop}'")
         kinds = {s.kind for s in scope.loops}
-        if "vector" in kinds or ("parallel" in kinds and self.space == "heap"):
+        if "vector" in kinds or (kinds & {"parallel", "group"} and self.space == "heap"):
             raise refuse(f"rfactor: partial results in the space '{self.space}' cannot be inside of this loop")
         if odd := [s for s in walk(group) if isinstance(s, For) and s.kind not in ("serial", "unroll")]:
             raise refuse(f"rfactor: loop '{odd[0].index}' is {odd[0].kind}")

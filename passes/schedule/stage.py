@@ -20,7 +20,8 @@ from math import prod
 from typing import Literal
 
 from tilec.affine import Affine
-from tilec.loops import Alloc, Block, Buffer, For, Kernel, Space, Stmt, walk
+from tilec.groups import in_group
+from tilec.loops import Alloc, Block, Buffer, For, Kernel, LoopKind, Space, Stmt, walk
 from tilec.passes.schedule.analysis import (
     Index,
     Scope,
@@ -40,11 +41,13 @@ from tilec.passes.schedule.analysis import (
 from tilec.passes.schedule.copies import Copies, Layout
 from tilec.passes.schedule.final import Final, finish
 from tilec.passes.schedule.initial import Initial, initialise
+from tilec.passes.schedule.items import check_items, check_owner, item_layout, items_of
 from tilec.passes.schedule.regions import Region, check_nesting, clip, region
 
 Start = Literal["copy", "init"]
 End = Literal["copy", "finish"]
 Order = Literal["forward", "backward"]
+_SHARED: tuple[LoopKind, ...] = ("parallel", "group", "item")
 
 
 def stage(
@@ -170,7 +173,7 @@ def pack(
 
 
 def _panels(rank: int, axis: int, size: int, along: int, group: int, pad: int) -> Layout:
-    split = {axis: size, along: group} if group > 1 else {axis: size}
+    split = {axis: (size,), along: (group,)} if group > 1 else {axis: (size,)}
     between = [(a, 1 if a in split else 0) for a in range(rank) if a != axis]
     return Layout(split, ((axis, 1), *between, (axis, 2), *([(along, 2)] if group > 1 else [])), pad)
 
@@ -211,6 +214,7 @@ def _staged(
     if source is None or not found:
         return loop.body
     check_nesting(loop, scope, space, "stage")
+    check_owner(loop, scope, source, "stage")
     shape = tuple(static(s) for s in source.shape)
     box = region(found, "stage")
     if space != "register":
@@ -218,8 +222,11 @@ def _staged(
     if space == "register":
         _check_expanded(loop, found)
     layout = _layout(found, box, space, pad, loop)
+    owned = space == "register" and in_group((*scope.loops, loop))
+    if items := items_of(found[0], loop) if owned else ():
+        layout = item_layout(found, box, items, {axis: tiles[-1] for axis, tiles in layout.split.items()})
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
-    lanes = {axis for axis, which in layout.order if which == 2} | _lane_axes(found, box, loop, space)
+    lanes = set(layout.split if not items else ()) | _lane_axes(found, box, loop, space)
     copy = Copies(source, new, space, box, layout, shape, outer, frozenset(lanes))
     body: list[Stmt] = [Alloc(copy.buffer())]
     if initial is not None:
@@ -232,6 +239,8 @@ def _staged(
         body += final.evaluate(copy.loops(out), copy.stored(out), copy.cell(out), copy.guards(out), new)
     elif initial is not None or any(u.store for u in found):  # the nest that is dropped stored the buffer, too
         body += copy.outward()
+    if owned:
+        check_items(tuple(body), layout, "stage")
     return tuple(body)
 
 
@@ -244,6 +253,7 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
     if len(source.shape) != len(layout.order) - len(layout.split):
         raise refuse(f"pack: there is another '{source.name}', which has another number of axes")
     check_nesting(loop, scope, space, "pack")
+    check_owner(loop, scope, source, "pack")
     shape = tuple(static(s) for s in source.shape)
     box = clip(region(found, "pack"), shape)
     outer = {**scope.ranges(), loop.index: static(loop.extent)}
@@ -256,12 +266,12 @@ def _packed(loop: For, scope: Scope, buffer: str, new: str, space: Space, layout
 
 
 def _check_threads(kernel: Kernel, new: str) -> None:
-    """Copying out a whole box may store cells that belong to another iteration of a parallel loop."""
+    """Copying out a whole box may store cells that belong to another thread, or group, or item."""
     for loop in walk(kernel.body):
-        if not isinstance(loop, For) or loop.kind != "parallel" or not _allocates(loop.body, new):
+        if not isinstance(loop, For) or loop.kind not in _SHARED or not _allocates(loop.body, new):
             continue
         if why := carried(uses(loop.body, {loop.index: static(loop.extent)}), loop.index):
-            raise refuse(f"stage: the copies of '{new}' overlap in the parallel loop '{loop.index}'", why)
+            raise refuse(f"stage: the copies of '{new}' overlap in the {loop.kind} loop '{loop.index}'", why)
 
 
 def _allocates(block: Block, name: str) -> bool:
@@ -272,7 +282,7 @@ def _check_expanded(loop: For, found: Sequence[Use]) -> None:
     """Registers are not indexed at run time: every loop that moves the accesses must be unrolled or in lanes."""
     moving = {name for use in found for axis in range(len(use.indices or ())) for name in _variables(use, axis)}
     for inner in walk(loop.body):
-        if isinstance(inner, For) and inner.index in moving and inner.kind not in ("unroll", "vector"):
+        if isinstance(inner, For) and inner.index in moving and inner.kind not in ("unroll", "vector", "item"):
             raise refuse(f"stage: loop '{inner.index}' indexes the registers and is {inner.kind}", "unroll it first")
 
 
@@ -290,7 +300,7 @@ def _lane_axes(found: Sequence[Use], box: Region, loop: For, space: Space) -> se
 
 
 def _layout(found: Sequence[Use], box: Region, space: Space, pad: int, loop: For) -> Layout:
-    split: dict[int, int] = {}
+    split: dict[int, tuple[int, ...]] = {}
     vectors: dict[str, int] = {}
     for inner in walk(loop.body):  # there may be several of one name, the last with fewer lanes
         if isinstance(inner, For) and inner.kind == "vector":
@@ -302,7 +312,7 @@ def _layout(found: Sequence[Use], box: Region, space: Space, pad: int, loop: For
             for name in _variables(use, axis) & vectors.keys() & use.ranges.keys()
         }
         if (width := max(widths)) < box.extents[axis]:
-            split[axis] = width
+            split[axis] = (width,)
     order: list[tuple[int, int]] = []
     for axis in range(len(box.extents)):
         order += [(axis, 1), (axis, 2)] if axis in split else [(axis, 0)]
@@ -341,7 +351,7 @@ def _redirected(body: Block, buffer: str, new: str, box: Region, layout: Layout,
         local = box.local([i for i in indices if isinstance(i, Affine)])
         placed = layout.place(local, ranges)
         if placed is None:
-            sizes = ", ".join(map(str, layout.split.values()))
+            sizes = ", ".join(str(tile) for tiles in layout.split.values() for tile in tiles)
             text = f"{primitive}: an index of '{buffer}' does not fall into tiles of {sizes}"
             raise refuse(text, f"index [{', '.join(map(str, local))}]")
         return new, placed

@@ -33,6 +33,7 @@ from tilec.passes.schedule.analysis import (
     uses,
 )
 from tilec.passes.schedule.copies import Copies, Layout
+from tilec.passes.schedule.items import check_owner
 from tilec.passes.schedule.regions import region
 from tilec.passes.schedule.stage import overwritten
 
@@ -102,6 +103,7 @@ def _transposed(loop: For, scope: Scope, buffer: str, new: str) -> Block:
     if not found:
         return loop.body
     _check_loops(loop, scope)
+    check_owner(loop, scope, source, "transpose")
     box = region(found, "transpose")
     stored = any(u.store for u in touching)
     if stored and not (len(found) == len(touching) and overwritten(found, box)):

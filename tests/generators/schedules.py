@@ -22,7 +22,7 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
     name = r.choice([*PRIMITIVES, "tile", "reorder", "stage", "merge"])
     loops = loop_names(kernel)
     loop, buffer, new = r.choice(loops), r.choice(buffers(kernel)), f"x{step}"
-    space = r.choice(["thread", "heap", "register"])
+    space = r.choice(["thread", "heap", "local", "register"])
     match name:
         case "tile":
             tail, sizes = r.choice(["cut", "guard"]), r.choice(["exact", "balanced"])
@@ -48,14 +48,46 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
         case "inline" | "stream":
             return directive(name, buffer)
         case "rfactor":
-            return directive(name, loop, new, space)
+            return directive(name, loop, new, r.choice(["thread", "heap", "register"]))
         case "fuse":
             outermost = [s.index for s in kernel.body if isinstance(s, For)]
             return directive(name, *r.choice([*pairwise(outermost), *pairwise(loops), (loop, loop)]))
+        case "bind":
+            outermost = [s.index for s in kernel.body if isinstance(s, For)]
+            to = r.choice(["group", "item", "item"])
+            return directive(name, r.choice(outermost) if to == "group" else loop, to)
         case "shrink":
             return directive(name, buffer, loop, space)
         case _:
             return directive(name, loop)
+
+
+def in_groups(kernel: Kernel, r: Random) -> tuple[Kernel, Schedule]:
+    """The kernel with loops bound to groups and, tiled or not, to items: as many as are not refused."""
+    applied: list[Directive] = []
+
+    def attempt(*found: Directive) -> None:
+        nonlocal kernel
+        changed = kernel
+        try:
+            for one in found:
+                changed = apply_one(changed, one)
+        except TileError:
+            return
+        kernel = changed
+        applied.extend(found)
+
+    for loop in loop_names(kernel):
+        if r.random() < 0.7:
+            attempt(directive("bind", loop, "group"))
+    for loop in reversed(loop_names(kernel)):
+        if r.random() < 0.5:
+            attempt(directive("bind", loop, "item"))
+        else:
+            outer, inner, tail = f"{loop}.y", f"{loop}.v", r.choice(["cut", "guard"])
+            tiled = directive("tile", loop, r.randint(2, 4), outer, inner, tail)
+            attempt(tiled, directive("bind", outer, "item"), directive(r.choice(["unroll", "vectorize"]), inner))
+    return kernel, tuple(applied)
 
 
 def random_schedule(kernel: Kernel, r: Random, steps: int, reorder: bool = True) -> tuple[Kernel, Schedule]:

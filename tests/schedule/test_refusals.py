@@ -147,6 +147,18 @@ BESIDE = """kernel f(in A: f32[4, 6], inout C: f32[4]) {
   for m in 4 { for k in 6 { for l in 2 { C[m] sum= A[m, k] } C[m] sum= 1.0 } }
 }
 """
+GROUPS = """kernel f(in A: f32[8, 4], inout C: f32[8, 4]) {
+  for g in 8 { for k in 3 { for x in 4 { C[g, x] sum= A[g, x] } } }
+}
+"""
+MIXED = """kernel f(in A: f32[8], in B: f32[4], inout C: f32[8, 4]) {
+  for g in 8 { for y in 2 { for x in 2 { C[g, 2*y + x] sum= B[2*y] } } }
+}
+"""
+TWO_NESTS = """kernel f(in A: f32[8, 4], out B: f32[8, 4], out C: f32[8, 4]) {
+  for g in 8 { for x in 4 { B[g, x] = A[g, x] } for y in 4 { C[g, y] = B[g, -y + 3] } }
+}
+"""
 
 MALFORMED = [
     (MATMUL, "rotate(m)", "no schedule primitive"),
@@ -176,6 +188,8 @@ MALFORMED = [
     (MATMUL, "peel(m, 1000)", "'m' has"),
     (MATMUL, "tile(m, 4, m.0, m.1, tail=guard)", "by position"),
     (MATMUL, "tile(k, 2, p.0, p.1) rfactor(p.1, p)", "that start with 'p.'"),
+    (MATMUL, "bind(m, lane)", "'to' must be group or item, not 'lane'"),
+    (MATMUL, "bind(q, group)", "there is no loop 'q'"),
 ]
 
 UNSAFE = [
@@ -247,6 +261,27 @@ UNSAFE = [
     (RUNNING, "rfactor(k, p)", "used otherwise"),
     (BESIDE, "rfactor(l, p)", "stored outside of the loop"),
     (MATMUL, "map_to(k, vdpbf16ps)", "is 2 loops, the nest of 'k' is 1"),
+    (MATMUL, "bind(k, group)", "not independent"),
+    (MATMUL, "bind(n, item)", "inside of no group loop"),
+    (MATMUL, "bind(n, group)", "inside of the serial loop 'm'"),
+    (MATMUL, "bind(m, group) bind(n, group)", None),
+    (GROUPS, "bind(g, group) bind(x, item)", None),
+    (GROUPS, "bind(g, group) bind(k, item)", "not independent"),
+    (GROUPS, "bind(g, group) bind(g, item)", "already group"),
+    (GROUPS, "bind(g, group) bind(x, item) parallel(k)", "nested with the group loop 'g'"),
+    (GROUPS, "bind(g, group) bind(x, item) reorder(k, g)", "inside of the serial loop 'k'"),
+    (GROUPS, "stage(A, g, a, heap) bind(g, group)", "would share the buffer 'a'"),
+    (GROUPS, "bind(g, group) stage(A, g, a, heap)", "would share it"),
+    (GROUPS, "bind(g, group) bind(x, item) stage(A, x, a, local)", "by each item for itself"),
+    (GROUPS, "bind(g, group) stage(A, x, a, local) bind(x, item)", "would share the buffer 'a'"),
+    (GROUPS, "bind(g, group) unroll(x) stage(C, g, c, register) bind(c.1, item)", "which is in registers"),
+    (GROUPS, "bind(g, group) bind(x, item) stage(C, g, c, register) stage(c, k, d)", "already in registers of items"),
+    (MIXED, "bind(g, group) bind(y, item) bind(x, item)", None),
+    (MIXED, "bind(g, group) bind(y, item) tile(x, 1, x.0, x.1) bind(x.1, item)", "not all that it holds"),
+    (MIXED, "bind(g, group) bind(y, item) bind(x, item) stage(B, g, b, register)", "of its own, along one axis"),
+    (TWO_NESTS, "bind(g, group) bind(x, item) stage(B, g, b, register)", "indexes the registers and is serial"),
+    (TWO_NESTS, "bind(g, group) bind(x, item) bind(y, item) stage(B, g, b, register)", "not each item uses its own"),
+    (TWO_NESTS, "bind(g, group) bind(x, item) bind(y, item) stage(B, g, b, local)", None),
 ]
 
 

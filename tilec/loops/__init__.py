@@ -16,11 +16,12 @@ evaluator check it; no backend guards). Buffers are multi-dimensional; strides (
 
 Loop kinds: `serial`; `parallel` (iterations independent, run by threads in any order); `vector` (lanes: all iterations
 at once, so none touches what another writes; an `If` on the lane index masks lanes, and a masked lane touches no
-memory); `unroll`; `group` and `item` (OpenCL work-groups and work-items); `pipelined` (copies of `depth` iterations in
-flight).
+memory); `unroll`; `group` and `item` (OpenCL work-groups and work-items; `tilec.groups` says how they nest);
+`pipelined` (copies of `depth` iterations in flight).
 
 A `register` buffer must have constant indices once `unroll` and `vector` loops are expanded: backends keep it in SSA
-values. A vector loop's index may appear in a register buffer's index with coefficient 1: that axis is the lanes.
+values. A vector loop's index may appear in a register buffer's index with coefficient 1: that axis is the lanes. The
+first axes of one that a group allocates may be the indices of items: each has its own part.
 
 Kernel parameters do not alias one another.
 """

@@ -3,8 +3,9 @@
 Checked: names in scope, a loop index bound once on a path; extents, ranks, dtypes; homogeneous expressions; integer
 coefficients; modes of parameters; every affine access in bounds at every point where it runs, and the iterations of
 `parallel`, `group`, `item` and `vector` loops independent (`tilec.verify.access` says how far); static extents of
-vector and unrolled loops; with `scheduled`, constant indices of register buffers. Data-dependent indices are checked
-for type only, what a view shares with its base not at all. An Instr is checked as the nest that it stands for, and for
+vector and unrolled loops; where group and item loops stand (`tilec.groups`); with `scheduled`, constant indices of
+register buffers, but for the items that own an element. Data-dependent indices are checked for type only, what a view
+shares with its base not at all. An Instr is checked as the nest that it stands for, and for
 the layout of its operands. Error: TILE0602.
 """
 
@@ -17,6 +18,7 @@ from tilec.affine import Affine, Size
 from tilec.dtypes import BOOL, DType
 from tilec.errors import TileError
 from tilec.expr import Access, Expr
+from tilec.groups import in_group, item_axes, misplaced
 from tilec.instructions import check_windows, expand
 from tilec.loops import (
     LOOP_KINDS,
@@ -46,13 +48,15 @@ _EXPANDED: tuple[LoopKind, ...] = ("vector", "unroll")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is in sight at a statement. `loops` are the enclosing loops' kinds; `modes` the parameters'."""
+    """What is in sight at a statement. `loops` are the enclosing loops; `modes` the parameters'; `owned` register
+    buffers of a group, with how many of their axes are item indices."""
 
     buffers: dict[str, Buffer]
     modes: dict[str, Mode]
     sizes: frozenset[str] | None
     scheduled: bool
-    loops: dict[str, LoopKind] = field(default_factory=dict)
+    loops: dict[str, For] = field(default_factory=dict)
+    owned: dict[str, int] = field(default_factory=dict)
     scalars: dict[str, DType] = field(default_factory=dict)
     region: Region = Region({})  # noqa: RUF009  # frozen
 
@@ -60,6 +64,8 @@ class Scope:
 def verify_kernel(kernel: Kernel, sizes: Sequence[str] | None = None, scheduled: bool = False) -> None:
     """Raises TileError TILE0602 at the first fault. `sizes` are the named sizes that may occur, None for any."""
     try:
+        if why := misplaced(kernel.body):
+            fail(why)
         _block(kernel.body, _kernel_scope(kernel, sizes, scheduled))
     except TileError as e:
         fail(f"kernel '{kernel.name}': {e.diagnostics[0].message}")
@@ -101,8 +107,17 @@ def _no_read(access: Access, dtype: DType) -> None:
 
 
 def _block(block: Block, scope: Scope) -> None:
-    for stmt in block:
+    for position, stmt in enumerate(block):
         scope = _stmt(stmt, scope)
+        if isinstance(stmt, Alloc) and stmt.buffer.space == "register" and in_group(tuple(scope.loops.values())):
+            scope = _owned(stmt.buffer, block[position + 1 :], scope)
+
+
+def _owned(buffer: Buffer, rest: Block, scope: Scope) -> Scope:
+    count = item_axes(buffer, rest)
+    if count is None and scope.scheduled:
+        fail(f"register buffer '{buffer.name}' of a group is not indexed first by the items that use it")
+    return replace(scope, owned={**scope.owned, buffer.name: count or 0})
 
 
 def _stmt(stmt: Stmt, scope: Scope) -> Scope:
@@ -169,7 +184,7 @@ def _loop_scope(loop: For, scope: Scope) -> Scope:
         region = replace(region, box={**region.box, loop.index: loop.extent})
     else:
         region = replace(region, exact=False)
-    return replace(scope, loops={**scope.loops, loop.index: loop.kind}, region=region)
+    return replace(scope, loops={**scope.loops, loop.index: loop}, region=region)
 
 
 def _checker(scope: Scope) -> ExprChecker:
@@ -217,7 +232,7 @@ def _access(access: Access, buffer: Buffer, scope: Scope) -> None:
         if isinstance(index, Affine):
             _integral(index)
             _in_bounds(access.tensor, axis, index, size, scope.region)
-        if scope.scheduled and buffer.space == "register":
+        if scope.scheduled and buffer.space == "register" and axis >= scope.owned.get(access.tensor, 0):
             _constant_index(access.tensor, index, scope)
 
 
@@ -250,7 +265,7 @@ def _constant_index(name: str, index: Affine | Expr, scope: Scope) -> None:
     if not isinstance(index, Affine):
         fail(f"register buffer '{name}' has a data-dependent index")
     for variable, c in index.terms:
-        kind = scope.loops[variable]
+        kind = scope.loops[variable].kind
         if kind not in _EXPANDED or (kind == "vector" and c != 1):
             fail(f"register buffer '{name}' is indexed by {c}*{variable} of a {kind} loop")
 
@@ -259,13 +274,14 @@ def _constant_index(name: str, index: Affine | Expr, scope: Scope) -> None:
 
 
 def _independent(loop: For, scope: Scope) -> None:
-    """No cell that one iteration writes is touched by another, but for memory private to an iteration."""
+    """No cell that one iteration writes is touched by another, but for memory private to an iteration; that of a group
+    is not private to an item."""
     touches: dict[str, list[Touch]] = {}
     for name, touch in _touches(loop.body, _loop_scope(loop, scope), frozenset()):
         touches.setdefault(name, []).append(touch)
     for name, found in touches.items():
         found = [touch for touch in found if not _is_empty(touch.region)]
-        if not found or scope.buffers[name].space in (*PRIVATE, "local"):
+        if not found or (loop.kind != "item" and scope.buffers[name].space in PRIVATE):
             continue
         text = collision(loop.index, found)
         if text:
