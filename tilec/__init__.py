@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tilec.numpy.elementwise import stop_gradient
     from tilec.operation import op
     from tilec.options import Options
+    from tilec.resident import Buffer
     from tilec.target import Target
     from tilec.tracing.contract import contract
     from tilec.tracing.control import cond, fori_loop, scan, while_loop
@@ -60,6 +61,7 @@ _HOMES = {
     "trace": "tilec.tracing.jit",
     "value_and_grad": "tilec.gradients",
     "while_loop": "tilec.tracing.control",
+    "Buffer": "tilec.resident",
     "Diagnostic": "tilec.errors",
     "TileError": "tilec.errors",
     "Executable": "tilec.executable",
@@ -70,6 +72,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Buffer",
     "Diagnostic",
     "Executable",
     "GradientCheck",

@@ -24,6 +24,7 @@ from tilec.frames import roomy
 from tilec.frontends.tile.syntax import Program as TileProgram
 from tilec.graph import Graph, Param, TensorType
 from tilec.options import Options, Watcher, ignore, schedules_of
+from tilec.resident import Buffer
 from tilec.runtime import argument, as_array, dense, describe, type_of
 from tilec.schedule import parse_file as parse_schedules
 from tilec.settings import MAX_TUNE
@@ -266,6 +267,8 @@ def signature_entry(name: str, value: Any) -> TensorType | int | float:
         return parse_type(name, value)
     if isinstance(value, tuple | list):
         return TensorType(F32, tuple(_size(name, s) for s in value))
+    if isinstance(value, Buffer):
+        return value.type
     array = as_array(name, value)
     found = type_of(array)
     if found is None:

@@ -32,6 +32,26 @@ class Direct:
     kept: Any
 
 
+class DeviceMemory(Protocol):
+    """Memory of one tensor on a device, dense; let go of with the last reference.
+
+    nbytes: of the tensor. lost: whether a call that was to overwrite it failed amid its work, until it is written
+    again. foreign: whether it was made in a process that this one was forked from.
+    """
+
+    nbytes: int
+    lost: bool
+
+    @property
+    def foreign(self) -> bool: ...
+
+    def read(self, into: Array) -> None:
+        """Fills a dense array of so many bytes; raises TileError TILE0416, TILE0710."""
+
+    def write(self, data: Array) -> None:
+        """Copies a dense array of so many bytes; raises TileError TILE0416, TILE0710."""
+
+
 class Built(Protocol):
     """A program made executable. Safe to call from several threads at once."""
 
@@ -40,6 +60,7 @@ class Built(Protocol):
 
         `params` and `results` follow `Program.params` and `Program.results`: C-contiguous arrays of the buffers' shapes
         and dtypes, aligned to their element size; results overlap neither one another nor a param. Constants are bound.
+        A backend with memory of its own takes that in place of an array (`Backend.memory`).
         """
 
     def at(self, sizes: Mapping[str, int]) -> Run:
@@ -67,3 +88,6 @@ class Backend(Protocol):
 
     def build(self, program: Program, target: Target, constants: Mapping[str, Array]) -> Built:
         """Compiles and loads. `constants` by parameter name; `Program.init` has run when this returns."""
+
+    def memory(self, target: Target, nbytes: int) -> DeviceMemory | None:
+        """Memory for a tensor that stays on a device, None where that is an array; raises TILE0416, TILE0509."""

@@ -119,6 +119,8 @@ CODES: dict[str, str] = {
     "TILE0512": "argument cannot be donated",
     "TILE0513": "host function where no interpreter runs",
     "TILE0514": "device is not trusted",
+    "TILE0515": "Buffer holds no value",
+    "TILE0516": "Buffer is on another device",
     "TILE0521": "value is not known while a function is traced",
     "TILE0522": "traced tensor used outside of its function",
     # 06xx IR text and verification

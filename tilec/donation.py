@@ -44,11 +44,11 @@ class Donation:
         Raises TileError TILE0506, TILE0507 for `out`, TILE0512 for the donated arguments.
         """
         owners = {p: _owner(self.params[p][0], values[p], inputs[p]) for p, _ in self.pairs}
-        shared = _shared(owners, [_memory(given, own) for given, own in zip(values, inputs)])
-        if shared is not None:
-            k, p = shared
+        found = shared(owners, [_memory(given, own) for given, own in zip(values, inputs)])
+        if found is not None:
+            k, p = found
             too = ", donated too" if k in owners else ""
-            raise _refused(self.params[p][0], f"shares memory with {self.params[k][0]!r}{too}")
+            raise refused(self.params[p][0], f"shares memory with {self.params[k][0]!r}{too}")
         return self._call(values, inputs, owners, out)
 
     def _call(self, values: Sequence[Any], inputs: list[Array], owners: Mapping[int, Array], out: Any) -> Call:
@@ -99,7 +99,7 @@ class Call:
     returned: list[Any]
 
 
-def _shared(owners: Mapping[int, Array], memories: Sequence[Array]) -> tuple[int, int] | None:
+def shared(owners: Mapping[int, Array], memories: Sequence[Array]) -> tuple[int, int] | None:
     """The first argument that shares memory with another one that is donated, and that one.
 
     In the order of their addresses few are side by side: comparing all pairs would take longer than most programs.
@@ -149,12 +149,12 @@ def _owner(name: str, value: Any, converted: Array) -> Array:
     if isinstance(value, bool | int | float | np.generic):
         return converted
     if not isinstance(value, np.ndarray):
-        raise _refused(name, f"is an object of type {type(value).__name__}, not a NumPy array")
+        raise refused(name, f"is an object of type {type(value).__name__}, not a NumPy array")
     array = _plain(value)
     if not array.flags.writeable:
-        raise _refused(name, "is read-only")
+        raise refused(name, "is read-only")
     if overlaps_itself(array):
-        raise _refused(name, "overlaps itself")
+        raise refused(name, "overlaps itself")
     return converted if converted is value else array
 
 
@@ -163,7 +163,7 @@ def _plain(array: Array) -> Array:
     return array if type(array) is np.ndarray else np.ndarray.view(array, np.ndarray)
 
 
-def _refused(name: str, why: str) -> TileError:
+def refused(name: str, why: str) -> TileError:
     return error("TILE0512", f"argument {name!r} is donated, but {why}", help="pass a copy: numpy.array(...)")
 
 

@@ -14,6 +14,7 @@ from tilec.graph import Graph, TensorType
 from tilec.loops import Program
 from tilec.open_sizes import IR, Limit, OpenSlots, Slots, names_of
 from tilec.options import Options
+from tilec.resident_calls import has_buffers, prepared
 from tilec.runtime import bind, result_arrays
 from tilec.target import Target
 
@@ -121,7 +122,8 @@ class Executable:
 
         Returns one array, or a tuple of them in the order of `results`. `out`: an array, a sequence or a mapping by
         result name, to be written instead of fresh arrays. A donated argument is overwritten and comes back as the
-        result. Raises TileError TILE0501 to TILE0507, TILE0512; with open sizes TILE0211, TILE0419.
+        result. With a `tilec.Buffer` among the arguments or in `out`, results are Buffers. Raises TileError TILE0501 to
+        TILE0507, TILE0512, TILE0515, TILE0516; with open sizes TILE0211, TILE0419.
         """
         return self._call(*args, out=out, **kwargs)
 
@@ -129,11 +131,11 @@ class Executable:
         arrays = self.run(args, kwargs, out)
         return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
-    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any = None) -> list[Array]:
+    def run(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], out: Any = None) -> list[Any]:
         """As `__call__`, always returning a list."""
         return self.run_values(bind(self._names, args, kwargs, self.fixed), out)
 
-    def run_values(self, values: Sequence[Any], out: Any = None) -> list[Array]:
+    def run_values(self, values: Sequence[Any], out: Any = None) -> list[Any]:
         """As `run`, for exactly one value per parameter, in their order."""
         found = self.direct(tuple(values), out)
         if found is not NotImplemented:
@@ -147,14 +149,18 @@ class Executable:
                 if name in self.fixed:
                     _check_fixed(name, value, self.fixed[name])
         slots = self._slots if self._open is None else self._open.of(values)
+        if has_buffers(values, out):
+            call = prepared(slots, values, out, self.target)
+            self._launch(slots.run, call.inputs, call.results)
+            return call.end()
         fresh, types = slots.results, slots.result_types
         inputs = [p.taken(v) for p, v in zip(slots.params, values)]
         if slots.donation is not None:
-            call = slots.donation.prepare(values, inputs, out)
-            self._launch(slots.run, call.inputs, call.results)
-            for source, destination in call.copies:
+            given = slots.donation.prepare(values, inputs, out)
+            self._launch(slots.run, given.inputs, given.results)
+            for source, destination in given.copies:
                 destination[...] = source
-            return call.returned
+            return given.returned
         if out is None:
             arrays = [r.fresh() for r in fresh]
             self._launch(slots.run, inputs, arrays)
@@ -168,7 +174,7 @@ class Executable:
             destination[...] = source
         return found.returned
 
-    def _launch(self, run: Run, inputs: Sequence[Array], results: Sequence[Array]) -> None:
+    def _launch(self, run: Run, inputs: Sequence[Any], results: Sequence[Any]) -> None:
         try:
             run(inputs, results)
         except MemoryError as reason:

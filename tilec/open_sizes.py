@@ -16,6 +16,7 @@ from tilec.donation import Donation
 from tilec.errors import TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
+from tilec.resident import Buffer
 from tilec.runtime import Slot, as_array, describe
 
 if TYPE_CHECKING:
@@ -172,4 +173,6 @@ class OpenSlots:
 
     def _shape(self, position: int, value: Any) -> tuple[int, ...]:
         name, type_ = list(self._params.items())[position]
+        if isinstance(value, Buffer):
+            return value.shape
         return () if type_.weak and isinstance(value, bool | int | float) else tuple(as_array(name, value).shape)

@@ -24,6 +24,7 @@ from tilec.errors import Source, error
 from tilec.executable import Executable
 from tilec.graph import TensorType
 from tilec.options import Options
+from tilec.resident import Buffer
 from tilec.runtime import as_array, bind, describe
 from tilec.shortcuts import Shortcuts, shortcut
 from tilec.signatures import Signatures
@@ -81,7 +82,7 @@ class Op:
             args = tuple(bind(self.names, args, self._completed(args, kwargs)))
         kinds: list[Kind] = []
         for i, value in enumerate(args):
-            if type(value) is np.ndarray:
+            if type(value) is np.ndarray or type(value) is Buffer:
                 kinds.append((value.dtype, value.shape))
             elif type(value) in _NUMBERS:
                 kinds.append(type(value) if type(value) is not int else _int_kind(value))
@@ -258,7 +259,7 @@ def input_names(source: Source, function: str | None) -> tuple[str, ...]:
 
 def _read(name: str, value: Any) -> Any:
     """A plain array or a plain number; what derives from a number, as `np.float64` and `IntEnum` do, is a number."""
-    if type(value) is np.ndarray:
+    if type(value) is np.ndarray or type(value) is Buffer:
         return value
     plain = next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
     return as_array(name, value) if plain is None else plain(value)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,17 @@ def describe(type: TensorType) -> str:
     return f"{type.dtype}[{', '.join(map(size_text, type.shape))}]"
 
 
-def type_of(array: Array) -> TensorType | None:
+class Typed(Protocol):
+    """What has the type of an array."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def type_of(array: Array | Typed) -> TensorType | None:
     """TensorType of a NumPy array, None where tilec has no such dtype."""
     dtype = from_numpy(array.dtype)
     return None if dtype is None else TensorType(dtype, tuple(array.shape))
@@ -78,11 +88,19 @@ def _foreign(value: Any) -> Array:
         return value if type(value) is np.ndarray else np.ndarray.view(value, np.ndarray)
     if isinstance(value, bool | int | float | np.generic):
         return np.asarray(value)
-    if hasattr(value, "__dlpack__"):
+    if hasattr(value, "__dlpack__") and _is_in_host(value):
         return _torch_bfloat16(value) if _is_torch_bfloat16(value) else np.from_dlpack(value)
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return np.ndarray.view(np.asarray(value), np.ndarray)
     return np.asarray(memoryview(value))
+
+
+def _is_in_host(value: Any) -> bool:
+    """Whether NumPy can read the memory of an object; if it cannot, the object may have a copy to offer."""
+    return not hasattr(value, "__array__") or value.__dlpack_device__()[0] == _HOST
+
+
+_HOST = 1  # kDLCPU
 
 
 def _is_torch_bfloat16(value: Any) -> bool:
@@ -107,6 +125,12 @@ def argument(name: str, value: Any, expected: TensorType) -> Array:
     if expected.weak and not expected.shape and isinstance(value, bool | int | float):
         return _number(name, value, expected)
     array = as_array(name, value)
+    check_type(name, array, expected)
+    return dense(array)
+
+
+def check_type(name: str, array: Array | Typed, expected: TensorType) -> None:
+    """Raises TileError TILE0503, TILE0504 for an argument of another type."""
     found = type_of(array)
     if found is None or found.dtype != expected.dtype:
         shown = found.dtype.long if found else str(array.dtype)
@@ -121,7 +145,6 @@ def argument(name: str, value: Any, expected: TensorType) -> Array:
             f"argument {name!r} has shape {list(found.shape)}, expected {list(expected.shape)}",
             help="an executable serves one set of shapes; compile again for others",
         )
-    return dense(array)
 
 
 class Slot:
@@ -134,6 +157,14 @@ class Slot:
         self._dtype, self._shape = type.dtype.numpy, tuple(type.shape)
         self._maker: Callable[[], Array] | None = None
         self._real = type.weak and not type.shape and type.dtype.is_float and type.dtype.bits >= 32
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def type(self) -> TensorType:
+        return self._type
 
     def taken(self, value: Any) -> Array:
         """`argument`, with short ways for an array that is what is expected, and for a float."""
@@ -228,7 +259,7 @@ def result_arrays(names: Sequence[str], types: Sequence[TensorType], out: Any, i
 
     An array that is not dense, or that overlaps an input, is filled by a copy. Raises TileError TILE0506, TILE0507.
     """
-    given = _given(names, out)
+    given = named_out(names, out)
     targets = [None if g is None else _checked_out(n, t, g) for n, t, g in zip(names, types, given, strict=True)]
     found = Destinations([], [], [])
     for i, (name, type, target) in enumerate(zip(names, types, targets)):
@@ -252,7 +283,8 @@ def overlap(a: Array, b: Array) -> bool:
         return True
 
 
-def _given(names: Sequence[str], out: Any) -> list[Any]:
+def named_out(names: Sequence[str], out: Any) -> list[Any]:
+    """What `out` holds for each result, None where that is nothing; raises TileError TILE0506."""
     if out is None:
         return [None] * len(names)
     if isinstance(out, Mapping):
@@ -334,9 +366,11 @@ __all__ = [
     "argument",
     "as_array",
     "bind",
+    "check_type",
     "dense",
     "describe",
     "empty",
+    "named_out",
     "overlap",
     "overlaps_itself",
     "result_arrays",

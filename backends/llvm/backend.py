@@ -27,6 +27,10 @@ class LLVMBackend:
         except (RuntimeError, OSError):
             return []
 
+    def memory(self, target: Target, nbytes: int) -> None:
+        """None: programs work in arrays."""
+        return None
+
     def emit(self, program: Program, target: Target) -> str:
         from tilec.backends.llvm.module import emit_module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from tilec.backend import Array, Built, Run
 from tilec.backends.opencl import devices, trials
 from tilec.backends.opencl.kernels import KernelText, Phase
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
+from tilec.backends.opencl.residents import Resident, resident
 from tilec.backends.opencl.sessions import Session
 from tilec.backends.opencl.shortage import explained
 from tilec.backends.opencl.storage import Storage, Value
@@ -62,6 +64,10 @@ class OpenCLBackend:
         parts = zip(programs, source.programs, constants, strict=True)
         return [BuiltProgram(session, compiled, program, text, fixed) for program, text, fixed in parts]
 
+    def memory(self, target: Target, nbytes: int) -> Resident:
+        """Memory of a tensor that stays on the device; raises TileError TILE0416, TILE0509."""
+        return resident(target, nbytes)
+
 
 class BuiltProgram(Built):
     """A program on a device, with all its buffers. Calls from several threads take turns."""
@@ -83,7 +89,7 @@ class BuiltProgram(Built):
         shared = max((k.shared for k in text.all()), default=0)
         scratch = max((p.items * p.scratch for k in text.all() for p in k.phases), default=0)
         self._storage = Storage(session, program, constants, (shared, scratch))
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -107,6 +113,9 @@ class BuiltProgram(Built):
 
     def _run(self, params: Sequence[Value], results: Sequence[Value], sizes: Mapping[str, int] | None) -> None:
         action = f"run {self._program.name!r}"
+        if self._process != os.getpid():
+            text = f"{self._program.name!r} was compiled in the process that this one was forked from"
+            raise error("TILE0710", text, help="compile it here, for no OpenCL driver survives a fork")
         with self._lock:
             try:
                 with devices.translated(action), explained(action, self._session, self._storage.needs):

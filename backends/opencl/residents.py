@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import cache
-from typing import Any
 
 from tilec.backend import Array
 from tilec.backends.opencl.devices import translated
 from tilec.backends.opencl.pool import Block
-from tilec.backends.opencl.sessions import Session
+from tilec.backends.opencl.sessions import Session, as_bytes
 from tilec.backends.opencl.shortage import Needs, explained, too_large
 from tilec.target import Target
 
@@ -18,27 +17,31 @@ from tilec.target import Target
 class Resident:
     """See `tilec.backend.DeviceMemory`. Calls hold one while they run, so that it outlives a release."""
 
-    __slots__ = ("_session", "block", "lost", "nbytes")
+    __slots__ = ("_process", "_session", "block", "lost", "nbytes")
 
     def __init__(self, session: Session, nbytes: int) -> None:
         """Raises TileError TILE0416."""
         if nbytes > session.largest:
             raise too_large("a Buffer", nbytes, session)
         self._session, self.nbytes = session, nbytes
-        self.lost = False
+        self.lost, self._process = False, os.getpid()
         with translated("allocate a Buffer"), explained("hold a Buffer", session, lambda: Needs(results=nbytes)):
             self.block: Block = session.take(nbytes)
+
+    @property
+    def foreign(self) -> bool:
+        return self._process != os.getpid()
 
     def read(self, into: Array) -> None:
         if self.nbytes:
             with translated("read a Buffer"), explained("read a Buffer", self._session, Needs):
-                self._session.read(self.block.memory, 0, into)
+                self._session.read(self.block.memory, 0, as_bytes(into))
                 self._session.finish()
 
     def write(self, data: Array) -> None:
         if self.nbytes:
             with translated("write a Buffer"), explained("write a Buffer", self._session, Needs):
-                self._session.write(self.block.memory, 0, data)
+                self._session.write(self.block.memory, 0, as_bytes(data))
                 self._session.finish()
         self.lost = False
 
@@ -57,7 +60,3 @@ def resident(target: Target, nbytes: int) -> Resident:
 def _session(process: int, target: Target) -> Session:
     """One queue for all Buffers of a device."""
     return Session.on(target)
-
-
-def as_resident(value: Any) -> Resident | None:
-    return value if isinstance(value, Resident) else None

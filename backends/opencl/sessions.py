@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tilec import unwritten
+from tilec.backend import Array
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.devices import pyopencl, translated
 from tilec.backends.opencl.platforms import chosen
@@ -81,6 +82,7 @@ class Session:
         if unwritten.content is not None:
             content = np.uint8(unwritten.content)
             pyopencl().enqueue_fill_buffer(self.queue, block.memory, content, 0, block.size)
+            self.queue.finish()  # other queues may use it
         return block
 
     def used_in_place(self, data: Any, access: str) -> Block:
@@ -124,6 +126,11 @@ class Session:
         """Waits for all that has been enqueued. It is not repeated: what failed may have been done in part."""
         self.pool.before("finish")
         self.queue.finish()
+
+
+def as_bytes(array: Array) -> Array:
+    """The memory of a dense array, without its dtype: OpenCL bindings do not know bfloat16."""
+    return array.reshape(-1).view(np.uint8)
 
 
 def _least(cap: int, limit: int) -> int:

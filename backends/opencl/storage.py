@@ -21,7 +21,7 @@ from tilec.backend import Array
 from tilec.backends.opencl.arenas import Arena, arena
 from tilec.backends.opencl.pool import Block
 from tilec.backends.opencl.residents import Resident
-from tilec.backends.opencl.sessions import Session
+from tilec.backends.opencl.sessions import Session, as_bytes
 from tilec.backends.opencl.shortage import Needs, too_large
 from tilec.buffers import elements
 from tilec.errors import error
@@ -300,8 +300,3 @@ class Storage:
 def is_open(buffer: Buffer) -> bool:
     """Whether its shape is known at run time."""
     return any(isinstance(s, Poly) for s in buffer.shape)
-
-
-def as_bytes(array: Array) -> Array:
-    """The memory of a dense array, without its dtype: OpenCL bindings do not know bfloat16."""
-    return array.reshape(-1).view(np.uint8)

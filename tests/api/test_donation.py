@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tilec
-from tilec.donation import _shared
+from tilec.donation import shared
 from tilec.errors import TileError
 from tilec.executable import Executable
 from tilec.passes import infer
@@ -103,7 +103,7 @@ def test_neighbours_share_no_memory() -> None:
     np.testing.assert_array_equal(wide[:, 1::2], before[:, 1::2])
 
 
-def test_shared_memory_is_found_as_by_comparing_all_pairs() -> None:
+def testshared_memory_is_found_as_by_comparing_all_pairs() -> None:
     """Views of one buffer, some of them backwards, with gaps or empty, at random."""
     rng = np.random.default_rng(4)
     buffer = np.zeros(60, np.float32)
@@ -115,7 +115,7 @@ def test_shared_memory_is_found_as_by_comparing_all_pairs() -> None:
         memories = [buffer[part][:: int(rng.choice([1, -1]))] for part in parts]
         owners = {int(p): memories[p] for p in rng.permutation(4)[: rng.integers(1, 4)]}
         pairs = [(k, p) for k in range(4) for p in owners if k != p and np.shares_memory(memories[k], memories[p])]
-        assert _shared(owners, memories) == (pairs[0] if pairs else None)
+        assert shared(owners, memories) == (pairs[0] if pairs else None)
         some += bool(pairs)
     assert 50 < some < 250
 

@@ -18,6 +18,7 @@ from tilec.configuration import config
 from tilec.dtypes import BOOL, F32
 from tilec.errors import error
 from tilec.options import Options
+from tilec.resident import Buffer
 from tilec.signatures import LIMIT, Describe
 from tilec.target import Target
 from tilec.tracing import trees
@@ -89,10 +90,11 @@ class Parameters:
         """A call taken apart; with `types`, types may stand in place of arrays. Raises TileError."""
         static, dynamic = self._separated(self._bound(args, kwargs))
         leaves, structure = trees.flatten(dynamic)
+        fixed = self.choices.constant
         for leaf in leaves:
-            if type(leaf) not in _PLAIN:
+            if type(leaf) not in _PLAIN and (fixed or type(leaf) is not Buffer):
                 places = trees.paths(structure)
-                leaves = [taken_leaf(p, v, types) for p, v in zip(places, leaves, strict=True)]
+                leaves = [taken_leaf(p, v, types, p[0] in fixed) for p, v in zip(places, leaves, strict=True)]
                 break
         return Call(leaves, structure, static, self._open_axes(leaves, structure) if self.choices.open_sizes else ())
 
@@ -127,7 +129,7 @@ class Parameters:
             if len(self._axes) >= LIMIT:
                 self._axes.clear()
             self._axes[structure] = found
-        if any(axes and (type(leaf) is not np.ndarray or leaf.ndim < len(axes)) for axes, leaf in zip(found, leaves)):
+        if any(axes and getattr(leaf, "ndim", -1) < len(axes) for axes, leaf in zip(found, leaves)):
             for path, leaf, axes in zip(trees.paths(structure), leaves, found, strict=True):
                 check_axes(path, leaf, axes)
         return found

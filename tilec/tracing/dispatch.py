@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import numpy as np
 
 from tilec.errors import error
+from tilec.resident import Buffer
 from tilec.tracing.place import located, user_span
 from tilec.tracing.tensor import Tensor
 from tilec.tracing.trace import Trace, current
@@ -73,7 +74,8 @@ def _unheld(given: Sequence[tuple[str, Any]]) -> tuple[str, ...]:
     numbers = [(name, value) for name, value in given if type(value) is int]
     if not numbers:
         return ()
-    limits = [np.iinfo(a.dtype) for _, a in given if isinstance(a, np.ndarray | np.generic) and a.dtype.kind in "iu"]
+    arrays = [a for _, a in given if isinstance(a, np.ndarray | np.generic | Buffer)]
+    limits = [np.iinfo(a.dtype) for a in arrays if a.dtype.kind in "iu"]
     return tuple(name for name, value in numbers if any(not t.min <= value <= t.max for t in limits))
 
 

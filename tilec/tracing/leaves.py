@@ -13,6 +13,7 @@ from tilec.api import parse_type
 from tilec.dtypes import F32, F64, I32, I64
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import TensorType
+from tilec.resident import Buffer
 from tilec.rules import weak_dtype
 from tilec.runtime import as_array, describe, type_of
 from tilec.tracing import trees
@@ -25,9 +26,10 @@ from tilec.tracing.trace import leaked
 NUMBERS = (float, int, bool)
 
 
-def taken_leaf(path: Sequence[Any], value: Any, types: bool) -> Any:
-    """An array, a plain number or, with `types`, a TensorType; raises TILE0505, TILE0522."""
-    if type(value) is np.ndarray:
+def taken_leaf(path: Sequence[Any], value: Any, types: bool, read: bool = False) -> Any:
+    """An array, a Buffer (or, with `read`, an array of its contents), a plain number or, with `types`, a TensorType;
+    raises TILE0505, TILE0522."""
+    if type(value) is np.ndarray or (type(value) is Buffer and not read):
         return value
     if isinstance(value, Tensor):
         if hasattr(value, "numpy"):  # one of a tape
@@ -57,7 +59,7 @@ def _helped(problem: Diagnostic) -> Diagnostic:
 
 def kind_of(leaf: Any, axes: Axes = ()) -> tuple[Hashable, ...]:
     """What decides the code; axes with names count by these."""
-    if isinstance(leaf, np.ndarray):
+    if isinstance(leaf, np.ndarray | Buffer):
         return leaf.dtype, opened(leaf.shape, axes) if axes else leaf.shape
     if isinstance(leaf, TensorType):
         return leaf.dtype.numpy, opened(leaf.shape, axes)
@@ -67,7 +69,7 @@ def kind_of(leaf: Any, axes: Axes = ()) -> tuple[Hashable, ...]:
 
 def check_axes(path: Sequence[Any], leaf: Any, axes: Axes) -> None:
     """Raises TILE0504 where an argument lacks the axes that are open."""
-    rank = leaf.rank if isinstance(leaf, TensorType) else leaf.ndim if isinstance(leaf, np.ndarray) else 0
+    rank = leaf.rank if isinstance(leaf, TensorType) else leaf.ndim if isinstance(leaf, np.ndarray | Buffer) else 0
     if rank < len(axes):
         text = f"argument {trees.path_text(path)!r} has rank {rank}, and open_sizes names {len(axes)} of its axes"
         raise error("TILE0504", text, user_span())
@@ -81,7 +83,7 @@ def leaf_type(leaf: Any, wide: bool, axes: Axes = ()) -> TensorType:
         return replace(given, shape=tuple(shape))
     if isinstance(leaf, TensorType):
         return leaf
-    if isinstance(leaf, np.ndarray):
+    if isinstance(leaf, np.ndarray | Buffer):
         found = type_of(leaf)
         if found is None:
             raise error("TILE0503", f"an argument has dtype {leaf.dtype}, which tilec does not have")
