@@ -22,6 +22,7 @@ from tilec.passes.schedule.map_to import map_to
 from tilec.passes.schedule.merge import merge
 from tilec.passes.schedule.reorder import reorder
 from tilec.passes.schedule.rfactor import rfactor
+from tilec.passes.schedule.spread import spread
 from tilec.passes.schedule.stage import pack, stage
 from tilec.passes.schedule.stream import stream
 from tilec.passes.schedule.tile import peel, tile
@@ -41,6 +42,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "parallel": parallel,
     "bind": bind,
     "stage": stage,
+    "spread": spread,
     "pack": pack,
     "transpose": transpose,
     "stream": stream,

@@ -14,9 +14,10 @@ from tilec.passes.schedule.regions import Region
 
 
 def items_of(use: Use, loop: For) -> tuple[str, ...]:
-    """Item loops of several iterations between a group's loop and a use, outermost first."""
+    """Item loops between a group's loop and a use, outermost first, but for those of one iteration that it ignores."""
     kinds = {s.index for s in walk(loop.body) if isinstance(s, For) and s.kind == "item"}
-    return tuple(name for name, extent in use.ranges.items() if name in kinds and extent > 1)
+    moving = {n for form in use.indices or () if isinstance(form, Affine) for n in form.variables()}
+    return tuple(n for n, extent in use.ranges.items() if n in kinds and (extent > 1 or n in moving))
 
 
 def item_layout(found: Sequence[Use], box: Region, items: Sequence[str], widths: Mapping[int, int]) -> Layout:

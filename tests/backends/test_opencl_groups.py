@@ -34,6 +34,7 @@ TILES = """
   tile(k, 8, k.0, k.1) reorder(m.y, n.x, k.1, m.r, n.v) tile(n.v, 4, n.u, n.l) vectorize(n.l) unroll(n.u) unroll(m.r)
   bind(m.g, group) bind(n.g, group) bind(m.y, item) bind(n.x, item)
   stage(P, n.g, c, register, init, 0, finish) stage(A, k.0, a, local, copy, 1) stage(B, k.0, b, local, copy, 4)
+  spread(a.0, 32, 4) spread(b.0, 32, 4)
 """
 CHAIN = """kernel f(in A: f32[{m}, {n}], in B: f32[{n}], out C: f32[{m}, {n}]) {{
   for i in {m} {{ for j in {n} {{ C[i, j] = max(add(mul(A[i, j], 2.0), B[j]), 0.0) }} }}

@@ -56,6 +56,8 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
             outermost = [s.index for s in kernel.body if isinstance(s, For)]
             to = r.choice(["group", "item", "item"])
             return directive(name, r.choice(outermost) if to == "group" else loop, to)
+        case "spread":
+            return directive(name, loop, r.choice([4, 6, 8]), r.choice([1, 2, 4]))
         case "shrink":
             return directive(name, buffer, loop, space)
         case _:
@@ -80,6 +82,9 @@ def in_groups(kernel: Kernel, r: Random) -> tuple[Kernel, Schedule]:
     for loop in loop_names(kernel):
         if r.random() < 0.7:
             attempt(directive("bind", loop, "group"))
+    for loop in loop_names(kernel):
+        if r.random() < 0.3:
+            attempt(directive("spread", loop, r.choice([4, 6, 8]), r.choice([1, 2, 4])))
     for loop in reversed(loop_names(kernel)):
         if r.random() < 0.5:
             attempt(directive("bind", loop, "item"))

@@ -30,7 +30,7 @@ from tilec.text.loops_text import parse_kernel
 from tilec.verify.loops import verify_kernel
 
 TECHNIQUES: list[dict[str, Any]] = tomllib.loads(Path(__file__).with_name("checklist.toml").read_text())["technique"]
-RARE = {"inline", "compute_at", "merge", "map_to", "transpose", "fuse", "shrink"}  # few random kernels are for these
+RARE = {"inline", "compute_at", "merge", "map_to", "transpose", "fuse", "shrink", "spread"}
 
 
 def names(schedule: Schedule) -> set[str]:

@@ -41,7 +41,7 @@ def test_most_primitives_are_applied() -> None:
         _, applied = random_schedule(r.choice(GENERATORS)(r), r, 14)
         counts.update(d.name for d in applied)
         counts["refused"] += 14 - len(applied)
-    rare = {"inline", "compute_at", "merge", "map_to", "transpose", "fuse", "shrink"}
+    rare = {"inline", "compute_at", "merge", "map_to", "transpose", "fuse", "shrink", "spread"}
     assert {name for name in PRIMITIVES if counts[name] < 2} <= rare
     assert counts["refused"] > 50
 

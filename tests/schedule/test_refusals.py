@@ -190,6 +190,7 @@ MALFORMED = [
     (MATMUL, "tile(k, 2, p.0, p.1) rfactor(p.1, p)", "that start with 'p.'"),
     (MATMUL, "bind(m, lane)", "'to' must be group or item, not 'lane'"),
     (MATMUL, "bind(q, group)", "there is no loop 'q'"),
+    (GROUPS, "bind(g, group) spread(x, 0)", "0 items"),
 ]
 
 UNSAFE = [
@@ -276,6 +277,11 @@ UNSAFE = [
     (GROUPS, "bind(g, group) stage(A, x, a, local) bind(x, item)", "would share the buffer 'a'"),
     (GROUPS, "bind(g, group) unroll(x) stage(C, g, c, register) bind(c.1, item)", "which is in registers"),
     (GROUPS, "bind(g, group) bind(x, item) stage(C, g, c, register) stage(c, k, d)", "already in registers of items"),
+    (MATMUL, "spread(i, 4)", "not in a group"),
+    (GROUPS, "bind(g, group) spread(x, 4)", None),
+    (GROUPS, "bind(g, group) spread(k, 4)", "not independent"),
+    (GROUPS, "bind(g, group) bind(x, item) spread(k, 4)", "not independent"),
+    (GROUPS, "bind(g, group) unroll(x) spread(x, 4)", "loop 'x' is unroll"),
     (MIXED, "bind(g, group) bind(y, item) bind(x, item)", None),
     (MIXED, "bind(g, group) bind(y, item) tile(x, 1, x.0, x.1) bind(x.1, item)", "not all that it holds"),
     (MIXED, "bind(g, group) bind(y, item) bind(x, item) stage(B, g, b, register)", "of its own, along one axis"),
