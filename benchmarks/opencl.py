@@ -34,6 +34,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
     "relu(2a + b), 4 MiB": (CHAIN, ("A", "B"), (4 * MIB,)),
     "relu(2a + b), 64 MiB": (CHAIN, ("A", "B"), (64 * MIB,)),
     "gelu, 4 MiB": (GELU, ("A",), (4 * MIB,)),
+    "gelu, 64 MiB": (GELU, ("A",), (64 * MIB,)),
 }
 
 

@@ -14,6 +14,7 @@ from functools import cache
 
 import llvmlite.binding as llvm
 
+from tilec.caches import caches
 from tilec.settings import MAX_THREADS
 from tilec.target import Target
 
@@ -54,7 +55,7 @@ def host() -> Target:
     if "amx-tile" in present and not tiles_permitted():
         present = {n for n in present if not n.startswith("amx")}
     features = tuple(sorted(f"+{n}" for n in present))
-    l1, l2, l3 = _caches()
+    l1, l2, l3 = caches()
     return Target("llvm", "host", *_registers(features), threads(), l1, l2, _cpu(features), features, l3)
 
 
@@ -112,23 +113,3 @@ def _cpu(features: tuple[str, ...]) -> str:
         if f"+{feature}" in features:
             return name
     return "x86-64" if platform.machine().lower() in ("x86_64", "amd64") else "generic"
-
-
-def _caches() -> tuple[int, int, int]:
-    """Bytes of one core's first and second data cache and of the last one, read where the system tells.
-
-    Else modest guesses; a last cache that is not known is 0.
-    """
-    return _cache("index0", 32 << 10), _cache("index2", 1 << 20), _cache("index3", 0)
-
-
-def _cache(index: str, default: int) -> int:
-    path = f"/sys/devices/system/cpu/cpu0/cache/{index}/size"
-    try:
-        with open(path, encoding="ascii") as file:
-            text = file.read().strip()
-    except OSError:
-        return default
-    unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
-    digits = text.rstrip("KM")
-    return int(digits) * unit if digits.isdigit() else default

@@ -8,6 +8,7 @@ from typing import Any
 
 from tilec import trust
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
+from tilec.caches import caches
 from tilec.errors import TileError, error
 from tilec.target import Target
 
@@ -71,6 +72,7 @@ def named(device: str, force: bool = False) -> Target:
 def _target(found: Found) -> Target:
     """Vectors of 32 bytes on a CPU, where PoCL's compiler splits longer ones and then lacks registers; a few lanes
     elsewhere, where items run in lanes. Registers are those of a small SIMD unit: schedules stay modest."""
+    own = dict(zip(("l1", "l2", "l3"), caches())) if found.kind == "cpu" else {}
     return Target(
         "opencl",
         str(found.position),
@@ -79,6 +81,7 @@ def _target(found: Found) -> Target:
         threads=max(1, found.units),
         cpu=found.name,
         features=found.extensions,
+        **own,
         kind=found.kind,
         group=found.group,
         local=found.local,

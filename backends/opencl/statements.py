@@ -250,11 +250,11 @@ class Writer:
                 values.lines.extend(inner.lines)
         value = value if value.text.isidentifier() else values.keep(value, dtype)
         self.flush(values.lines)
-        self.put(access, value, dtype, scope)
+        self.put(access, value, dtype, scope, stmt.stream)
         self.depth -= 1
         self.line("}")
 
-    def put(self, access: Access, value: Vector, dtype: DType, scope: Scope) -> None:
+    def put(self, access: Access, value: Vector, dtype: DType, scope: Scope, stream: bool = False) -> None:
         assert scope.lanes is not None
         memory, count = scope.memory[access.tensor], scope.lanes.count
         if (whole := self.whole_variable(access, scope)) is not None:
@@ -263,7 +263,8 @@ class Writer:
             text = value.text
             if value.mask:
                 text = f"as_uchar{count}({self.vectors(scope).masked(value, 8)} & (char{count})(1))"
-            self.line(f"{self.contiguous(access, dtype, scope)} = {text};")
+            target = self.contiguous(access, dtype, scope)
+            self.line(f"TILEC_STREAM({target}, {text});" if stream else f"{target} = {text};")
         else:
             for k in range(count):
                 target = self.element(access, scope.lane(k), _no_data)

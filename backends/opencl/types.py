@@ -141,6 +141,12 @@ _PRELUDE = """#pragma OPENCL FP_CONTRACT OFF
 #if __has_builtin(__builtin_convertvector)
 #define TILEC_CONVERTS
 #endif
+#if __has_builtin(__builtin_nontemporal_store)
+#define TILEC_STREAM(cells, value) __builtin_nontemporal_store((value), &(cells))
+#endif
+#endif
+#ifndef TILEC_STREAM
+#define TILEC_STREAM(cells, value) (cells) = (value)
 #endif
 
 float tilec_f16_from_bits(ushort bits) { return vload_half(0, (const half *)&bits); }

@@ -23,6 +23,8 @@ from tilec.text.loops_text import parse_kernel
 RNG = np.random.default_rng(8)
 X = RNG.integers(-9, 10, (12, 62)).astype(np.float32)
 WHERE = RNG.integers(0, 62, 31).astype(np.int32)
+STREAMS = """kernel k(in X: f32[12, 62], out Y: f32[31], out Z: bool[31]) { for l in 31 vector {
+  Y[l] stream= neg(X[0, l + 1]) Z[l] stream= cmp_lt(X[1, l], 0.0) } }"""
 
 
 def text_of(kernel: str) -> str:
@@ -138,12 +140,19 @@ def cases() -> list[Case]:
             "{ Y[l] = neg(F[l]) } }",
             Y=-X.reshape(-1),
         ),
+        case("past the caches", STREAMS, Y=-X[0, 1:32], Z=X[1, :31] < 0),
     ]
 
 
 def test_what_vector_loops_hold() -> None:
     check("reference", cases())
     check("opencl", cases())
+
+
+def test_vectors_are_stored_past_the_caches() -> None:
+    assert re.findall(r"TILEC_STREAM\(\*\(__global tilec_(\w+)", text_of(STREAMS)) == [
+        f"{kind}{lanes}" for lanes in (16, 8, 4, 2) for kind in ("float", "uchar")
+    ]
 
 
 def test_sums_of_products_are_kept_in_vectors() -> None:
