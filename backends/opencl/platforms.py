@@ -17,7 +17,8 @@ T = TypeVar("T")
 # What to install where there is no device, by operating system.
 INSTALL = {
     "Linux": "pip install 'tilec[opencl]', and the GPU's driver with its OpenCL part (NVIDIA: the driver itself; AMD: "
-    "ROCm's OpenCL runtime; Intel: intel-opencl-icd), or for the CPU (x86-64) pip install pocl-binary-distribution",
+    "ROCm's OpenCL runtime; Intel: intel-opencl-icd), or for the CPU (x86-64) pip install pocl-binary-distribution; "
+    "OCL_ICD_DEBUG=7 in the environment shows why a driver is left out",
     "Windows": "pip install 'tilec[opencl]', and the GPU's driver from its vendor, which has OpenCL in it",
     "macOS": "conda install -c conda-forge pyopencl ocl_icd_wrapper_apple",
 }

@@ -29,6 +29,7 @@ GPU: dict[str, Any] = {
     "problem": None,
     "trusted": True,
     "key": "Intel(R) OpenCL Graphics, Arc A770, driver 25.1",
+    "troubles": [],
 }
 
 

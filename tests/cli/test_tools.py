@@ -1,4 +1,4 @@
-"""`tilec config`, `tilec passes`, `tilec doctor` and the self-test behind it."""
+"""`tilec config`, `tilec passes`, and colour."""
 
 from __future__ import annotations
 
@@ -7,25 +7,15 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from tilec.backend import Built
-from tilec.cli import doctor
 from tilec.cli.main import call
 from tilec.cli.passes import stages, summary
 from tilec.configuration import config
-from tilec.dtypes import F32
-from tilec.errors import error
-from tilec.graph import TensorType
-from tilec.measure import machine, selftest
 from tilec.settings import settings_by_name
-from tilec.target import Target
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
@@ -100,148 +90,6 @@ def test_summary(doc: str, line: str) -> None:
 def test_every_stage_has_an_example() -> None:
     missing = [s["name"] for s in stages() if "Before:" not in s["doc"]]
     assert set(missing) <= {"schedule", "lower"}
-
-
-# self-test ---------------------------------------------------------------------------------------------------------
-
-
-def test_there_are_a_hundred_different_programs() -> None:
-    found = selftest.cases()
-    assert len({(c.text, tuple(c.inputs.items())) for c in found}) == len(found) == 100
-    assert found == selftest.cases()
-    dtypes = {t.dtype.name for c in found for t in c.inputs.values()}
-    assert dtypes >= {"f32", "f64", "f16", "bf16", "i32", "i64", "i8", "u8"}
-
-
-def test_programs_are_right_on_this_machine() -> None:
-    from tilec.devices import resolve_target
-
-    found = list(selftest.run(resolve_target("llvm"), selftest.cases(33)))
-    assert Counter(o.state for o in found) == {"passed": 33}, [o for o in found if o.state != "passed"]
-
-
-class Slightly(Built):
-    """A device that is wrong in the last element of what it computes."""
-
-    def __init__(self, inner: Built) -> None:
-        self._inner = inner
-
-    def __call__(self, params: Sequence[Any], results: Sequence[Any]) -> None:
-        self._inner(params, results)
-        for array in results:
-            last = array.reshape(-1)[-1:]
-            last[...] = ~last if array.dtype == bool else last + last.dtype.type(1)
-
-
-def test_a_wrong_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = selftest._built
-    monkeypatch.setattr(selftest, "_built", lambda *a: [(g, Slightly(b)) for g, b in right(*a)])
-    found = list(selftest.run(Target("reference"), selftest.cases(22)))
-    assert {o.state for o in found} == {"wrong"}
-    assert "1 of" in found[0].detail
-
-
-def test_no_kept_code_is_tested(tmp_path: Path) -> None:
-    code = (
-        "from tilec.measure import selftest\n"
-        "few = selftest.cases(3)\n"
-        "selftest.cases = lambda: few\n"
-        "raise SystemExit(selftest.main(['llvm']))\n"
-    )
-    environment = {**os.environ, "TILEC_CACHE": "1", "TILEC_CACHE_DIR": str(tmp_path / "cache")}
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert [o["state"] for o in json.loads(done.stdout)["outcomes"]] == ["passed"] * 3, done.stderr
-    assert not (tmp_path / "cache").exists()
-
-
-def test_failing_devices_are_told_from_lacking_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = selftest._built
-    problems = [error("TILE0509", "no float64"), RuntimeError("driver\nlost"), error("TILE0710", "the driver failed")]
-    monkeypatch.setattr(selftest, "_built", lambda *a: [(g, p) for (g, _), p in zip(right(*a), problems)])
-    found = list(selftest.run(Target("reference"), selftest.cases(3)))
-    assert [o.state for o in found] == ["skipped", "failed", "failed"]
-    assert found[1].detail.startswith("driver;")
-
-
-@pytest.mark.parametrize(
-    ("found", "expected", "same"),
-    [
-        ([1.0, 2.0], [1.0, 2.00001], True),
-        ([1.0, 2.0], [1.0, 2.01], False),
-        ([np.nan], [1.0], False),
-        ([1.0], [np.nan], False),
-        ([np.nan], [np.nan], True),
-        ([], [], True),
-    ],
-)
-def test_differences(found: list[float], expected: list[float], same: bool) -> None:
-    a, b = (np.array(x, np.float32) for x in (found, expected))
-    assert (selftest._difference(a, b, F32) == "") is same
-
-
-def test_inputs_have_their_types() -> None:
-    for case in selftest.cases():
-        for name, array in selftest.values(case).items():
-            assert TensorType(case.inputs[name].dtype, array.shape) == case.inputs[name]
-
-
-# doctor ------------------------------------------------------------------------------------------------------------
-
-
-def test_doctor(capsys: pytest.CaptureFixture[str]) -> None:
-    found = said(capsys, "doctor")
-    assert found["self-test"]["counts"] == {"passed": 100}
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["processor"]["threads"] >= 1
-    assert found["cache"]["limit"] > 0
-
-
-def test_doctor_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call(["doctor", "--no-test"]) == 0
-    out = capsys.readouterr().out
-    assert all(f"{part}\n  " in out for part in ("Versions", "Processor", "OpenCL", "Cache", "Settings"))
-    assert call(["doctor", "--target", "cuda"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (machine.Answer(problem="no answer within 1 s"), "no answer within 1 s"),
-        (machine.Answer({"error": "error[TILE0509]: no device"}), "TILE0509"),
-        (machine.Answer({"outcomes": [{"name": "a", "state": "wrong", "detail": "x"}]}), "wrong: a: x"),
-        (machine.Answer({"outcomes": [{"name": "a", "state": "skipped", "detail": "x"}]}), "1 skipped"),
-    ],
-)
-def test_doctor_finds(
-    answer: machine.Answer, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(machine, "ask", lambda *_: answer)
-    monkeypatch.setattr(doctor, "facts", lambda: {"opencl": {"devices": []}})
-    assert call(["doctor", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)["self-test"]
-    assert words in "\n".join(doctor.selftest_lines(found))
-
-
-def test_asking_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs = {
-        "good": "print('noise'); print('[1]')",
-        "slow": "import time; time.sleep(60)",
-        "crashed": "import os; os.kill(os.getpid(), 11)",
-        "broken": "import no_such_module_here",
-    }
-    for name, text in programs.items():
-        (tmp_path / f"asked_{name}.py").write_text(text)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "json.py").write_text("raise ImportError('this is not the json you want')")
-    monkeypatch.chdir(tmp_path / "folder")
-    assert machine.ask("asked_good", [], 30).value == [1]
-    assert machine.ask("tilec.measure.machine", [], 60).problem is None
-    assert machine.ask("asked_slow", [], 1).problem == "no answer within 1 s"
-    if sys.platform != "win32":
-        assert machine.ask("asked_crashed", [], 30).problem == "the process was ended by signal 11"
-    assert "no_such_module_here" in str(machine.ask("asked_broken", [], 30).problem)
 
 
 # colour ------------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from tests.refusals import refused
 from tilec import trust
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.platforms import listed
-from tilec.cli import doctor
+from tilec.cli.doctor import outcome
 from tilec.devices import resolve_target
 from tilec.measure import machine
+from tilec.measure.checks import examined
 from tilec.trust import Mark, mark, marks
 
 FOUND = listed([POCL, NVIDIA])
@@ -92,32 +93,52 @@ def test_another_driver_begins_anew() -> None:
 
 
 PASSED, FAILED, SKIPPED = ({"name": "a", "state": s, "detail": ""} for s in ("passed", "wrong", "skipped"))
+EXACT, FAR = ({"name": "exp", "dtype": "f32", "ulp": ulp, "bound": 1.5, "argument": 1.0} for ulp in (0.5, 9.0))
+
+
+def said(outcomes: list[Any], *functions: Any) -> machine.Answer:
+    return machine.Answer({"outcomes": outcomes, "functions": list(functions), "bandwidth": 1e9})
 
 
 @pytest.mark.parametrize(
     ("answer", "kept"),
     [
-        (machine.Answer({"outcomes": [PASSED, SKIPPED]}), Mark(True)),
-        (machine.Answer({"outcomes": [PASSED, FAILED]}), Mark(False, "1 of 2 tests failed")),
+        (said([PASSED, SKIPPED], EXACT), Mark(True)),
+        (said([PASSED, FAILED], EXACT), Mark(False, "1 of 3 tests failed")),
+        (said([PASSED], FAR, {**EXACT, "ulp": None}), Mark(False, "2 of 3 tests failed")),
         (machine.Answer(problem="signal 11", crashed=True), Mark(False, "signal 11")),
         (machine.Answer(problem="no answer within 1 s"), None),
         (machine.Answer({"error": "TILE0509"}), None),
-        (machine.Answer({"outcomes": [SKIPPED]}), None),
+        (said([SKIPPED]), None),
     ],
 )
 def test_the_doctor_marks(answer: machine.Answer, kept: Mark | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "ask", lambda *_: answer)
-    doctor.selftest("opencl:0", KEY)
+    assert examined("opencl:0", KEY)["right"] is (kept == Mark(True))
     assert marks().get(KEY) == kept
     mark(KEY, WRONG)
-    doctor.selftest("opencl:0", KEY)
+    examined("opencl:0", KEY)
     assert marks()[KEY] == (kept or WRONG)
+
+
+def test_nothing_is_tested_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    answers = iter([said([PASSED]), machine.Answer(problem="signal 11", crashed=True)])
+
+    def ask(module: str, *_: Any) -> machine.Answer:
+        asked.append(module)
+        return next(answers)
+
+    monkeypatch.setattr(machine, "ask", ask)
+    found = examined("opencl:0", KEY)
+    assert asked == ["tilec.measure.selftest", "tilec.measure.ulp"]
+    assert (found["right"], found["counts"], marks()[KEY].why) == (False, {"passed": 1}, "signal 11")
 
 
 def test_a_mark_that_cannot_be_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.parent.write_text("a file where a directory should be")
-    monkeypatch.setattr(machine, "ask", lambda *_: machine.Answer({"outcomes": [FAILED]}))
-    assert "not kept: cannot write" in "\n".join(doctor.selftest_lines(doctor.selftest("opencl:0", KEY)))
+    monkeypatch.setattr(machine, "ask", lambda *_: said([FAILED]))
+    assert "not kept: cannot write" in "\n".join(outcome(examined("opencl:0", KEY)))
 
 
 def test_devices_tell(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,8 @@ from tilec.api import parse_type
 from tilec.dtypes import F32, F64
 from tilec.frontends.tile.elaborate import to_graph
 from tilec.loops import Program
-from tilec.measure import selftest
 from tilec.measure.costs import Cost, cost, iterations
+from tilec.measure.programs import cases
 from tilec.options import Options
 from tilec.target import Target
 from tilec.text.loops_text import parse_kernel
@@ -127,7 +127,7 @@ def test_lets_count() -> None:
 @pytest.mark.parametrize("scheduled", [True, False])
 def test_counts_are_those_of_walking_every_iteration(scheduled: bool) -> None:
     compared = equal = 0
-    for case in selftest.cases():
+    for case in cases(150):
         graph = pipeline.optimise(to_graph(tilec.parse(case.text), None, case.inputs))
         for kernel in pipeline.lower_graph(graph, WIDE, Options(schedule=scheduled)).kernels:
             exact, found = exact_cost(kernel), cost(kernel)

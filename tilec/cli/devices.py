@@ -37,7 +37,7 @@ def _cpu() -> dict[str, Any]:
     value: dict[str, Any] = {"target": "llvm", "device": None, "kind": "cpu", "platform": "LLVM", "vendor": None}
     value["driver"] = machine.versions()["llvm"]
     value |= {"memory": machine.memory(), "largest": None, "units": None, "fp16": False, "fp64": True, "problem": None}
-    value |= {"trusted": None, "key": None}  # there is no driver that could be refused
+    value |= {"trusted": None, "key": None, "troubles": []}  # there is no driver that could be refused
     try:
         processor = machine.processor()
     except TileError as problem:
@@ -60,7 +60,7 @@ def text(found: dict[str, Any]) -> str:
 
 def opencl_lines(found: dict[str, Any]) -> list[str]:
     """OpenCL's devices, what is wrong, and what to install where none can be used."""
-    lines = [line for device in found["devices"] for line in _device(device)]
+    lines = [line for device in found["devices"] for line in [*_device(device), *_troubles(device)]]
     lines += [f"OpenCL: {found['problem']}"] if found["problem"] else []
     if all(d["target"] is None for d in found["devices"]):
         from tilec.backends.opencl.platforms import ADVICE
@@ -76,6 +76,10 @@ def _device(device: dict[str, Any]) -> list[str]:
         lines += [_indented(_origin(device)), _indented(_size(device))]
         lines += [_indented(_TRUSTED[device["trusted"]])] if device["key"] and device["target"] else []
     return lines + ([_indented(f"problem: {device['problem']}")] if device["problem"] else [])
+
+
+def _troubles(device: dict[str, Any]) -> list[str]:
+    return [_indented(f"known trouble: {text}") for text in device["troubles"]]
 
 
 def _indented(text: str) -> str:

@@ -3,32 +3,52 @@
 from __future__ import annotations
 
 import json
-import time
-from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import typer
 
 from tilec.cli.devices import opencl_lines
 
-_PATIENCE = 300.0  # seconds for the self-test, which takes a few: what takes longer hangs
-
 
 def command(
-    target: str = typer.Option("auto", "--target", help="The device to test: auto, llvm, opencl[:N] or reference."),
-    test: bool = typer.Option(True, "--test/--no-test", metavar="", help="Run the self-test."),
+    target: str = typer.Option("", "--target", help="Test only this device: auto, llvm, opencl:N, opencl:WORD, ..."),
+    test: bool = typer.Option(True, "--test/--no-test", metavar="", help="Test the devices."),
     as_json: bool = typer.Option(False, "--json", metavar="", help="Report as JSON."),
 ) -> int:
-    """Show versions, devices and settings, and test a device with 100 small programs."""
+    """Show versions, devices and settings, and test every device with 300 small programs."""
+    from tilec.measure.checks import examined
+
+    named = _named(target) if target else None  # before all else: it may be no device at all
+    found = facts()
+    devices = found["opencl"]["devices"]
+    if not as_json:
+        print(text(found), flush=True)
+    reports = []
+    for device in ([named] if named else _all(devices)) if test else []:
+        reports.append(examined(device, key_of(device, devices)))
+        if not as_json:
+            print("\n".join([*([] if reports[1:] else ["", "Tests"]), *_indented(outcome(reports[-1]))]), flush=True)
+    if as_json:
+        print(json.dumps({**found, "tests": reports}))
+    return 0 if all(r["right"] for r in reports) else 1
+
+
+def _named(target: str) -> str:
     from tilec.devices import resolve_target
 
-    device = str(resolve_target(target, force=True))
-    found = facts()
-    if test:
-        found["self-test"] = selftest(device, key_of(device, found["opencl"]["devices"]))
-    print(json.dumps(found) if as_json else text(found))
-    return 0 if not test or found["self-test"]["right"] else 1
+    found = resolve_target(target, force=True)
+    return "llvm" if found.backend == "llvm" else str(found)
+
+
+def _all(devices: Sequence[dict[str, Any]]) -> list[str]:
+    return ["llvm", *(d["target"] for d in devices if d["target"])]
+
+
+def key_of(target: str, devices: Sequence[dict[str, Any]]) -> str | None:
+    """What `tilec.trust` knows a device by; None for what has no driver."""
+    return next((d["key"] for d in devices if d["target"] == target), None)
 
 
 def facts() -> dict[str, Any]:
@@ -52,57 +72,6 @@ def facts() -> dict[str, Any]:
     }
 
 
-def key_of(target: str, devices: Sequence[dict[str, Any]]) -> str | None:
-    """What `tilec.trust` knows a device by; None for what has no driver."""
-    return next((d["key"] for d in devices if d["target"] == target), None)
-
-
-def selftest(device: str, key: str | None) -> dict[str, Any]:
-    """Outcomes of the self-test, run in a process of its own; `right` where every program that could run was right.
-
-    A device that has a key is marked as right, or as wrong where results were wrong or its driver failed or crashed.
-    """
-    from tilec.measure import machine
-
-    started = time.perf_counter()
-    answer = machine.ask("tilec.measure.selftest", [device], _PATIENCE)
-    found: dict[str, Any] = {"target": device, "seconds": time.perf_counter() - started, "unmarked": None}
-    value = answer.value if isinstance(answer.value, dict) else {}
-    if problem := answer.problem or value.get("error"):
-        found |= {"right": False, "problem": problem, "bad": 0, "counts": Counter(), "findings": []}
-    else:
-        found |= _judged(value["outcomes"])
-    if key and (found["right"] or found["bad"] or answer.crashed):
-        found["unmarked"] = _mark(key, found)
-    return found
-
-
-def _judged(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    counts = Counter(o["state"] for o in outcomes)
-    findings = [o for o in outcomes if o["state"] != "passed"]
-    bad = counts["wrong"] + counts["failed"]
-    return {
-        "right": counts["passed"] > 0 and not bad,
-        "problem": None,
-        "bad": bad,
-        "counts": counts,
-        "findings": findings,
-    }
-
-
-def _mark(key: str, found: dict[str, Any]) -> str | None:
-    """Marks the device; the reason where that cannot be kept."""
-    from tilec.errors import TileError
-    from tilec.trust import Mark, mark
-
-    why = "" if found["right"] else found["problem"] or f"{found['bad']} of {found['counts'].total()} tests failed"
-    try:
-        mark(key, Mark(found["right"], why))
-    except TileError as problem:
-        return problem.diagnostics[0].message
-    return None
-
-
 # text --------------------------------------------------------------------------------------------------------------
 
 
@@ -113,8 +82,6 @@ def text(found: dict[str, Any]) -> str:
     lines += ["", "OpenCL", *_indented(opencl_lines(found["opencl"])), "", "Cache", *_indented(_cache(found["cache"]))]
     settings = [f"{n} = {s['value']!r}, from {s['origin']}" for n, s in found["settings"].items()]
     lines += ["", "Settings", *_indented(settings or ["all at their defaults"])]
-    if "self-test" in found:
-        lines += ["", "Self-test", *_indented(selftest_lines(found["self-test"]))]
     return "\n".join(lines)
 
 
@@ -143,11 +110,25 @@ def _cache(found: dict[str, Any]) -> list[str]:
     return [f"{found['directory']}: {found['entries']} programs, {found['bytes']} of {found['limit']} bytes"]
 
 
-def selftest_lines(found: dict[str, Any]) -> list[str]:
-    """The outcome of `selftest` for people."""
+def outcome(found: dict[str, Any]) -> list[str]:
+    """What the tests of a device have found, for people."""
     if found["problem"]:
-        return [f"{found['target']}: {line}" for line in found["problem"].splitlines()]
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(found["counts"].items()))
-    lines = [f"{found['target']}: {counts}, in {found['seconds']:.1f} s"]
+        lines = [f"{found['target']}: {line}" for line in found["problem"].splitlines()]
+    else:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(found["counts"].items()))
+        lines = [f"{found['target']}: {counts}, in {found['seconds']:.1f} s"]
     lines += [f"{o['state']}: {o['name']}: {o['detail']}" for o in found["findings"]]
-    return lines + ([f"not kept: {found['unmarked']}"] if found.get("unmarked") else [])
+    lines += [line for dtype in ("f32", "f64") for line in _errors(found, dtype)]
+    lines += [f"  copies memory at {found['bandwidth'] / 1e9:.1f} GB/s"] if found["bandwidth"] else []
+    return lines + ([f"not kept: {found['unmarked']}"] if found["unmarked"] else [])
+
+
+def _errors(found: dict[str, Any], dtype: str) -> list[str]:
+    from tilec.measure.checks import error
+
+    rows = [f"{row['name']} {error(row)}" for row in found["functions"] if row["dtype"] == dtype]
+    return (
+        wrap(f"largest errors of {dtype} in ulp: {', '.join(rows)}", 100, initial_indent="  ", subsequent_indent="    ")
+        if rows
+        else []
+    )

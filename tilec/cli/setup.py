@@ -90,15 +90,16 @@ class _Trials:
 
 def _tried(target: str, key: str | None, timed: bool) -> Trial:
     """Runs the doctor's tests and times a product, each in a process of its own, and tells of both."""
-    from tilec.cli.doctor import selftest, selftest_lines
+    from tilec.cli.doctor import outcome
     from tilec.measure import machine
+    from tilec.measure.checks import examined
     from tilec.measure.product import SIZE
 
     _say(f"\ntesting {target} ...")
-    tests = selftest(target, key)
-    _say("\n".join(selftest_lines(tests)))
-    if not tests["right"]:
-        return Trial(target, tests["problem"] or "results are wrong")
+    found = examined(target, key)
+    _say("\n".join(outcome(found)))
+    if not found["right"]:
+        return Trial(target, found["problem"] or "results are wrong")
     if not timed:
         return Trial(target, None)
     answer = machine.ask("tilec.measure.product", [target], _PATIENCE)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tilec.errors import TileError
@@ -34,14 +37,19 @@ class Answer:
 
 
 def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
-    """Runs `python -m module arguments` for at most that long."""
+    """Runs `python -m module arguments` for at most that long.
+
+    No code that was kept some other day is used, and none is kept: one whose making is ended has spoilt PoCL's cache.
+    """
     command = [sys.executable, "-P", "-m", module, *arguments]  # -P: the present directory's random.py is not ours
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+        with TemporaryDirectory(prefix="tilec-", ignore_cleanup_errors=True) as scratch:
+            environment = {**os.environ, "POCL_CACHE_DIR": scratch, "PYOPENCL_NO_CACHE": "1"}
+            done = _run(command, seconds, environment)
     except subprocess.TimeoutExpired:
         return Answer(problem=f"no answer within {seconds:g} s")
     except OSError as reason:
-        return Answer(problem=f"cannot start {sys.executable!r}: {reason.strerror}")
+        return Answer(problem=f"cannot start {sys.executable!r}: {reason.strerror or reason}")
     if done.returncode < 0:
         return Answer(problem=f"the process was ended by signal {-done.returncode}", crashed=True)
     try:
@@ -50,6 +58,30 @@ def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         crashed = done.returncode > 255  # Windows has no signals
         return Answer(problem=f"exit code {done.returncode}: {said[-1] if said else 'no output'}", crashed=crashed)
+
+
+def _run(command: Sequence[str], seconds: float, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run`; what the process has started is ended with it, for that would keep its output open."""
+    own = os.name == "posix"
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=own,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except BaseException:  # Ctrl-C, too
+            if own:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def versions() -> dict[str, str | None]:
@@ -130,12 +162,15 @@ def _trusted(mark: Mark | None) -> bool | None:
 
 def _as_value(found: Found) -> dict[str, Any]:
     """A device as a JSON value; None is what the driver does not say."""
+    from tilec.backends.opencl.quirks import troubles
+
+    vendor = found.vendor or found.platform_vendor
     return {
         "target": f"opencl:{found.position}" if found.usable else None,
         "device": found.name or None,
         "kind": found.kind,
         "platform": found.platform,
-        "vendor": found.vendor or found.platform_vendor,
+        "vendor": vendor,
         "driver": found.driver or None,
         "memory": found.memory or None,
         "largest": found.largest or None,
@@ -144,6 +179,7 @@ def _as_value(found: Found) -> dict[str, Any]:
         "fp64": found.fp64,
         "problem": found.problem,
         "key": found.key,
+        "troubles": [f"{t.what}: {t.cure}" for t in troubles(found.platform, vendor, found.name, found.driver)],
     }
 
 
