@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from tilec import unwritten
 from tilec.backend import Array
 from tilec.backends.opencl import devices
+from tilec.backends.opencl.binaries import built
 from tilec.backends.opencl.devices import pyopencl, translated
 from tilec.backends.opencl.platforms import chosen
 from tilec.backends.opencl.pool import Block, Pool
@@ -65,14 +65,12 @@ class Session:
         return bool(self.device.host_unified_memory)
 
     def build(self, text: str) -> Any:
-        """The compiled program."""
+        """The compiled program, see `binaries.built`. Raises TileError TILE0416, TILE0710."""
         cl = pyopencl()
         options = ["-cl-std=CL1.2", "-w"]  # generated code has comparisons that are always false, and the like
         if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             options.append("-cl-fp32-correctly-rounded-divide-sqrt")
-        with translated("compile a program"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", cl.CompilerWarning)
-            return cl.Program(self.context, text).build(options=options)
+        return built(self.context, self.device, text, options)
 
     # Memory. Each call may find it short, for drivers allocate late: it is tried again when all that is free has gone.
 
