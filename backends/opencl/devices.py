@@ -69,15 +69,24 @@ def named(device: str, force: bool = False) -> Target:
     return _target(found)
 
 
+def _vector_bytes(found: Found) -> int:
+    """Of a CPU as its driver says, but 32 with PoCL, whose compiler splits longer vectors and then lacks registers; a
+    few lanes elsewhere, where items run in lanes."""
+    if found.kind != "cpu":
+        return 16
+    most = 32 if found.platform == "Portable Computing Language" else 64
+    return min(max(16, 4 * found.lanes), most)
+
+
 def _target(found: Found) -> Target:
-    """Vectors of 32 bytes on a CPU, where PoCL's compiler splits longer ones and then lacks registers; a few lanes
-    elsewhere, where items run in lanes. Registers are those of a small SIMD unit: schedules stay modest."""
+    """Caches of a CPU are those that the system tells of; registers those of a small SIMD unit: schedules stay modest."""
+    vector_bytes = _vector_bytes(found)
     own = dict(zip(("l1", "l2", "l3"), caches())) if found.kind == "cpu" else {}
     return Target(
         "opencl",
         str(found.position),
-        vector_bytes=32 if found.kind == "cpu" else 16,
-        registers=16,
+        vector_bytes=vector_bytes,
+        registers=32 if vector_bytes == 64 else 16,  # as AVX-512 has them
         threads=max(1, found.units),
         cpu=found.name,
         features=found.extensions,

@@ -39,7 +39,7 @@ class Found:
     failed. memory, largest: bytes of global memory and of the largest allocation; 0 where the driver does not say.
     group: most items of a group. local: bytes of memory that a group has for itself, 0 where that is a part of global
     memory. simd: items that run in step, 1 where the driver does not say. unified: whether it works in the host's
-    memory. handle: pyopencl's device.
+    memory. lanes: float32 numbers in a vector register, as far as the driver knows. handle: pyopencl's device.
     """
 
     platform: str
@@ -61,6 +61,7 @@ class Found:
     local: int = 0
     simd: int = 1
     unified: bool = False
+    lanes: int = 1
     handle: Any = field(default=None, repr=False, compare=False)
 
     @property
@@ -135,6 +136,7 @@ def _device(platform: str, platform_vendor: str, device: Any) -> Found:
         local=_local(queries),
         simd=_simd(_Queries(device)),
         unified=_Queries(device).ask("host_unified_memory", bool, False),
+        lanes=_Queries(device).ask("native_vector_width_float", int, 1),
         handle=device,
     )
     return replace(found, problem="; ".join([*why, *queries.problems]) or None)

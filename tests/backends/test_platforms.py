@@ -35,6 +35,7 @@ class Device:
     local_mem_size: Any = 48 << 10
     local_mem_type: Any = 1
     host_unified_memory: Any = 0
+    native_vector_width_float: Any = 8
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
@@ -84,7 +85,7 @@ def test_what_a_device_says() -> None:
     (found,) = listed([Platform("P", "V", [device])])
     assert found == Found(
         "P", "V", "RTX 4090", "NVIDIA", "gpu", "1.0", 4, 1 << 30, 1 << 28, False, False, ("a", "b"), None, True, 0,
-        group=1024, local=48 << 10, simd=1, unified=False,
+        group=1024, local=48 << 10, simd=1, unified=False, lanes=8,
     )  # fmt: skip
     assert found.handle is device
 
@@ -132,6 +133,20 @@ def test_groups() -> None:
     found = listed([Platform("M", "m", [shared, warps, waves])])
     assert [(f.local, f.simd, f.unified) for f in found] == [(0, 1, True), (48 << 10, 32, False), (48 << 10, 64, False)]
     assert all(f.problem is None for f in found)
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind", "native", "vector"),
+    [("P", CPU, 4, (16, 16)), ("P", CPU, 8, (32, 16)), ("P", CPU, 16, (64, 32)), ("P", GPU, 16, (16, 16)),
+     ("P", CPU, REFUSED, (16, 16)), ("Portable Computing Language", CPU, 16, (32, 16))],
+)  # fmt: skip
+def test_vectors(
+    monkeypatch: pytest.MonkeyPatch, platform: str, kind: int, native: Any, vector: tuple[int, int]
+) -> None:
+    found = listed([Platform(platform, "p", [Device("d", type=kind, native_vector_width_float=native)])])
+    monkeypatch.setattr(devices, "find", lambda: found)
+    (target,) = devices.targets()
+    assert (target.vector_bytes, target.registers) == vector
 
 
 def test_no_word_of_float64_is_no_float64() -> None:
