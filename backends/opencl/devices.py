@@ -79,7 +79,7 @@ def _vector_bytes(found: Found) -> int:
 
 
 def _target(found: Found) -> Target:
-    """Caches of a CPU are those that the system tells of; registers those of a small SIMD unit: schedules stay modest."""
+    """Caches of a CPU are those that the system knows; registers those of a small SIMD unit: schedules stay modest."""
     vector_bytes = _vector_bytes(found)
     own = dict(zip(("l1", "l2", "l3"), caches())) if found.kind == "cpu" else {}
     return Target(
