@@ -32,6 +32,7 @@ class Values(TypedDict, total=False):
     """Any of the settings, by name."""
 
     target: str
+    device_limits: str
     threads: int
     compile_workers: int | str
     cache: bool

@@ -16,6 +16,8 @@ MAX_THREADS = 1024
 MAX_TUNE = 1e6  # seconds
 LEVELS = ("off", "error", "warning", "info", "debug")
 
+LIMITS = ("local", "wg", "max_alloc", "memory")
+
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _TARGET = re.compile(r"[a-z][a-z0-9]*(:[A-Za-z0-9_.-]+)?!?\Z")
 _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)(i?B)?\Z", re.IGNORECASE)
@@ -82,6 +84,26 @@ def _bytes(given: Any) -> int:
     return int(match[1]) << " KMGT".index(match[2].upper() or " ") * 10
 
 
+def device_limits(text: str) -> dict[str, int]:
+    """`local=32K,wg=256`: limits by name, each at most once; ValueError for anything else."""
+    found: dict[str, int] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, size = (p.strip() for p in part.partition("="))
+        least = 0 if name == "local" else 1
+        if name not in LIMITS or name in found or _bytes(size) < least:
+            raise ValueError
+        found[name] = _bytes(size)
+    return found
+
+
+def _limits(given: Any) -> str:
+    """The limits in their order, however they are written."""
+    if not isinstance(given, str):
+        raise ValueError
+    found = device_limits(given)
+    return ",".join(f"{name}={found[name]}" for name in LIMITS if name in found)
+
+
 def _directory(given: Any) -> str:
     """An absolute path; `~` is the user's home. Empty stays empty."""
     if not isinstance(given, str | os.PathLike):
@@ -139,6 +161,14 @@ class Settings:
         _word(_TARGET),
         decisive=True,
         second="TILEC_DEVICE",
+    )
+    device_limits: str = _setting(
+        "",
+        "Limits for OpenCL's devices, lower than their own: bytes of local memory, items of a group, bytes of one "
+        "allocation and of all memory; empty: their own.",
+        f"a list such as local=32K,wg=256,max_alloc=256M, of {', '.join(LIMITS)}",
+        _limits,
+        decisive=True,
     )
     threads: int = _setting(
         0,
@@ -198,4 +228,4 @@ def settings_by_name() -> Mapping[str, About]:
     return {f.name: About(f.name, str(f.type), f.default, **f.metadata) for f in fields(Settings)}
 
 
-__all__ = ["LEVELS", "MAX_THREADS", "About", "Settings", "settings_by_name"]
+__all__ = ["LEVELS", "LIMITS", "MAX_THREADS", "About", "Settings", "device_limits", "settings_by_name"]

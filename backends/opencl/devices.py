@@ -9,7 +9,9 @@ from typing import Any
 from tilec import trust
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
 from tilec.caches import caches
+from tilec.configuration import config
 from tilec.errors import TileError, error
+from tilec.limits import limited
 from tilec.target import Target
 
 
@@ -51,9 +53,10 @@ def find() -> list[Found]:
 
 
 def targets() -> list[Target]:
-    """A Target per usable device; empty without pyopencl or drivers. Never raises."""
+    """A Target per usable device; empty without pyopencl or drivers. Raises TileError TILE0711 for bad settings."""
+    limits = config.device_limits
     try:
-        return [_target(found) for found in find() if found.usable]
+        return [limited(_target(found), limits) for found in find() if found.usable]
     except TileError:
         return []
 
@@ -61,12 +64,12 @@ def targets() -> list[Target]:
 def named(device: str, force: bool = False) -> Target:
     """The Target of a device by its name, see `platforms.chosen`.
 
-    Raises TileError TILE0509, and TILE0514 for one that did not pass its tests, unless it is forced.
+    Raises TileError TILE0509, TILE0711, and TILE0514 for one that did not pass its tests, unless it is forced.
     """
     found = chosen(device, find())
     if not force:
         trust.require(f"opencl:{found.position}", found.key)
-    return _target(found)
+    return limited(_target(found), config.device_limits)
 
 
 def _vector_bytes(found: Found) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from tilec.backends.opencl import devices, sessions
 from tilec.backends.opencl.platforms import ADVICE, Found, chosen, listed
+from tilec.configuration import config
 from tilec.devices import resolve_target
 from tilec.errors import TileError
+from tilec.limits import limited
 from tilec.target import Target
 
 CPU, GPU, ACCELERATOR = 2, 4, 8
@@ -251,3 +253,36 @@ def test_pocl_by_name(pocl: Found) -> None:
 def test_an_unknown_name(name: str, pocl: Found) -> None:
     with pytest.raises(TileError, match=rf"(?s)TILE0509.*opencl:{pocl.position} is "):
         resolve_target(name)
+
+
+# limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "group", "local", "largest", "memory"),
+    [
+        ("", 1024, 65536, 1 << 28, 1 << 30),
+        ("local=32K,wg=256,max_alloc=1M,memory=2M", 256, 32768, 1 << 20, 2 << 20),
+        ("local=1M,wg=4096,max_alloc=1T,memory=1T", 1024, 65536, 1 << 28, 1 << 30),
+        ("local=0", 1024, 0, 1 << 28, 1 << 30),
+    ],
+)
+def test_limits(text: str, group: int, local: int, largest: int, memory: int) -> None:
+    own = Target("opencl", "0", group=1024, local=65536, largest=1 << 28, memory=1 << 30)
+    assert limited(own, text) == replace(own, group=group, local=local, largest=largest, memory=memory)
+
+
+def test_limits_of_what_is_not_known() -> None:
+    unknown = Target("opencl", "0")
+    assert limited(unknown, "wg=64,max_alloc=1M,memory=2M,local=1K") == replace(
+        unknown, group=64, largest=1 << 20, memory=2 << 20
+    )
+
+
+def test_limits_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "find", lambda: listed([NVIDIA]))
+    with config(device_limits="max_alloc=1M"):
+        assert {t.largest for t in (*devices.targets(), devices.named("0"))} == {1 << 20}
+    monkeypatch.setenv("TILEC_DEVICE_LIMITS", "everything")
+    with pytest.raises(TileError, match="TILE0711"):
+        devices.targets()

@@ -93,6 +93,9 @@ def test_nearest_project_counts(place: Path) -> None:
         ("color", "Never", "never"),
         ("target", "opencl:1", "opencl:1"),
         ("log_level", "debug", "debug"),
+        ("device_limits", "wg=256, local=32K", "local=32768,wg=256"),
+        ("device_limits", "max_alloc=256M,memory=1 GiB,local=0", "local=0,max_alloc=268435456,memory=1073741824"),
+        ("device_limits", ",", ""),
     ],
 )
 def test_variables(name: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,6 +141,10 @@ def test_two_variables_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TILEC_TARGET", "the moon"),
         ("TILEC_DEVICE", "opencl:"),
         ("TILEC_LOG_LEVEL", "loud"),
+        *(
+            ("TILEC_DEVICE_LIMITS", text)
+            for text in ("wg", "wg=", "wg=0", "wg=-1", "wg=1,wg=2", "warp=32", "local=1.5K")
+        ),
     ],
 )
 def test_bad_variables(variable: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
