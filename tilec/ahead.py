@@ -17,7 +17,7 @@ from tilec.backends.llvm.target import host, named, triple_of
 from tilec.errors import Diagnostic, Report, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import HostCall, Program, all_steps
-from tilec.memory_limit import within_limit
+from tilec.memory_limit import budgeted, check_budget, within_limit
 from tilec.options import Options
 from tilec.pins import pins_of
 from tilec.runtime import argument
@@ -108,10 +108,12 @@ def compile_ahead(
     those that would need more.
     """
     report = report if report is not None else Report()
+    options = budgeted(graph, target, options)
     pins = pins_of(graph, options.schedules, report)
     guide = pipeline.Guide(pins, report, chooser(target, options.tune) or pipeline.by_rule)
     graph = within_limit(pipeline.optimise(graph, report=report, options=options), target, options, report, guide)
     program = pipeline.lower_graph(graph, target, options, guide=guide)
+    check_budget(program, options)
     _refuse_hosts(program)
     arrays = {p.name: argument(p.name, constants[p.name], p.type) for p in graph.params if p.digest is not None}
     arguments = _arguments(graph, program, fixed)

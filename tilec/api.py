@@ -93,6 +93,7 @@ def compile(
     watch: Watcher = ignore,
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
     **shapes_or_examples: Any,
 ) -> Executable:
     """Compiles one function for given argument types.
@@ -102,9 +103,10 @@ def compile(
     TensorType, or a number. constants: inputs whose values are compiled in. donate: from inputs to results of the same
     type: a call overwrites the array passed as the input with the result, and returns it. tune: seconds to look for
     faster schedules; 0 for the default ones; without it, as the setting says. schedules: those of kernels, by a tensor
-    that they compute, or a file of them. Raises TileError.
+    that they compute, or a file of them. budget: bytes that a call may take altogether (`Options`).
+    Raises TileError.
     """
-    options = with_schedules(options, tune, schedules)
+    options = with_schedules(options, tune, schedules, budget)
     return compile_for(program, target, function, shapes_or_examples, constants, options, watch, donate)
 
 
@@ -201,14 +203,16 @@ def run(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> dict[str, Array]:
     """Compiles for the given inputs and runs once: result arrays by name. Raises TileError.
 
-    options, tune, schedules: as for `compile`.
+    options, tune, schedules, budget: as for `compile`.
     """
     _check_call(function, inputs, None)
     arrays = {n: v if isinstance(v, bool | int | float) else as_array(n, v) for n, v in inputs.items()}
-    executable = compile_for(program, target, function, arrays, options=with_schedules(options, tune, schedules))
+    options = with_schedules(options, tune, schedules, budget)
+    executable = compile_for(program, target, function, arrays, options=options)
     return dict(zip(executable.results, executable.run((), arrays)))
 
 
@@ -342,11 +346,16 @@ def mark_donated(graph: Graph, donate: Mapping[str, str]) -> Graph:
 
 
 def with_schedules(
-    options: Options, tune: float | str | None, schedules: Mapping[str, str] | str | Path | None
+    options: Options,
+    tune: float | str | None,
+    schedules: Mapping[str, str] | str | Path | None,
+    budget: int | None = None,
 ) -> Options:
-    """The options with what the arguments `tune` and `schedules` say; raises TILE0511, TILE0603, TILE0701."""
+    """The options with what `tune`, `schedules` and `budget` say; raises TILE0511, TILE0603, TILE0701."""
     if not isinstance(options, Options):
         return options  # which is told elsewhere
+    if budget is not None:
+        options = replace(options, budget=budget)
     if tune is not None:
         options = replace(options, tune=tune)
     if schedules is None:
@@ -367,7 +376,10 @@ def check_options(options: Options) -> None:
     if options.remat not in ("none", "auto"):
         raise error("TILE0511", f"remat is 'none' or 'auto', not {options.remat!r}")
     limit = options.memory_limit
+    if options.budget is not None and (limit is not None or options.remat != "none"):
+        raise error("TILE0511", "a budget says all of memory_limit and remat", help="give one or the other")
+    for name, value in (("budget", options.budget), ("memory_limit", limit)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63):
+            raise error("TILE0511", f"{name} is a number of bytes, not {value!r}")
     if limit is None and options.remat == "auto":
         raise error("TILE0511", "remat='auto' needs a budget", help="Options(remat='auto', memory_limit=BYTES)")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit < 1 << 63):
-        raise error("TILE0511", f"memory_limit is a number of bytes, not {limit!r}")

@@ -13,7 +13,7 @@ from tilec.evaluate.graph import evaluate
 from tilec.executable import Compiled, Executable, interface_of, no_memory
 from tilec.frames import roomy
 from tilec.graph import Graph
-from tilec.memory_limit import within_limit
+from tilec.memory_limit import budgeted, check_budget, within_limit
 from tilec.options import Options, Watcher, ignore
 from tilec.pins import pins_of
 from tilec.runtime import argument
@@ -40,6 +40,8 @@ def compile_graph(
     stages = _Stages(watch)
     watch = stages.watch
     watch("graph", graph)
+    if device.backend != "reference":
+        options = budgeted(graph, device, options)
     pins = pins_of(graph, options.schedules, report)
     graph = pipeline.optimise(graph, watch, report, options)
     choose = chooser(device, options.tune)
@@ -53,6 +55,7 @@ def compile_graph(
         built: Built = _Reference(graph, arrays)
         return Executable(interface, device, built, Compiled(graph, None), arrays, options)
     program = pipeline.lower_graph(graph, device, options, watch, guide)
+    check_budget(program, options)
     interface = interface_of(graph, tuple(report.warnings()), scalars)
     try:
         built = pipeline.backend(device.backend).build(program, device, arrays)

@@ -171,6 +171,7 @@ def op(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> Op: ...
 
 
@@ -182,6 +183,7 @@ def op(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> Callable[[Callable[..., Any]], Op]: ...
 
 
@@ -194,20 +196,21 @@ def op(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> Any:
     """Makes a Tile function callable like a NumPy function.
 
     program: Tile text or a path, of which `function` names one where there are several. As a decorator, `@tilec.op`, it
     takes the text from the docstring of a Python function, whose parameters are the Tile function's inputs and may have
-    defaults. target, options, tune, schedules: as for `tilec.compile`. Nothing is compiled before the first call.
-    Raises TileError TILE0511, TILE0701.
+    defaults. target, options, tune, schedules, budget: as for `tilec.compile`. Nothing is compiled before the first
+    call. Raises TileError TILE0511, TILE0701.
 
     >>> import numpy as np, tilec
     >>> scale = tilec.op("function scale(X[N], F) -> (Y) { Y = X * F; }")
     >>> scale(np.arange(3, dtype="float32"), 2.0).tolist()
     [0.0, 2.0, 4.0]
     """
-    options = with_schedules(options, tune, schedules)
+    options = with_schedules(options, tune, schedules, budget)
     if program is None:
         return lambda decorated: _decorated(decorated, function, target, options)
     if isinstance(program, FunctionType):

@@ -20,6 +20,9 @@ class Options:
     computed again where they are needed late, until they do. Where they do not, a warning says by how much (TILE0419).
     With open sizes each call is held to the limit, and one that needs more is refused before it runs; `remat` then has
     to be "none". The target `reference` plans no memory, so that nothing is held to a limit there.
+    budget: bytes that a call may take altogether: arguments, results, constants and temporary tensors. Values are
+    computed again to keep to it; a program that cannot, or that is to take more than the device has, is refused
+    (TILE0416). It stands in place of `memory_limit` and `remat`, and sizes have to be known.
     tune: as the setting of that name ("records", or seconds), which counts where this is None. schedules: those of
     kernels that someone wrote; a mapping from names to their text is taken, too. Raises TILE0511 for other ones.
     """
@@ -30,6 +33,7 @@ class Options:
     memory_limit: int | None = None
     tune: float | str | None = None
     schedules: tuple[Pinned, ...] = ()
+    budget: int | None = None
 
     def __post_init__(self) -> None:
         given: Any = self.schedules

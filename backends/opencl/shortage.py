@@ -12,7 +12,7 @@ from tilec.errors import TileError, error
 
 HELP = (
     "pass smaller batches, take another device (tilec devices), or compile with "
-    "options=Options(memory_limit=BYTES, remat='auto'), which computes values again instead of keeping them"
+    "budget=BYTES, which computes values again instead of keeping them"
 )
 
 

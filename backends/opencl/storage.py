@@ -62,6 +62,7 @@ class Storage:
         self._used: list[tuple[Block, int]] = []  # memory of results of this call that are used in place, and bytes
         self._given: list[Value] = []
         self._wanted: list[Value] = []
+        self._stuck: list[Any] = []  # arrays of calls that may still go on, for all we know
         self._running = False  # whether all has been brought to the device, and steps may have overwritten some of it
 
     def _check(self, buffers: Iterable[Buffer]) -> None:
@@ -100,9 +101,10 @@ class Storage:
         self.leave()
 
     def release(self) -> None:
-        """Lets go of everything."""
+        """Lets go of everything, when what has been enqueued is done."""
         self._taken += self._fixed.values()
         self._fixed = {}
+        self._stop()
         self.leave()
 
     def _roots(self, steps: Sequence[Step]) -> set[str]:
@@ -166,13 +168,21 @@ class Storage:
         for value in self._wanted if lost and self._running else ():
             if isinstance(value, Resident):
                 value.lost = True
+        self._stop()
+        self.leave()
+
+    def _stop(self) -> None:
+        """Waits for what has been enqueued, for as long as it runs it uses memory of this call.
+
+        Where the driver cannot say when that is, none of the memory is used for anything else.
+        """
         try:
-            self._session.finish()
-        except Exception:  # what is enqueued may still use it, and only the driver knows how long
+            self._session.queue.finish()
+        except Exception:
+            self._stuck.append((self._given, self._wanted))
             for block in self._taken:
                 with suppress(Exception):
                     block.release()
-        self.leave()
 
     def leave(self) -> None:
         """Gives back what a call took. The device must be done with it."""

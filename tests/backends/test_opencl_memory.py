@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -210,6 +211,23 @@ def test_donated_arguments_are_told_of(failing: Callable[[Failures], None]) -> N
             np.testing.assert_array_equal((sequence.w, sequence.m), before)
 
 
+@device
+def test_a_call_that_cannot_be_waited_for_keeps_its_memory_to_itself() -> None:
+    """The caller's arrays are not let go of, and blocks are not used again."""
+
+    class Queue:
+        def finish(self) -> None:
+            raise RuntimeError("clFinish failed: OUT_OF_RESOURCES")
+
+    sequence = Sequence(LARGE)
+    built: Any = sequence.step.built
+    storage = built._storage
+    references, free = sys.getrefcount(sequence.w), pool().free()
+    storage._session = replace(storage._session, queue=Queue())
+    assert raised(lambda: sequence.step(sequence.w, sequence.m, sequence.gradient, 0.5)) is not None
+    assert pool().free() <= free and sys.getrefcount(sequence.w) > references
+
+
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
@@ -246,7 +264,7 @@ def test_a_program_above_the_memory_of_the_device() -> None:
     shown = str(caught.value)
     assert caught.value.code == "TILE0416" and "has not enough memory to run" in shown
     assert "temporary tensors" in shown and "arguments 64.0 KiB, results 64.0 KiB" in shown
-    assert "memory_limit" in shown and "tilec devices" in shown
+    assert "budget=BYTES" in shown and "tilec devices" in shown
     expected = (a @ a) @ (a @ a)
     np.testing.assert_array_equal(tilec.compile(text, str(TARGET), A=a)(a), expected)
 

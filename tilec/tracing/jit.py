@@ -49,6 +49,7 @@ class Jitted(Generic[P, R]):
         options: Options = Options(),
         tune: float | str | None = None,
         schedules: Mapping[str, str] | str | Path | None = None,
+        budget: int | None = None,
     ) -> None:
         choices = Choices(
             frozenset(_names(static_argnames)),
@@ -56,7 +57,7 @@ class Jitted(Generic[P, R]):
             frozenset(_names(constants)),
             names_by_argument(open_sizes),
             target,
-            with_schedules(options, tune, schedules),
+            with_schedules(options, tune, schedules, budget),
         )
         self._function = function
         functools.update_wrapper(self, function)
@@ -147,6 +148,7 @@ def jit(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> Jitted[P, R]: ...
 
 
@@ -162,6 +164,7 @@ def jit(
     options: Options = Options(),
     tune: float | str | None = None,
     schedules: Mapping[str, str] | str | Path | None = None,
+    budget: int | None = None,
 ) -> Callable[[Callable[P, R]], Jitted[P, R]]: ...
 
 
@@ -177,7 +180,7 @@ def jit(function: Any = None, /, **choices: Any) -> Any:
     arguments whose contents are compiled in. open_sizes: names for axes whose sizes each call gives anew, by argument:
     {"x": ("N", None), "y": "N"} are one program for every N; a name alone is that of the first axis, a tuple holds None
     for an axis that is fixed; it holds for all arrays of an argument, a dict or a list in its place for parts of it.
-    target, options, tune, schedules: as for `tilec.compile`. Raises TileError, when called too.
+    target, options, tune, schedules, budget: as for `tilec.compile`. Raises TileError, when called too.
 
     >>> import numpy as np, tilec
     >>> double = tilec.jit(lambda x: x + x)
