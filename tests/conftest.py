@@ -32,6 +32,8 @@ def known_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("TILEC_") or name == "NO_COLOR"]:
             patch.delenv(name)
         patch.setenv("TILEC_CACHE", "0")
+        if limits := os.environ.get("TEST_OPENCL_LIMITS"):  # see tests/backends/implementations.py
+            patch.setenv("TILEC_DEVICE_LIMITS", limits)
         patch.setenv("TILEC_CACHE_DIR", str(nowhere / "cache"))
         patch.setenv("XDG_CONFIG_HOME", str(nowhere / "config"))  # of processes; elsewhere than on Linux there is none
         patch.setenv("XDG_STATE_HOME", str(nowhere / "state"))

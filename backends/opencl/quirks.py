@@ -57,7 +57,11 @@ TROUBLES = (
         "set RUSTICL_ENABLE, such as RUSTICL_ENABLE=radeonsi, iris or llvmpipe",
     ),
     Trouble("adreno", "float16 is no faster than float32, and was wrong on the Adreno 530", "use float32"),
-    Trouble("oclgrind", "it simulates a device, thousands of times slower than one", "use it to find errors only"),
+    Trouble(
+        "oclgrind",
+        "it simulates a device, slowly, and computes wrongly with vectors that its optimiser makes",
+        "use it to find errors, with PYOPENCL_BUILD_OPTIONS=-cl-opt-disable",
+    ),
 )
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import pytest
 
+from tests.backends.implementations import opencl_target
 from tilec.affine import Size
 from tilec.evaluate.loops import evaluate_program
 from tilec.loops import Kernel, Launch, Program
 from tilec.pipeline import BACKENDS, backend
+from tilec.target import Target
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Arrays: TypeAlias = Mapping[str, Array]
@@ -34,20 +35,24 @@ class Case:
     bound: Arrays = field(default_factory=dict)
 
 
+def target_of(name: str) -> Target:
+    """The device of a backend that tests are for; skips where there is none."""
+    if name == "opencl":
+        return opencl_target()
+    return Target(name) if name == "reference" else backend(name).targets()[0]
+
+
 def run_all(name: str, cases: Sequence[Case]) -> list[dict[str, Array]]:
     """The results of every case on a backend; skips where the machine has no device for it."""
     if name == "reference":
         return [evaluate_program(c.program, c.inputs) for c in cases]
-    found = backend(name)
-    targets = found.targets()
-    if not targets:
-        pytest.skip(f"backend {name!r} finds no device on this machine")
+    found, target = backend(name), target_of(name)
     programs = [c.program for c in cases]
     constants = [{n: c.inputs[n] for n, _ in c.program.constants} for c in cases]
     if hasattr(found, "build_many"):  # OpenCL: one compilation for all
-        built = found.build_many(programs, targets[0], constants)
+        built = found.build_many(programs, target, constants)
     else:
-        built = [found.build(p, targets[0], c) for p, c in zip(programs, constants, strict=True)]
+        built = [found.build(p, target, c) for p, c in zip(programs, constants, strict=True)]
     return [call(b, c) for b, c in zip(built, cases, strict=True)]
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.backends.conformance import NAMES, Array, Case, check, differs, program_of, run_all
+from tests.backends.conformance import NAMES, Array, Case, check, differs, program_of, run_all, target_of
 from tests.backends.conformance_builtins import builtin_cases, conversion_cases, fused_cases
 from tests.backends.conformance_loops import kernels, programs
 from tests.backends.conformance_tile import rounded_cases, shared_cases, tile_cases
@@ -22,19 +22,16 @@ from tests.language.test_conformance import ROWS, compare
 from tilec.evaluate.loops import evaluate_kernel
 from tilec.passes.schedule import apply
 from tilec.passes.schedule.default import default_schedule
-from tilec.pipeline import Options, backend
+from tilec.pipeline import Options
 from tilec.target import Target
 
 BACKENDS = pytest.mark.parametrize("name", NAMES)
 COMPILERS = pytest.mark.parametrize("name", [n for n in NAMES if n != "reference"])
 
 
-def target_of(name: str) -> Target:
-    """The first device of a backend; schedules are made for two threads, whatever the machine has."""
-    found = [Target("reference")] if name == "reference" else backend(name).targets()
-    if not found:
-        pytest.skip(f"backend {name!r} finds no device on this machine")
-    return replace(found[0], threads=2)
+def scheduled_for(name: str) -> Target:
+    """The device of a backend; schedules are made for two threads, whatever the machine has."""
+    return replace(target_of(name), threads=2)
 
 
 @BACKENDS
@@ -66,12 +63,12 @@ def test_steps(name: str) -> None:
 @pytest.mark.parametrize("schedule", [False, True], ids=["plain", "scheduled"])
 @pytest.mark.parametrize("fuse", [False, True], ids=["apart", "fused"])
 def test_tile_programs(name: str, schedule: bool, fuse: bool) -> None:
-    check(name, list(tile_cases(target_of(name), Options(fuse=fuse, schedule=schedule))))
+    check(name, list(tile_cases(scheduled_for(name), Options(fuse=fuse, schedule=schedule))))
 
 
 @BACKENDS
 def test_sums_that_round(name: str) -> None:
-    check(name, list(rounded_cases(target_of(name))))
+    check(name, list(rounded_cases(scheduled_for(name))))
 
 
 @BACKENDS
@@ -79,7 +76,7 @@ def test_shared_programs(name: str) -> None:
     if not ROWS:
         pytest.skip("needs ../shared/conformance, which is not part of the project")
     rows = ROWS[:: 1 if name == "llvm" else 3]
-    found = list(shared_cases(rows, target_of(name)))
+    found = list(shared_cases(rows, scheduled_for(name)))
     for (row, _), results in zip(found, run_all(name, [case for _, case in found]), strict=True):
         for output, wanted in row["expect"]["outputs"].items():
             compare(results[output], wanted)
@@ -108,7 +105,7 @@ def tolerance(values: Array) -> Array:
 @COMPILERS
 @pytest.mark.parametrize("scheduled", [False, True], ids=["plain", "scheduled"])
 def test_random_kernels(name: str, scheduled: bool) -> None:
-    target = target_of(name) if scheduled else None
+    target = scheduled_for(name) if scheduled else None
     check(name, [random_case(seed, target) for seed in range(1000, 1040)])
 
 

@@ -165,14 +165,14 @@ def run_batch(task: tuple[int, int, str]) -> Summary:
     """`run` for a worker process: first seed, number of programs, target."""
     start, count, target = task
     seeds = range(start, start + count)
-    return run_on_opencl(seeds) if target == "opencl" else run(seeds, compiled(target))
+    return run_on_opencl(seeds, target) if target.startswith("opencl") else run(seeds, compiled(target))
 
 
-def run_on_opencl(seeds: Iterable[int]) -> Summary:
-    """As `run` on the first OpenCL device, with the kernels of all programs in one cl.Program."""
+def run_on_opencl(seeds: Iterable[int], name: str = "opencl") -> Summary:
+    """As `run` on an OpenCL device, with the kernels of all programs in one cl.Program."""
     from tilec.backends.opencl.backend import OpenCLBackend
 
-    summary, target = Summary(), pipeline.resolve_target("opencl")
+    summary, target = Summary(), pipeline.resolve_target(name)
     accepted: list[tuple[Case, Graph, Graph]] = []
     for case in map(generate, seeds):
         summary.count(case)
