@@ -72,15 +72,16 @@ def _statement(stmt: Stmt, before: Touches, buffers: Buffers) -> tuple[Space | N
     """The space of a barrier before the statement, if any, the statement, and what is touched after it."""
     match stmt:
         case Barrier(space):
-            left = (t for t in before if space == "local" and buffers[t.buffer].space != "local")
-            return None, stmt, frozenset(left)
+            other = {n for n, b in buffers.items() if b.space != "local"} if space == "local" else set()
+            return None, stmt, frozenset(t for t in before if t.buffer in other)
         case If():
             body, after = _block(stmt.body, before, buffers)
             return None, with_children(stmt, body), before | after
         case While():
             return _while(stmt, before, buffers)
         case For(kind=kind) if kind != "item" and not _by_the_first(stmt):
-            body, after = _repeated(stmt.body, before, buffers)
+            again = _repeated if stmt.extent != 1 else _block
+            body, after = again(stmt.body, before, buffers)
             return None, with_children(stmt, body), before | after
         case _:
             here = frozenset(_touches(stmt, buffers))

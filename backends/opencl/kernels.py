@@ -163,7 +163,7 @@ def _function(kernel: Kernel, name: str, writer: Writer, shared: int) -> str:
     parameters += ["__global uchar *shared"] if shared else []
     parameters += ["__global uchar *scratch"] if writer.scratch else []
     parameters += [f"const long s{k}" for k in range(len(stride_sizes(kernel)))]
-    body = "".join(f"  {line}\n" for line in [*writer.head, *writer.lines])
+    body = "".join(f"  {line}\n" for line in [*map(str, writer.local.values()), *writer.lines])
     if writer.scratch:
         body = f"  scratch += get_global_id(0) * {writer.scratch}L;\n{body}"
     size = f"__attribute__((reqd_work_group_size({writer.group}, 1, 1))) " if writer.group else ""

@@ -41,13 +41,24 @@ def leading(stmt: Stmt, kind: LoopKind) -> tuple[list[For], Block]:
 
 
 @dataclass(slots=True)
+class LocalArray:
+    element: str
+    name: str
+    count: int = 0
+
+    def __str__(self) -> str:
+        return f"__local {self.element} {self.name}[{self.count}];"
+
+
+@dataclass(slots=True)
 class Writer:
-    """Lines of one OpenCL kernel. head: declarations of local memory, which must be outermost."""
+    """Lines of one OpenCL kernel. local: arrays of local memory, which must be declared outermost, by the names of
+    their buffers; those of one name are never in use at once."""
 
     functions: Functions
     group: int
     lines: list[str] = field(default_factory=list)
-    head: list[str] = field(default_factory=list)
+    local: dict[str, LocalArray] = field(default_factory=dict)
     scratch: int = 0
     names: int = 0
     depth: int = 0
@@ -309,8 +320,9 @@ class Writer:
         self.functions.note(buffer.dtype)
         name, element, count = self.name(buffer.name), types.stored(buffer.dtype), max(1, elements(buffer))
         if buffer.space == "local" and scope.once:
-            self.head.append(f"__local {element} {name}[{count}];")
-            return Memory.of(name, buffer, space="__local ")
+            array = self.local.setdefault(f"{buffer.name} {element}", LocalArray(element, name))
+            array.count = max(array.count, count)
+            return Memory.of(array.name, buffer, space="__local ")
         if lanes := in_variables(buffer, rest, scope.numbers):
             names = ", ".join(f"{name}_{k}" for k in range(-(-count // lanes)))
             self.line(f"{element}{lanes if lanes > 1 else ''} {names};")

@@ -9,10 +9,12 @@ After bind(m, group) bind(n, item):
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
+from tilec.affine import Affine
 from tilec.groups import in_group, misplaced
-from tilec.loops import Alloc, Block, For, Kernel, walk
+from tilec.loops import Alloc, Block, For, If, Kernel, Stmt, rewrite, walk
 from tilec.passes.schedule.analysis import Scope, refuse, rewrite_loops, uses
 from tilec.passes.schedule.kinds import as_kind, check_independent
 
@@ -51,9 +53,30 @@ def bind(kernel: Kernel, loop: str, to: Literal["group", "item"]) -> Kernel:
         return (as_kind(found, to, "bind"),)
 
     bound = rewrite_loops(kernel, loop, change)
+    if to == "item":
+        bound = replace(bound, body=rewrite(bound.body, _sunk))
     if why := misplaced(bound.body):
         raise refuse(f"bind: {why}")
     return bound
+
+
+def _sunk(stmt: Stmt) -> Block:
+    """A guard between two item loops goes inside of both."""
+    if isinstance(stmt, For) and stmt.kind == "item" and len(stmt.body) == 1:
+        guard = stmt.body[0]
+        if isinstance(guard, If) and len(guard.body) == 1 and _is_item(guard.body[0]):
+            return (replace(stmt, body=_guarded(guard.body, guard.conditions)),)
+    return (stmt,)
+
+
+def _guarded(block: Block, conditions: tuple[Affine, ...]) -> Block:
+    if len(block) == 1 and isinstance(block[0], For) and _is_item(block[0]):
+        return (replace(block[0], body=_guarded(block[0].body, conditions)),)
+    return (If(conditions, block),)
+
+
+def _is_item(stmt: Stmt) -> bool:
+    return isinstance(stmt, For) and stmt.kind == "item"
 
 
 def _check_memory(loop: For, scope: Scope, to: Literal["group", "item"]) -> None:

@@ -10,13 +10,13 @@ overlap that nothing else is shared by, `taps.py` for gradients by a filter, and
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
 from tilec.errors import TileError
-from tilec.loops import For, Kernel
-from tilec.passes.schedule.analysis import buffers
+from tilec.loops import Kernel
 from tilec.passes.schedule.columns import columns
 from tilec.passes.schedule.contraction import contraction
+from tilec.passes.schedule.gpu.default import planned as gpu_planned
+from tilec.passes.schedule.merging import merge_loops, nests_of
 from tilec.passes.schedule.plan import DEFAULT, Limits, Nest, Plan, fresh, step, threads
 from tilec.passes.schedule.reduction import reduction
 from tilec.passes.schedule.rows import fuse_rows, is_chain, shared_axes
@@ -29,7 +29,6 @@ from tilec.target import Target
 
 ROWS = 4  # that share what they read of an operand without rows
 SHORT = 1 << 10  # bytes of such a row, at most: several long ones at a time are too many streams
-LEAST_ROWS = 12  # of a loop of which register tiles are made without merging it with another
 BLOCK = 128  # longer rows that share a copy of it
 
 
@@ -57,14 +56,15 @@ def planned(
     kernel: Kernel, target: Target, limits: Limits = DEFAULT, constant: frozenset[str] = frozenset(), rank: int = 0
 ) -> Plan:
     """The plan of the default schedule, or with a rank that of the choice so far down in the model's order."""
+    if target.group and target.kind != "cpu":
+        return gpu_planned(Plan(kernel, limits, constant, rank), target)
     if (chain := _by_rows(Plan(kernel, limits, constant, rank), target)) is not None:
         streams(chain, target)
         return chain
     plan = Plan(kernel, limits, constant, rank)
     try:
-        _merge_loops(plan)
-        nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
-        for nest in sorted(nests, key=lambda n: not n.reductions):  # aggregations first: they take in other nests
+        merge_loops(plan)
+        for nest in sorted(nests_of(plan), key=lambda n: not n.reductions):  # aggregations take in other nests
             _schedule_nest(plan, nest, target)
         streams(plan, target)
     except TileError:  # symbolic sizes: what was planned so far applies
@@ -77,7 +77,7 @@ def _by_rows(plan: Plan, target: Target) -> Plan | None:
     try:
         if not is_chain(plan.kernel):
             return None
-        nests = [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
+        nests = nests_of(plan)
         axes = shared_axes(nests)
         for nest in sorted(nests, key=lambda n: not n.reductions):
             if len(nest.extents) > axes:  # what is one number a row has no loop of its own
@@ -85,75 +85,6 @@ def _by_rows(plan: Plan, target: Target) -> Plan | None:
         return plan if fuse_rows(plan, target) else None
     except TileError:
         return None
-
-
-def _merge_loops(plan: Plan) -> None:
-    """Merges loops that walk through memory as one: those of aggregations first, then others that fit these.
-
-    An aggregation whose result others read along loops that do not merge keeps its own: tile by tile, they then use it
-    in registers.
-    """
-    before = plan.kernel, list(plan.directives)
-    found = _merge_all(plan, frozenset())
-    apart = frozenset(u.buffer for n in found if n.reductions and not _read_alike(n, found) for u in n.stores())
-    if apart:
-        plan.kernel, plan.directives = before
-        _merge_all(plan, apart)
-
-
-def _merge_all(plan: Plan, kept: frozenset[str]) -> list[Nest]:
-    """The nests after merging all but those that aggregate into one of the buffers `kept`."""
-    found = _nests(plan)
-    aggregations = [n for n in found if n.reductions]
-    busy = frozenset(u.buffer for n in aggregations for u in n.uses)
-    for nest in [*aggregations, *(n for n in found if not n.reductions)]:
-        if nest.points >= plan.limits.small and kept.isdisjoint(u.buffer for u in nest.stores() if nest.reductions):
-            _merge_nest(plan, nest, None if not aggregations or nest.reductions else busy)
-    return _nests(plan)
-
-
-def _nests(plan: Plan) -> list[Nest]:
-    return [Nest.of(plan.kernel, s) for s in plan.kernel.body if isinstance(s, For)]
-
-
-def _read_alike(nest: Nest, nests: list[Nest]) -> bool:
-    """Whether the nests that go on with an aggregation's result, cell by cell, do it in as few loops; or in short ones,
-    which make no tiles unless merged.
-    """
-    stored = {u.buffer for u in nest.stores()}
-    own = [e for n, e in nest.extents.items() if n in nest.free and e > 1]
-    for other in nests:
-        theirs = [e for e in other.extents.values() if e > 1]
-        follows = not other.reductions and not stored.isdisjoint(u.buffer for u in other.reads())
-        if follows and prod(theirs) == prod(own) and len(theirs) > len(own) and theirs[-2] >= LEAST_ROWS:
-            return False
-    return True
-
-
-def _merge_nest(plan: Plan, nest: Nest, busy: frozenset[str] | None) -> None:
-    """Pairs of neighbouring loops, innermost first. The axes of buffers that others read stay as these want them: of
-    all where `busy` is given, views of others than those are added.
-    """
-    loops = list(nest.extents)
-    for at in range(len(loops) - 2, -1, -1):
-        outer, inner = loops[at : at + 2]
-        if (outer in nest.free) != (inner in nest.free):
-            continue
-        before = plan.kernel, list(plan.directives)
-        new = fresh(plan.kernel, f"{outer}.{inner}")
-        if not plan.attempt(step("merge", outer, inner, new)):
-            continue
-        if busy is not None and not _leaves_alone(before[0], plan.kernel, busy):
-            plan.kernel, plan.directives = before
-            continue
-        loops[at : at + 2] = [new]
-
-
-def _leaves_alone(before: Kernel, after: Kernel, busy: frozenset[str]) -> bool:
-    """Whether nothing has changed but that there are views of buffers that are not `busy`."""
-    old, new = buffers(before), buffers(after)
-    same = all(new[name].shape == buffer.shape for name, buffer in old.items())
-    return same and busy.isdisjoint(b.base for name, b in new.items() if name not in old and b.base is not None)
 
 
 def _schedule_nest(plan: Plan, nest: Nest, target: Target, tile: bool = True) -> None:

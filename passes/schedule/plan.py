@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
 
@@ -59,6 +59,15 @@ class Plan:
         self.kernel = kernel
         self.directives += steps
         return True
+
+    def trial(self, rule: Callable[[Plan, Nest, Target], bool], nest: Nest, target: Target) -> bool:
+        """Whether a rule schedules a nest; what it has done is taken back where it does not."""
+        before = self.kernel, list(self.directives), len(self.chosen)
+        if rule(self, nest, target):
+            return True
+        self.kernel, self.directives = before[:2]
+        del self.chosen[before[2] :]
+        return False
 
     def separate(self, loop: str, edges: str = "apart") -> None:
         """Separates iterations that need no guard from those that do; no step is added where there is nothing to do."""

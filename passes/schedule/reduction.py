@@ -31,7 +31,7 @@ def reduction(plan: Plan, nest: Nest, target: Target) -> bool:
     outer = [n for n in nest.extents if n in nest.free]
     if list(nest.extents) != (order := [*outer, *nest.reductions]) and not plan.attempt(step("reorder", *order)):
         return False
-    blocks, terms = _blocked(plan, nest, loop, outer)
+    blocks, terms = blocked(plan, nest, loop, outer)
     if _in_lanes(plan, nest, terms, loop):
         if outer and not blocks:
             _in_registers(plan, nest.stores()[0].buffer, outer[-1])
@@ -66,7 +66,7 @@ def _packed(plan: Plan, nest: Nest, use: Use) -> bool:
     return nest.reuse(use) >= plan.limits.pack_reuse or use.buffer in plan.constant
 
 
-def _blocked(plan: Plan, nest: Nest, loop: str, outer: list[str]) -> tuple[list[str], str]:
+def blocked(plan: Plan, nest: Nest, loop: str, outer: list[str]) -> tuple[list[str], str]:
     """Cuts a long reduction into few cells into blocks; the loop over these, and that over the terms of one."""
     extent, partials = nest.extents[loop], _partials(nest, loop)
     if prod(nest.extents[n] for n in outer) >= FEW_CELLS or len(nest.reductions) > 1 or extent < 4 * BLOCK:

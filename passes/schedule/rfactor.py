@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from tilec.affine import Affine
 from tilec.expr import read
+from tilec.groups import in_group
 from tilec.loops import (
     Alloc,
     Block,
@@ -38,6 +39,7 @@ from tilec.passes.schedule.analysis import (
     static,
     uses,
 )
+from tilec.passes.schedule.bind import bind
 from tilec.passes.schedule.kinds import vectorize
 
 _COMMUTATIVE = ("sum", "prod", "max", "min")  # and associative, but for the rounding of floats
@@ -48,8 +50,9 @@ def rfactor(kernel: Kernel, loop: str, new: str, space: Space = "register") -> K
 
     The partial results `new`, one per iteration of `loop`, are kept while the cell that is aggregated into stays the
     same: `loop` is tiled off an aggregation first, and its iterations are then independent. In the space `register`,
-    it and the loops of the combination run in vector lanes. Halves are added to one another until one is left: an
-    order that the number of partial results fixes. The loops that begin are `new.0`, those that combine `new.1` ....
+    it and the loops of the combination run in vector lanes; in the space `local`, by the items of the group around it.
+    Halves are added to one another until one is left: an order that the number of partial results fixes. The loops that
+    begin are `new.0`, those that combine `new.1` ....
 
     Before:
         kernel f(in A: f32[2, 10], inout C: f32[2])
@@ -66,12 +69,14 @@ def rfactor(kernel: Kernel, loop: str, new: str, space: Space = "register") -> K
         }
     Raises TILE0604 unless the loop does nothing but aggregate a sum, product, maximum or minimum into one cell.
     """
-    check_space("rfactor", space, "thread", "heap", "register")
+    check_space("rfactor", space, "thread", "heap", "local", "register")
     if not loops_named(kernel.body, loop):
         raise malformed(f"there is no loop '{loop}' in kernel '{kernel.name}'")
     check_prefix(kernel, new)
     params = Scope(buffers=tuple(p.buffer for p in kernel.params))
     kernel = replace(kernel, body=_Factoring(loop, new, space).block(kernel.body, params))
+    if space == "local":
+        return bind(kernel, loop, "item")
     return vectorize(kernel, loop) if space == "register" else kernel
 
 
@@ -130,6 +135,8 @@ class _Factoring:
         kinds = {s.kind for s in scope.loops}
         if "vector" in kinds or (kinds & {"parallel", "group"} and self.space == "heap"):
             raise refuse(f"rfactor: partial results in the space '{self.space}' cannot be inside of this loop")
+        if self.space == "local" and not in_group(scope.loops):
+            raise refuse(f"rfactor: '{self.loop}' is not in a group, whose items could share partial results")
         if odd := [s for s in walk(group) if isinstance(s, For) and s.kind not in ("serial", "unroll")]:
             raise refuse(f"rfactor: loop '{odd[0].index}' is {odd[0].kind}")
         for form, size in zip(store.indices, target.shape, strict=True):  # no guard is around the combination
@@ -154,7 +161,13 @@ class _Factoring:
 
     @property
     def kind(self) -> LoopKind:
-        return "vector" if self.space == "register" else "serial"
+        match self.space:
+            case "register":
+                return "vector"
+            case "local":
+                return "item"
+            case _:
+                return "serial"
 
     def redirected(self, stmt: Stmt, store: Store) -> Stmt:
         if not isinstance(stmt, Store) or stmt.buffer != store.buffer:

@@ -48,7 +48,7 @@ def propose(kernel: Kernel, r: Random, step: int) -> Directive:
         case "inline" | "stream":
             return directive(name, buffer)
         case "rfactor":
-            return directive(name, loop, new, r.choice(["thread", "heap", "register"]))
+            return directive(name, loop, new, space)
         case "fuse":
             outermost = [s.index for s in kernel.body if isinstance(s, For)]
             return directive(name, *r.choice([*pairwise(outermost), *pairwise(loops), (loop, loop)]))

@@ -1,0 +1,1 @@
+"""The default schedule of devices that run groups of many items: GPUs."""
