@@ -147,8 +147,8 @@ class BuiltProgram(Built):
                 case HostCall():
                     self._host(step)
                 case Assign(target, form):
-                    value = np.array(form.evaluate({**self._storage.sizes, **self._storage.indices}), np.int64)
-                    self._storage.write(target, value)
+                    value = form.evaluate({**self._storage.sizes, **self._storage.indices})
+                    self._storage.set(target, np.int64(int(value)))
                 case Iterate():
                     self._iterate(step)
                 case Repeat():

@@ -91,15 +91,21 @@ class Session:
             self.pool.attempt("use memory", lambda: cl.Buffer(self.context, flags, hostbuf=data)),
         )
 
-    def write(self, memory: Any, at: int, data: Any) -> None:
-        """Copies bytes of the host to a buffer, from its byte `at` on."""
+    def write(self, memory: Any, at: int, data: Any, wait: bool = True) -> Any:
+        """Copies bytes of the host to a buffer, from its byte `at` on. Without `wait`, what is returned has to be kept
+        until the queue has been waited for: it holds the data, and its deletion waits."""
         copy = pyopencl().enqueue_copy
-        self.pool.attempt("write", lambda: copy(self.queue, memory, data, dst_offset=at))
+        return self.pool.attempt("write", lambda: copy(self.queue, memory, data, dst_offset=at, is_blocking=wait))
 
-    def read(self, memory: Any, at: int, data: Any) -> None:
-        """Copies from a buffer's byte `at` on to memory of the host."""
+    def read(self, memory: Any, at: int, data: Any, wait: bool = True) -> Any:
+        """Copies from a buffer's byte `at` on to memory of the host; `wait` as for `write`."""
         copy = pyopencl().enqueue_copy
-        self.pool.attempt("read", lambda: copy(self.queue, data, memory, src_offset=at))
+        return self.pool.attempt("read", lambda: copy(self.queue, data, memory, src_offset=at, is_blocking=wait))
+
+    def set(self, memory: Any, at: int, value: Any) -> None:
+        """Sets the bytes from `at` on to a scalar of NumPy's, without waiting for anything."""
+        fill = pyopencl().enqueue_fill_buffer
+        self.pool.attempt("set", lambda: fill(self.queue, memory, value, at, value.nbytes))
 
     def copy(self, source: Block, at: int, target: Block, size: int) -> None:
         """Copies bytes of a block, from `at` on, to the beginning of another one."""

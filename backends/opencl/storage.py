@@ -62,6 +62,7 @@ class Storage:
         self._used: list[tuple[Block, int]] = []  # memory of results of this call that are used in place, and bytes
         self._given: list[Value] = []
         self._wanted: list[Value] = []
+        self._pending: list[Any] = []  # copies that nobody has waited for yet, with what they copy
         self._stuck: list[Any] = []  # arrays of calls that may still go on, for all we know
         self._running = False  # whether all has been brought to the device, and steps may have overwritten some of it
 
@@ -154,7 +155,7 @@ class Storage:
                 block, at = self._place(name)
                 self._session.copy(block, at, value.block, value.nbytes)
             else:
-                self.read(name, value)
+                self.read(name, value, wait=False)
         for block, size in self._used:
             self._session.show(block.memory, size)
         self._session.finish()
@@ -179,7 +180,7 @@ class Storage:
         try:
             self._session.queue.finish()
         except Exception:
-            self._stuck.append((self._given, self._wanted))
+            self._stuck.append((self._given, self._wanted, self._pending))
             for block in self._taken:
                 with suppress(Exception):
                     block.release()
@@ -188,7 +189,7 @@ class Storage:
         """Gives back what a call took. The device must be done with it."""
         taken, self._taken = self._taken, []
         self._call, self._back, self._used, self.further = {}, [], [], []
-        self._given, self._wanted, self._running = [], [], False
+        self._given, self._wanted, self._running, self._pending = [], [], False, []
         self._session.pool.give(taken)
 
     # --- memory of a call ---------------------------------------------------------------------------------------------
@@ -294,17 +295,23 @@ class Storage:
         return top, offset + self.number(buffer.offset) + moved
 
     def write(self, name: str, array: Array) -> None:
-        """Copies the dense elements of an array to a tensor's memory, from where it begins."""
+        """Copies the dense elements of an array, which must not change, to a tensor's memory, from where it begins."""
         data = as_bytes(np.ascontiguousarray(array))
         if data.size:
             block, at = self._place(name)
-            self._session.write(block.memory, at, data)
+            self._pending.append(self._session.write(block.memory, at, data, wait=False))
 
-    def read(self, name: str, array: Array) -> None:
-        """Fills a dense array from a tensor's memory, from where it begins."""
+    def set(self, name: str, value: np.generic) -> None:
+        """Gives a tensor of rank 0 its value, when all before is done: nothing waits for it."""
+        block, at = self._place(name)
+        self._session.set(block.memory, at, value)
+
+    def read(self, name: str, array: Array, wait: bool = True) -> None:
+        """Fills a dense array from a tensor's memory, from where it begins; without `wait`, until the call ends."""
         if array.size:
             block, at = self._place(name)
-            self._session.read(block.memory, at, as_bytes(array))
+            found = self._session.read(block.memory, at, as_bytes(array), wait)
+            self._pending = [] if wait else [*self._pending, found]  # in an order: what was before a read is done, too
 
 
 def is_open(buffer: Buffer) -> bool:

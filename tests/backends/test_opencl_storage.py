@@ -134,3 +134,30 @@ def test_temporary_tensors_share_an_arena() -> None:
     kept.begin([a], [np.empty_like(a)])
     places = [kept.place(n) for n, _ in run.program.places]
     assert len(places) == 2 and len({id(memory) for memory, _ in places}) == 1 and len({at for _, at in places}) == 2
+
+
+def test_slices_of_an_open_size_are_not_waited_for() -> None:
+    """Where each begins is set on the device; the host waits once, at the end."""
+    assert TARGET is not None
+    run = tilec.compile("function (A[N]) -> (C) { C[n : N] = =(A[n] * n); }", TARGET, A=("N",))
+    a = np.ones(1003, np.float32)
+    run(a)
+    pool, calls = sessions.Session.on(TARGET).pool, list[str]()
+    before = pool.before
+    pool.before = calls.append
+    try:
+        found = run(a)
+    finally:
+        pool.before = before
+    np.testing.assert_array_equal(found, np.arange(1003))
+    assert calls.count("set") >= 2 and (calls.count("read"), calls.count("write"), calls.count("finish")) == (1, 1, 1)
+
+
+def test_many_small_arguments() -> None:
+    """Their copies are not waited for one by one; each call has its own values all the same."""
+    names = [f"A{k}" for k in range(40)]
+    shapes: dict[str, Any] = {n: (7,) for n in names}
+    run = tilec.compile(f"function ({', '.join(names)}) -> (B) {{ B = {' + '.join(names)}; }}", str(TARGET), **shapes)
+    for k in range(5):
+        arrays = [np.full(7, (k + 1) * j, np.float32)[::-1] for j in range(40)]  # which are copied first
+        np.testing.assert_array_equal(run(*arrays), np.full(7, (k + 1) * 780, np.float32))

@@ -11,7 +11,6 @@ from tilec.errors import error
 from tilec.expr import Expr, IndexValue, Read, reads, walk
 from tilec.graph import Constraint
 from tilec.monoid import STANDARD
-from tilec.numpy.axes import shape_of
 from tilec.rewrite import rename_reads
 from tilec.tracing.contraction import contraction
 from tilec.tracing.dispatch import lift, operation, scope
@@ -44,6 +43,8 @@ def contract_elements(
     what: Element, out: tuple[Any, ...], sizes: Any, by: str, where: tuple[Any, ...], default: Any
 ) -> Any:
     """The contraction of an expression of elements; see `tilec.contract`. Raises TILE0205, TILE0215, TILE0511."""
+    from tilec.numpy.axes import shape_of  # which has functions that contract: whichever comes first needs the other
+
     names = list(dict.fromkeys(r.access.tensor for r in reads(what.typed.expr)))
     body = rename_reads(what.typed.expr, {name: f"{k}" for k, name in enumerate(names)})
     forms = [as_form(f) for f in out]

@@ -16,7 +16,6 @@ from tilec.affine import Size
 from tilec.dtypes import BOOL, I32, I64
 from tilec.errors import error
 from tilec.graph import Cond, Scan, TensorType, While
-from tilec.numpy.axes import shape_of
 from tilec.rules import shape_text
 from tilec.tracing import trees
 from tilec.tracing.dispatch import lift, scope
@@ -123,6 +122,8 @@ def scan(body: Function, init: Any, inputs: Any = None, length: int | None = Non
 
 
 def _length(rows: Sequence[Tensor], length: int | None) -> Size:
+    from tilec.numpy.axes import shape_of  # which has functions that loop: whichever comes first needs the other
+
     if any(r.ndim == 0 for r in rows):
         raise error("TILE0202", "a scan runs along axis 0 of its inputs; one of them has rank 0")
     counts: set[Size] = {r.type.shape[0] for r in rows} | (set() if length is None else set(shape_of(length)))
