@@ -6,6 +6,7 @@ a device that is broken, hides no other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -149,7 +150,16 @@ def _usable(queries: _Queries) -> tuple[bool, list[str]]:
     why = ["the driver says that it is not available"] if available is False else []
     if compiler is False:
         why.append("the driver has no compiler")
-    return bool(available and compiler), why
+    version = queries.ask("version", _line, "")
+    if old := _is_old(version):
+        why.append(f"it has {version}, and tilec needs OpenCL 1.2")
+    return bool(available and compiler and not old), why
+
+
+def _is_old(version: str) -> bool:
+    """Whether a device's version, `OpenCL 3.0 and more`, is below 1.2; one that says nothing is not."""
+    found = re.match(r"OpenCL (\d+)\.(\d+)", version)
+    return found is not None and (int(found[1]), int(found[2])) < (1, 2)
 
 
 def _local(queries: _Queries) -> int:

@@ -24,8 +24,8 @@ class Trouble:
 TROUBLES = (
     Trouble(
         "portable computing language.*driver (1|3\\.0)",
-        "a compilation that is killed leaves a broken entry in PoCL's cache: that program then fails for ever, with "
-        "INVALID_KERNEL_NAME",
+        "a compilation that is killed leaves a broken entry in PoCL's cache: tilec gets past it, but PoCL may abort "
+        "when such a program has ended",
         "delete the directory ~/.cache/pocl",
     ),
     Trouble(

@@ -28,6 +28,7 @@ class Device:
     available: Any = 1
     compiler_available: Any = 1
     driver_version: Any = "1.0"
+    version: Any = "OpenCL 3.0 CUDA"
     max_compute_units: Any = 4
     global_mem_size: Any = 1 << 30
     max_mem_alloc_size: Any = 1 << 28
@@ -253,6 +254,15 @@ def test_pocl_by_name(pocl: Found) -> None:
 def test_an_unknown_name(name: str, pocl: Found) -> None:
     with pytest.raises(TileError, match=rf"(?s)TILE0509.*opencl:{pocl.position} is "):
         resolve_target(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "fine"),
+    [("OpenCL 1.1", False), ("OpenCL 1.0 old", False), ("OpenCL 1.2 pocl", True), ("OpenCL 10.0", True), ("?", True)],
+)
+def test_opencl_1_2_is_needed(version: str, fine: bool) -> None:
+    (found,) = listed([Platform("P", devices=[Device("D", version=version)])])
+    assert (found.usable, found.problem) == (fine, None if fine else f"it has {version}, and tilec needs OpenCL 1.2")
 
 
 # limits ------------------------------------------------------------------------------------------------------------

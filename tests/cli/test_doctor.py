@@ -254,7 +254,7 @@ def test_doctor_finds(
     monkeypatch.setattr(doctor, "facts", lambda: {"opencl": {"devices": []}})
     assert call(["doctor", "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["tests"]
-    assert words in "\n".join(doctor.outcome(found))
+    assert words in "\n".join([*doctor.outcome(found), *doctor.figures(found)])
 
 
 def test_a_broken_device_hides_no_other(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,7 +29,15 @@ def command(
     for device in ([named] if named else _all(devices)) if test else []:
         reports.append(examined(device, key_of(device, devices)))
         if not as_json:
-            print("\n".join([*([] if reports[1:] else ["", "Tests"]), *_indented(outcome(reports[-1]))]), flush=True)
+            print(
+                "\n".join(
+                    [
+                        *([] if reports[1:] else ["", "Tests"]),
+                        *_indented([*outcome(reports[-1]), *figures(reports[-1])]),
+                    ]
+                ),
+                flush=True,
+            )
     if as_json:
         print(json.dumps({**found, "tests": reports}))
     return 0 if all(r["right"] for r in reports) else 1
@@ -118,9 +126,13 @@ def outcome(found: dict[str, Any]) -> list[str]:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(found["counts"].items()))
         lines = [f"{found['target']}: {counts}, in {found['seconds']:.1f} s"]
     lines += [f"{o['state']}: {o['name']}: {o['detail']}" for o in found["findings"]]
-    lines += [line for dtype in ("f32", "f64") for line in _errors(found, dtype)]
-    lines += [f"  copies memory at {found['bandwidth'] / 1e9:.1f} GB/s"] if found["bandwidth"] else []
     return lines + ([f"not kept: {found['unmarked']}"] if found["unmarked"] else [])
+
+
+def figures(found: dict[str, Any]) -> list[str]:
+    """What was measured on a device, for people."""
+    lines = [line for dtype in ("f32", "f64") for line in _errors(found, dtype)]
+    return lines + ([f"  copies memory at {found['bandwidth'] / 1e9:.1f} GB/s"] if found["bandwidth"] else [])
 
 
 def _errors(found: dict[str, Any], dtype: str) -> list[str]:

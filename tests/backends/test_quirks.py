@@ -1,0 +1,68 @@
+"""Guards against troubles of drivers (docs/devices.md) that no driver at hand has; the others are tested elsewhere."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.refusals import refused
+from tilec.backends.opencl import devices
+from tilec.backends.opencl.backend import BuiltProgram, OpenCLBackend
+from tilec.backends.opencl.sessions import Session
+from tilec.text.loops_text import parse_program
+
+COPY = """program p(X) -> (Y) { buffer X: param f32[N] buffer Y: param f32[N]
+  kernel k(in X: f32[N], out Y: f32[N]) { for i in N parallel { Y[i] = add(X[i], 1.0) } }
+  run { launch k(X, Y) } }"""
+
+
+def test_the_limit_of_the_built_kernel_counts() -> None:
+    """An RTX 4080 allows 1024 items, but not of a kernel that needs all registers."""
+    kernel = SimpleNamespace(get_work_group_info=lambda *_: 256)
+    info = SimpleNamespace(WORK_GROUP_SIZE=0)
+    built: Any = BuiltProgram.__new__(BuiltProgram)
+    built._cl = SimpleNamespace(Kernel=lambda *_: kernel, kernel_work_group_info=info)
+    built._session = SimpleNamespace(device=None)
+    assert built._kernel(None, SimpleNamespace(name="k", group=256)) is kernel
+    text = refused("TILE0602", built._kernel, None, SimpleNamespace(name="k", group=1024))
+    assert "the device allows 256 in this kernel" in text
+
+
+@pytest.fixture
+def backend() -> OpenCLBackend:
+    found = OpenCLBackend()
+    if not found.targets():
+        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    return found
+
+
+@pytest.mark.parametrize(("count", "launches"), [(0, 0), (5, 1)])
+def test_an_empty_range_is_not_launched(
+    count: int, launches: int, backend: OpenCLBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Any] = []
+    own = Session.launch
+    monkeypatch.setattr(Session, "launch", lambda self, *args: launched.append(args) or own(self, *args))  # type: ignore[func-returns-value]
+    built = backend.build(parse_program(COPY.replace("N", str(count))), backend.targets()[0], {})
+    result = np.zeros(count, np.float32)
+    built([np.ones(count, np.float32)], [result])
+    assert len(launched) == launches
+    assert (result == 2).all()
+
+
+def test_fast_mathematics_is_not_asked_for(backend: OpenCLBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    cl = devices.pyopencl()
+    own = cl.Program.build
+
+    def build(self: Any, options: Any = (), *rest: Any, **named: Any) -> Any:
+        seen.extend(options)
+        return own(self, options, *rest, **named)
+
+    monkeypatch.setattr(cl.Program, "build", build)
+    backend.build(parse_program(COPY.replace("N", "13")), backend.targets()[0], {})
+    assert "-cl-std=CL1.2" in seen
+    assert not [option for option in seen if "fast" in option or "unsafe" in option or "mad" in option]
