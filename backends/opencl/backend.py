@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from tilec.backend import Array, Built, Run
-from tilec.backends.opencl import devices, trials
-from tilec.backends.opencl.kernels import KernelText, Phase
+from tilec.backends.opencl import devices
+from tilec.backends.opencl.fitting import fitted
+from tilec.backends.opencl.kernels import KernelText
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.backends.opencl.residents import Resident, resident
 from tilec.backends.opencl.sessions import Session
@@ -56,12 +57,9 @@ class OpenCLBackend:
         self, programs: Sequence[Program], target: Target, constants: Sequence[Mapping[str, Array]]
     ) -> list[BuiltProgram]:
         """Several programs in one compilation. Raises TileError TILE0509 where the device is missing or lacks fp64."""
-        source = emit_programs(programs)
         session = Session.on(target)
-        if source.fp64 and not session.has_fp64():
-            raise error("TILE0509", f"the OpenCL device {target.cpu or target.device!r} has no float64")
-        compiled = session.build(trials.definitions(session, source.text) + source.text)
-        parts = zip(programs, source.programs, constants, strict=True)
+        fitting, source, compiled = fitted(session, programs, target)
+        parts = zip(fitting, source.programs, constants, strict=True)
         return [BuiltProgram(session, compiled, program, text, fixed) for program, text, fixed in parts]
 
     def memory(self, target: Target, nbytes: int) -> Resident:
@@ -85,7 +83,7 @@ class BuiltProgram(Built):
         self._works = kernel_works(program)
         self._ahead = 0.0  # work that the device may still have to do
         with devices.translated("create the kernels"):
-            self._kernels = {p.name: self._kernel(compiled, p) for k in text.all() for p in k.phases}
+            self._kernels = {p.name: self._cl.Kernel(compiled, p.name) for k in text.all() for p in k.phases}
         shared = max((k.shared for k in text.all()), default=0)
         scratch = max((p.items * p.scratch for k in text.all() for p in k.phases), default=0)
         self._storage = Storage(session, program, constants, (shared, scratch))
@@ -201,13 +199,6 @@ class BuiltProgram(Built):
         value = np.empty((), self._program.buffer(name).dtype.numpy)
         self._storage.read(name, value)
         return value
-
-    def _kernel(self, compiled: Any, phase: Phase) -> Any:
-        kernel = self._cl.Kernel(compiled, phase.name)
-        limit = kernel.get_work_group_info(self._cl.kernel_work_group_info.WORK_GROUP_SIZE, self._session.device)
-        if phase.group > limit:
-            raise error("TILE0602", f"a work-group of {phase.group} items; the device allows {limit} in this kernel")
-        return kernel
 
     def _launch(self, text: KernelText, names: Sequence[str]) -> None:
         args: list[Any] = []

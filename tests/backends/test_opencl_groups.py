@@ -13,7 +13,9 @@ from tests.backends.test_opencl_vectors import text_of
 from tests.generators.kernels import GENERATORS, arrays, run
 from tests.generators.schedules import in_groups, random_schedule
 from tests.refusals import code_of
-from tilec.backends.opencl.groups import fits_int, grid_of
+from tilec.backends.opencl import fitting
+from tilec.backends.opencl.groups import fits_int, grid_of, group_size
+from tilec.backends.opencl.narrow import narrowed
 from tilec.evaluate.loops import evaluate_kernel
 from tilec.loops import Alloc, For, Kernel, walk
 from tilec.passes.schedule import apply
@@ -182,3 +184,50 @@ def test_groups_with_scratch_memory() -> None:
       for j in 2048 { T[j] = X[g, x] }
       Y[g, x] = add(T[0], T[2047]) } } }"""
     check("opencl", [case("scratch", parse_kernel(text))])
+
+
+SUMS = """kernel f(in A: f32[3, 7, 6], out C: f32[3, 7, 6]) {
+  for g in 3 group {
+    alloc t: local f32[7, 6]
+    alloc r: register f32[7, 6, 2]
+    for y in 7 item { for x in 6 item { r[y, x, 0] = A[g, y, x] r[y, x, 1] = $(y): f32 } }
+    t[0, 0] = 0.0
+    for k in 3 { for y in 7 item { for x in 6 item { r[y, x, 0] sum= r[y, x, 1] } } }
+    for y in 7 item { for x in 6 item { t[-y + 6, x] = r[y, x, 0] } }
+    for y in 7 item { for x in 6 item { if y - 1 >= 0 { C[g, y, x] = t[y, x] } } }
+    for x in 6 item { C[g, 0, x] = t[0, x] }
+  }
+}"""
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 8, 20, 32, 41])
+def test_narrow_groups_compute_the_same(limit: int) -> None:
+    """Loops of even and odd numbers of items, guards, registers, and names that are bound again."""
+    starts = [product(32, 16, 64), product(5, 3, 2), parse_kernel(SUMS)]
+    starts += [k for seed in range(12) if (c := random_case(seed)) is not None for k in c.program.kernels]
+    for start in starts:
+        kernel = narrowed(start, limit)
+        assert (kernel is start) == all(group_size((s,)) <= limit for s in start.body)
+        assert all(group_size((s,)) <= limit for s in kernel.body)
+        verify_kernel(kernel, scheduled=True)
+        expected, found = run(start, exact=True), run(kernel, exact=True)
+        for name, value in expected.items():
+            np.testing.assert_array_equal(found[name], value, err_msg=print_kernel(kernel))
+
+
+def test_a_kernel_that_allows_smaller_groups_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def few(session: object, compiled: object, name: str) -> int:
+        asked.append(name)
+        return 5
+
+    monkeypatch.setattr(fitting, "most_items", few)
+    check("opencl", [case("product", product(33, 17, 70)), case("sums", parse_kernel(SUMS))])
+    assert len(asked) >= 4  # what was made smaller is asked again
+
+
+def test_items_that_wait_inside_of_a_nest_need_all_of_them() -> None:
+    text = """kernel f(out C: f32[8]) { for g in 1 group { for x in 8 item { C[x] = 1.0 barrier local } } }"""
+    assert code_of(lambda: narrowed(parse_kernel(text), 4)) == "TILE0602"
+    assert code_of(lambda: narrowed(parse_kernel(SUMS), 0)) == "TILE0602"

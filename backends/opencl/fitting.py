@@ -1,0 +1,52 @@
+"""Programs as a device can run them: what a kernel needs is known once it is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tilec.backends.opencl import devices, trials
+from tilec.backends.opencl.narrow import narrowed
+from tilec.backends.opencl.programs import ProgramText, Source, emit_programs
+from tilec.backends.opencl.sessions import Session
+from tilec.errors import error
+from tilec.loops import Program
+from tilec.target import Target
+
+
+def fitted(session: Session, programs: Sequence[Program], target: Target) -> tuple[list[Program], Source, Any]:
+    """The programs, their text and what it is compiled to. Where a kernel, as it was built, allows groups of fewer
+    items than it has, each item does the work of several. Raises TILE0509 where the device lacks fp64, TILE0602."""
+    found = list(programs)
+    while True:
+        source = emit_programs(found)
+        if source.fp64 and not session.has_fp64():
+            raise error("TILE0509", f"the OpenCL device {target.cpu or target.device!r} has no float64")
+        compiled = session.build(trials.definitions(session, source.text) + source.text)
+        fitting = [_narrowed(session, compiled, p, text) for p, text in zip(found, source.programs, strict=True)]
+        if all(a is b for a, b in zip(found, fitting, strict=True)):
+            return found, source, compiled
+        found = fitting
+
+
+def _narrowed(session: Session, compiled: Any, program: Program, text: ProgramText) -> Program:
+    """The program; another one where a group of its kernels is too large."""
+    limits = {
+        name: min((most_items(session, compiled, p.name) for p in kernel.phases if p.group), default=0)
+        for name, kernel in text.kernels.items()
+        if any(p.group and p.group > most_items(session, compiled, p.name) for p in kernel.phases)
+    }
+    if not limits:
+        return program
+    return replace(
+        program, kernels=tuple(narrowed(k, limits[k.name]) if k.name in limits else k for k in program.kernels)
+    )
+
+
+def most_items(session: Session, compiled: Any, name: str) -> int:
+    """How many items a group may have that runs a kernel."""
+    cl = devices.pyopencl()
+    with devices.translated("create the kernels"):
+        kernel = cl.Kernel(compiled, name)
+        return int(kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, session.device))
