@@ -27,7 +27,7 @@ from tilec.errors import error
 from tilec.graph import TensorType
 from tilec.loops import Program
 from tilec.measure import bandwidth, machine, packing, selftest, ulp
-from tilec.measure.programs import cases, values
+from tilec.measure.programs import PARTS, cases, part, values
 from tilec.target import Target
 from tilec.verify.program import verify_program
 
@@ -58,11 +58,12 @@ def test_inputs_have_their_types() -> None:
 
 @pytest.fixture(scope="module")
 def packs() -> list[selftest.Pack]:
-    return selftest.packs_of([selftest.lowered(WIDE, c) for c in cases()])
+    parts = [part(name, cases()) for name in PARTS]
+    return [p for programs in parts for p in selftest.packs_of([selftest.lowered(WIDE, c) for c in programs])]
 
 
 def test_they_share_twenty_kernels(packs: list[selftest.Pack]) -> None:
-    assert sum(len(p.checks) for p in packs) == 300
+    assert len({c.case.name for p in packs for c in p.checks}) == sum(len(p.checks) for p in packs) == 300
     source = emit_programs([p.program for p in packs])
     assert sum(len(k.phases) for p in source.programs for k in p.all()) <= 20
 
@@ -71,7 +72,7 @@ def test_packs_are_right_programs(packs: list[selftest.Pack]) -> None:
     for pack in packs:
         verify_program(pack.program, scheduled=True)
         (kernel, *_) = pack.program.kernels
-        assert len(kernel.params) * 16 <= 1024  # what every device takes of arguments
+        assert len(kernel.params) * 16 + 16 <= 1024  # what every device takes of arguments
         doubles = {any(b.dtype == F64 for b in c.program.buffers) for c in pack.checks}
         assert len(doubles) == 1  # a device without float64 lacks whole packs only
 
@@ -250,7 +251,7 @@ def test_doctor_finds(
 ) -> None:
     if answer.value:
         answer = machine.Answer({"functions": [], "bandwidth": 5e9, "outcomes": [], **answer.value})
-    monkeypatch.setattr(machine, "ask", lambda *_: answer)
+    monkeypatch.setattr(machine, "ask_all", lambda *_: [answer])
     monkeypatch.setattr(doctor, "facts", lambda: {"opencl": {"devices": []}})
     assert call(["doctor", "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["tests"]
@@ -261,7 +262,7 @@ def test_a_broken_device_hides_no_other(monkeypatch: pytest.MonkeyPatch, capsys:
     crashed = machine.Answer(problem="the process was ended by signal 11", crashed=True)
     passed = [{"name": "a", "state": "passed", "detail": ""}]
     fine = machine.Answer({"outcomes": passed, "functions": [], "bandwidth": None})
-    monkeypatch.setattr(machine, "ask", lambda module, arguments, _: crashed if arguments == ["opencl:0"] else fine)
+    monkeypatch.setattr(machine, "ask_all", lambda module, calls, _: [crashed if calls[0][0] == "opencl:0" else fine])
     listed = [{"target": f"opencl:{n}", "key": f"device {n}"} for n in range(2)] + [{"target": None, "key": "none"}]
     monkeypatch.setattr(doctor, "facts", lambda: {"opencl": {"devices": listed}})
     found = said(capsys, "doctor", code=1)["tests"]

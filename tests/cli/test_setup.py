@@ -161,14 +161,16 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             devices, "facts", lambda: {"devices": full, "problem": None, "default": "llvm", "origin": "x"}
         )
 
-        def ask(module: str, arguments: list[str], seconds: float) -> machine.Answer:
-            if problem := problems.get(arguments[0].replace(":", "")):
-                return machine.Answer({"error": problem})
+        def ask_all(module: str, calls: list[list[str]], seconds: float) -> list[machine.Answer]:
+            device = calls[0][0]
+            if problem := problems.get(device.replace(":", "")):
+                return [machine.Answer({"error": problem})]
             outcomes = [{"name": "a", "state": "passed", "detail": ""}]
-            seconds = 0.01 if arguments[0] == "llvm" else 0.002
-            return machine.Answer({"outcomes": outcomes, "functions": [], "bandwidth": None, "seconds": seconds})
+            seconds = 0.01 if device == "llvm" else 0.002
+            value = {"outcomes": outcomes, "functions": [], "bandwidth": None, "seconds": seconds}
+            return [machine.Answer(value)]
 
-        monkeypatch.setattr(machine, "ask", ask)
+        monkeypatch.setattr(machine, "ask_all", ask_all)
 
     set()
     return set
@@ -241,7 +243,7 @@ def test_dialogue(typed: list[str], code: int, kept: str | None, said: str, file
         "from tilec.measure import machine",
         "passed = [{'name': 'a', 'state': 'passed', 'detail': ''}]",
         "value = {'devices': [], 'outcomes': passed, 'functions': [], 'bandwidth': None, 'seconds': 0.01}",
-        "machine.ask = lambda *_: machine.Answer(value)",
+        "machine.ask_all = lambda *_: [machine.Answer(value)]",
         "from tilec.cli.main import call",
         "raise SystemExit(call(['setup']))",
     )

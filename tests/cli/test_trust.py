@@ -113,7 +113,7 @@ def said(outcomes: list[Any], *functions: Any) -> machine.Answer:
     ],
 )
 def test_the_doctor_marks(answer: machine.Answer, kept: Mark | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "ask", lambda *_: answer)
+    monkeypatch.setattr(machine, "ask_all", lambda *_: [answer])
     assert examined("opencl:0", KEY)["right"] is (kept == Mark(True))
     assert marks().get(KEY) == kept
     mark(KEY, WRONG)
@@ -125,11 +125,11 @@ def test_nothing_is_tested_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> Non
     asked: list[str] = []
     answers = iter([said([PASSED]), machine.Answer(problem="signal 11", crashed=True)])
 
-    def ask(module: str, *_: Any) -> machine.Answer:
+    def ask(module: str, *_: Any) -> list[machine.Answer]:
         asked.append(module)
-        return next(answers)
+        return [next(answers)]
 
-    monkeypatch.setattr(machine, "ask", ask)
+    monkeypatch.setattr(machine, "ask_all", ask)
     found = examined("opencl:0", KEY)
     assert asked == ["tilec.measure.selftest", "tilec.measure.ulp"]
     assert (found["right"], found["counts"], marks()[KEY].why) == (False, {"passed": 1}, "signal 11")
@@ -137,7 +137,7 @@ def test_nothing_is_tested_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_mark_that_cannot_be_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.parent.write_text("a file where a directory should be")
-    monkeypatch.setattr(machine, "ask", lambda *_: said([FAILED]))
+    monkeypatch.setattr(machine, "ask_all", lambda *_: [said([FAILED])])
     assert "not kept: cannot write" in "\n".join(outcome(examined("opencl:0", KEY)))
 
 

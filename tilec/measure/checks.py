@@ -9,6 +9,7 @@ from typing import Any
 
 from tilec.errors import TileError
 from tilec.measure import machine
+from tilec.measure.programs import PARTS
 from tilec.trust import Mark, mark
 
 PATIENCE = 120.0  # seconds for a kind of tests; all together take a few
@@ -33,26 +34,28 @@ def examined(target: str, key: str | None) -> Report:
 
 
 def _asked(module: str, target: str, found: Report) -> bool:
-    """Adds what a process prints, unless there was a problem before it; whether it crashed."""
+    """Adds what processes print, unless there was a problem before it; whether one crashed."""
     if found["problem"]:
         return False
-    answer = machine.ask(f"tilec.measure.{module}", [target], PATIENCE)
-    value = answer.value if isinstance(answer.value, dict) else {}
-    found["problem"] = answer.problem or value.get("error")
+    calls = [[target, part] for part in PARTS] if module == "selftest" else [[target]]
+    answers = machine.ask_all(f"tilec.measure.{module}", calls, PATIENCE)
+    values = [a.value if isinstance(a.value, dict) else {} for a in answers]
+    problems = [a.problem or v.get("error") for a, v in zip(answers, values, strict=True)]
+    found["problem"] = next((p for p in problems if p), None)
     if found["problem"] is None:
-        found |= _STEPS[module](found, value)
-    return answer.crashed
+        found |= _STEPS[module](found, values)
+    return any(a.crashed for a in answers)
 
 
-def _programs(found: Report, value: Mapping[str, Any]) -> Report:
-    outcomes: Sequence[Mapping[str, str]] = value["outcomes"]
+def _programs(found: Report, values: Sequence[Mapping[str, Any]]) -> Report:
+    outcomes: list[Mapping[str, str]] = [o for value in values for o in value["outcomes"]]
     counts = Counter(o["state"] for o in outcomes)
-    findings = [o for o in outcomes if o["state"] != "passed"]
+    findings = sorted((o for o in outcomes if o["state"] != "passed"), key=lambda o: o["name"])
     return {"counts": dict(counts), "findings": findings, "bad": counts["wrong"] + counts["failed"]}
 
 
-def _functions(found: Report, value: Mapping[str, Any]) -> Report:
-    rows = value["functions"]
+def _functions(found: Report, values: Sequence[Mapping[str, Any]]) -> Report:
+    rows = values[0]["functions"]
     wrong = [r for r in rows if r["ulp"] is None or r["ulp"] > r["bound"]]
     findings = [
         {"name": f"{r['name']} of {r['dtype']}", "state": "wrong", "detail": f"{error(r)} ulp at {r['argument']}"}
@@ -66,8 +69,8 @@ def error(row: Mapping[str, Any]) -> str:
     return "infinitely many" if row["ulp"] is None else f"{row['ulp']:.2f}"
 
 
-def _bandwidth(found: Report, value: Mapping[str, Any]) -> Report:
-    return {"bandwidth": value["bandwidth"]}
+def _bandwidth(found: Report, values: Sequence[Mapping[str, Any]]) -> Report:
+    return {"bandwidth": values[0]["bandwidth"]}
 
 
 _STEPS = {"selftest": _programs, "ulp": _functions, "bandwidth": _bandwidth}

@@ -12,8 +12,9 @@ import platform
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -41,47 +42,63 @@ def ask(module: str, arguments: Sequence[str], seconds: float) -> Answer:
 
     No code that was kept some other day is used, and none is kept: one whose making is ended has spoilt PoCL's cache.
     """
-    command = [sys.executable, "-P", "-m", module, *arguments]  # -P: the present directory's random.py is not ours
+    return ask_all(module, [arguments], seconds)[0]
+
+
+def ask_all(module: str, calls: Sequence[Sequence[str]], seconds: float) -> list[Answer]:
+    """As `ask`, with several processes at once; `seconds` are for all of them together."""
+    until = time.monotonic() + seconds
     try:
-        with TemporaryDirectory(prefix="tilec-", ignore_cleanup_errors=True) as scratch:
-            environment = {**os.environ, "POCL_CACHE_DIR": scratch, "PYOPENCL_NO_CACHE": "1"}
-            done = _run(command, seconds, environment)
-    except subprocess.TimeoutExpired:
-        return Answer(problem=f"no answer within {seconds:g} s")
+        with ExitStack() as stack:
+            started = [stack.enter_context(_started(module, arguments)) for arguments in calls]
+            return [_answer(process, until, f"no answer within {seconds:g} s") for process in started]
     except OSError as reason:
-        return Answer(problem=f"cannot start {sys.executable!r}: {reason.strerror or reason}")
-    if done.returncode < 0:
-        return Answer(problem=f"the process was ended by signal {-done.returncode}", crashed=True)
+        return [Answer(problem=f"cannot start {sys.executable!r}: {reason.strerror or reason}")] * len(calls)
+
+
+@contextmanager
+def _started(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    with TemporaryDirectory(prefix="tilec-", ignore_cleanup_errors=True) as scratch:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, *arguments],  # -P: the present directory's random.py is not ours
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "POCL_CACHE_DIR": scratch, "PYOPENCL_NO_CACHE": "1"},
+            start_new_session=os.name == "posix",
+        )
+        with process:
+            try:
+                yield process
+            except BaseException:  # Ctrl-C, too
+                _end(process)
+                raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends a process and what it has started, which would keep its output open."""
+    if os.name == "posix":
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+
+
+def _answer(process: subprocess.Popen[str], until: float, late: str) -> Answer:
     try:
-        return Answer(json.loads(done.stdout.splitlines()[-1]))
+        out, err = process.communicate(timeout=max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return Answer(problem=late)
+    if process.returncode < 0:
+        return Answer(problem=f"the process was ended by signal {-process.returncode}", crashed=True)
+    try:
+        return Answer(json.loads(out.splitlines()[-1]))
     except (ValueError, IndexError):
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        crashed = done.returncode > 255  # Windows has no signals
-        return Answer(problem=f"exit code {done.returncode}: {said[-1] if said else 'no output'}", crashed=crashed)
-
-
-def _run(command: Sequence[str], seconds: float, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run`; what the process has started is ended with it, for that would keep its output open."""
-    own = os.name == "posix"
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env=environment,
-        start_new_session=own,
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=seconds)
-        except BaseException:  # Ctrl-C, too
-            if own:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+        said = (err.strip() or out.strip()).splitlines()
+        crashed = process.returncode > 255  # Windows has no signals
+        return Answer(problem=f"exit code {process.returncode}: {said[-1] if said else 'no output'}", crashed=crashed)
 
 
 def versions() -> dict[str, str | None]:

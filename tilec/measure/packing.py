@@ -30,7 +30,9 @@ from tilec.loops import (
 )
 from tilec.rewrite import rename_reads
 
-MOST = 60  # buffers of a kernel: each is two arguments of 8 bytes, and 1024 bytes of arguments are all that is certain
+MOST = (
+    62  # buffers of a kernel: each is two arguments of 8 bytes, two more are scratch memory, and 1024 bytes are certain
+)
 _INDEX = "program"
 
 

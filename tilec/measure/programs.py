@@ -7,7 +7,7 @@ are large enough for a device to spread them over its units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -18,6 +18,7 @@ from tilec.dtypes import BF16, BOOL, F16, F32, F64, I8, I32, I64, U8, DType
 from tilec.graph import TensorType
 
 COUNT = 300
+PARTS = ("1/2", "2/2")  # of the programs: two processes test a device in half of the time
 _FLOATS = (F32, F32, F64, F16)
 _NUMBERS = (F32, F32, F64, F16, BF16, I32, I64, I8, U8)
 
@@ -171,6 +172,12 @@ def cases(count: int = COUNT) -> list[Case]:
         case = Case(f"{len(found):03} {family.__name__.strip('_')}", text, inputs)
         found.setdefault(f"{text} {inputs}", case)
     return list(found.values())[:count]
+
+
+def part(name: str, programs: Sequence[Case]) -> Sequence[Case]:
+    """The programs of `2/3`: every third one, from the second on."""
+    first, _, step = name.partition("/")
+    return programs[int(first) - 1 :: int(step)]
 
 
 def values(case: Case) -> dict[str, Array]:

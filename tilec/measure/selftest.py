@@ -1,7 +1,7 @@
 """Floor 5: three hundred small programs, run on a device and compared with the evaluator: is this machine's code right?
 
-`python -m tilec.measure.selftest TARGET` prints the outcome as JSON. `tilec doctor` runs it that way, in a process of
-its own: a driver that hangs or crashes is then a finding, too. The programs share at most twenty kernels.
+`python -m tilec.measure.selftest TARGET [PART]` prints the outcome as JSON. `tilec doctor` runs it that way, in
+processes of its own: a driver that hangs or crashes is then a finding, too. All programs share at most twenty kernels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph
 from tilec.loops import Program
 from tilec.measure.packing import groups, packable, packed, prefix
-from tilec.measure.programs import Case, cases, values
+from tilec.measure.programs import Case, cases, part, values
 from tilec.passes import infer
 from tilec.pipeline import lower_graph, optimise
 from tilec.target import Target
@@ -186,7 +186,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the programs on the named target; prints outcomes as JSON, or the error that kept it from starting."""
     try:
         target = resolve_target(arguments[0] if arguments else "auto", force=True)
-        programs = [case for case in cases() if target.kind != "simulator" or not case.large]
+        programs = part(arguments[1] if len(arguments) > 1 else "1/1", cases())
+        programs = [case for case in programs if target.kind != "simulator" or not case.large]
         with config(cache=False):  # the compiler is tested, not what it made some other day
             outcomes = [asdict(o) for o in run(target, programs)]
         print(json.dumps({"target": str(target), "outcomes": outcomes}))
