@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.refusals import refused
 from tilec.backends.opencl import devices
-from tilec.backends.opencl.backend import BuiltProgram, OpenCLBackend
+from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.backends.opencl.sessions import Session
 from tilec.text.loops_text import parse_program
 
 COPY = """program p(X) -> (Y) { buffer X: param f32[N] buffer Y: param f32[N]
   kernel k(in X: f32[N], out Y: f32[N]) { for i in N parallel { Y[i] = add(X[i], 1.0) } }
   run { launch k(X, Y) } }"""
-
-
-def test_the_limit_of_the_built_kernel_counts() -> None:
-    """An RTX 4080 allows 1024 items, but not of a kernel that needs all registers."""
-    kernel = SimpleNamespace(get_work_group_info=lambda *_: 256)
-    info = SimpleNamespace(WORK_GROUP_SIZE=0)
-    built: Any = BuiltProgram.__new__(BuiltProgram)
-    built._cl = SimpleNamespace(Kernel=lambda *_: kernel, kernel_work_group_info=info)
-    built._session = SimpleNamespace(device=None)
-    assert built._kernel(None, SimpleNamespace(name="k", group=256)) is kernel
-    text = refused("TILE0602", built._kernel, None, SimpleNamespace(name="k", group=1024))
-    assert "the device allows 256 in this kernel" in text
 
 
 @pytest.fixture
