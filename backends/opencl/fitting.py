@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,30 +19,30 @@ from tilec.target import Target
 def fitted(session: Session, programs: Sequence[Program], target: Target) -> tuple[list[Program], Source, Any]:
     """The programs, their text and what it is compiled to. Where a kernel, as it was built, allows groups of fewer
     items than it has, each item does the work of several. Raises TILE0509 where the device lacks fp64, TILE0602."""
-    found = list(programs)
+    allowed = min(int(session.device.max_work_group_size), target.group or sys.maxsize)
+    found = [_narrowed(p, {k.name: allowed for k in p.kernels}) for p in programs]
     while True:
         source = emit_programs(found)
         if source.fp64 and not session.has_fp64():
             raise error("TILE0509", f"the OpenCL device {target.cpu or target.device!r} has no float64")
         compiled = session.build(trials.definitions(session, source.text) + source.text)
-        fitting = [_narrowed(session, compiled, p, text) for p, text in zip(found, source.programs, strict=True)]
+        fitting = [_narrowed(p, _limits(session, compiled, t)) for p, t in zip(found, source.programs, strict=True)]
         if all(a is b for a, b in zip(found, fitting, strict=True)):
             return found, source, compiled
         found = fitting
 
 
-def _narrowed(session: Session, compiled: Any, program: Program, text: ProgramText) -> Program:
-    """The program; another one where a group of its kernels is too large."""
-    limits = {
-        name: min((most_items(session, compiled, p.name) for p in kernel.phases if p.group), default=0)
-        for name, kernel in text.kernels.items()
-        if any(p.group and p.group > most_items(session, compiled, p.name) for p in kernel.phases)
-    }
-    if not limits:
-        return program
-    return replace(
-        program, kernels=tuple(narrowed(k, limits[k.name]) if k.name in limits else k for k in program.kernels)
-    )
+def _limits(session: Session, compiled: Any, text: ProgramText) -> dict[str, int]:
+    """By kernel with groups, the most items of them."""
+    groups = {name: [p.name for p in kernel.phases if p.group] for name, kernel in text.kernels.items()}
+    return {name: min(most_items(session, compiled, n) for n in phases) for name, phases in groups.items() if phases}
+
+
+def _narrowed(program: Program, limits: Mapping[str, int]) -> Program:
+    """The program, the same object where no group of its kernels is too large."""
+    kernels = tuple(narrowed(k, limits[k.name]) if k.name in limits else k for k in program.kernels)
+    same = all(a is b for a, b in zip(kernels, program.kernels, strict=True))
+    return program if same else replace(program, kernels=kernels)
 
 
 def most_items(session: Session, compiled: Any, name: str) -> int:

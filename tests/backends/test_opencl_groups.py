@@ -231,3 +231,10 @@ def test_items_that_wait_inside_of_a_nest_need_all_of_them() -> None:
     text = """kernel f(out C: f32[8]) { for g in 1 group { for x in 8 item { C[x] = 1.0 barrier local } } }"""
     assert code_of(lambda: narrowed(parse_kernel(text), 4)) == "TILE0602"
     assert code_of(lambda: narrowed(parse_kernel(SUMS), 0)) == "TILE0602"
+
+
+def test_more_items_than_the_device_has() -> None:
+    """Before it is built: drivers refuse such a text."""
+    text = """kernel f(in A: f32[2, 70001], out C: f32[2, 70001]) {
+      for g in 2 group { for x in 70001 item { C[g, x] = neg(A[g, x]) } } }"""
+    check("opencl", [case("many", parse_kernel(text))])

@@ -24,10 +24,11 @@ def planned(plan: Plan, target: Target) -> Plan:
     """Adds directives to a plan that has none."""
     try:
         merge_loops(plan)
-        for nest in sorted(nests_of(plan), key=lambda n: not n.reductions):  # aggregations take in other nests
-            outermost = {s.index for s in plan.kernel.body if isinstance(s, For)}
-            if nest.points >= FEW and next(iter(nest.extents)) in outermost:
-                any(plan.trial(rule, nest, target) for rule in RULES)
+        for _ in range(2):  # a rule may leave new nests: what combines partial results
+            for nest in sorted(nests_of(plan), key=lambda n: not n.reductions):  # aggregations take in other nests
+                left = {s.index for s in plan.kernel.body if isinstance(s, For) and s.kind == "serial"}
+                if nest.points >= FEW and next(iter(nest.extents)) in left:
+                    any(plan.trial(rule, nest, target) for rule in RULES)
     except TileError:  # symbolic sizes: what was planned so far applies
         pass
     return plan
