@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -52,6 +53,16 @@ class DeviceMemory(Protocol):
         """Copies a dense array of so many bytes; raises TileError TILE0416, TILE0710."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """What one launch of a kernel took, or a copy: seconds by the device's clock, or by the host's from enqueueing to
+    the end where the device's says nothing that can be true."""
+
+    name: str
+    seconds: float
+    by_device: bool
+
+
 class Built(Protocol):
     """A program made executable. Safe to call from several threads at once."""
 
@@ -69,6 +80,10 @@ class Built(Protocol):
         Raises TileError TILE0211 where a size is negative, TILE0414 for more memory than can be counted.
         """
         return self
+
+    def timing(self) -> AbstractContextManager[list[StepTime]] | None:
+        """Inside of it, calls of this thread note what each launch takes; None where a backend cannot tell."""
+        return None
 
     def direct(
         self, params: Sequence[tuple[str, TensorType]], results: Sequence[tuple[TensorType, Callable[[], Array]]]

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from tilec.backend import Array, Built, Run
+from tilec.backend import Array, Built, Run, StepTime
 from tilec.errors import Diagnostic, TileError, error
 from tilec.graph import Graph, TensorType
 from tilec.loops import Program
@@ -116,6 +116,20 @@ class Executable:
         from tilec.measure.report import report
 
         return report(self, dict(self.ir.seconds) if isinstance(self.ir, Compiled) else {})
+
+    def device_times(self, /, *args: Any, **kwargs: Any) -> tuple[StepTime, ...]:
+        """Calls the function and tells what each launch took on the device, in their order, one after the other.
+
+        A first call compiles and allocates, so call it once before. Donated arguments are overwritten. Raises TileError
+        TILE0508 for a target other than OpenCL, whose kernels `tilec profile` times, and what a call raises.
+        """
+        timing = self.built.timing()
+        if timing is None:
+            help = "tilec profile times the kernels of llvm"
+            raise error("TILE0508", f"the target {str(self.target)!r} does not tell times of launches", help=help)
+        with timing as times:
+            self.run(args, kwargs)
+        return tuple(times)
 
     def __call__(self, /, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """Runs the function on arrays given by position or name.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tilec.backend import Array, Built, Run
+from tilec.backend import Array, Built, Run, StepTime
 from tilec.backends.opencl import devices
+from tilec.backends.opencl.clocks import timed
 from tilec.backends.opencl.fitting import fitted
 from tilec.backends.opencl.kernels import KernelText
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
@@ -87,6 +90,8 @@ class BuiltProgram(Built):
         shared = max((k.shared for k in text.all()), default=0)
         scratch = max((p.items * p.scratch for k in text.all() for p in k.phases), default=0)
         self._storage = Storage(session, program, constants, (shared, scratch))
+        self._timings: dict[int, list[StepTime]] = {}  # by thread
+        self._times: list[StepTime] | None = None  # of the present call
         self._lock, self._process = threading.Lock(), os.getpid()
         self._prepare()
 
@@ -109,12 +114,22 @@ class BuiltProgram(Built):
     def at(self, sizes: Mapping[str, int]) -> Run:
         return lambda params, results: self._run(params, results, sizes)
 
+    @contextmanager
+    def timing(self) -> Iterator[list[StepTime]]:
+        """See `tilec.backend.Built`."""
+        thread = threading.get_ident()
+        self._timings[thread] = []
+        try:
+            yield self._timings[thread]
+        finally:
+            del self._timings[thread]
+
     def _run(self, params: Sequence[Value], results: Sequence[Value], sizes: Mapping[str, int] | None) -> None:
         action = f"run {self._program.name!r}"
         if self._process != os.getpid():
             text = f"{self._program.name!r} was compiled in the process that this one was forked from"
             raise error("TILE0710", text, help="compile it here, for no OpenCL driver survives a fork")
-        with self._lock:
+        with self._lock, self._clocked():
             try:
                 with devices.translated(action), explained(action, self._session, self._storage.needs):
                     self._storage.begin(params, results, sizes)
@@ -125,6 +140,18 @@ class BuiltProgram(Built):
                 self._storage.give_up(lost=not refused)
                 raise
 
+    @contextmanager
+    def _clocked(self) -> Iterator[None]:
+        """Another queue as long as this thread wants times."""
+        self._times = self._timings.get(threading.get_ident())
+        usual = self._session
+        if self._times is not None:
+            self._session = self._storage.session = usual.timing()
+        try:
+            yield
+        finally:
+            self._session, self._storage.session, self._times = usual, usual, None
+
     # steps
 
     def _steps(self, steps: Sequence[Step]) -> None:
@@ -133,12 +160,12 @@ class BuiltProgram(Built):
                 self._wait(step)
             match step:
                 case Launch():
-                    self._launch(self._text.kernels[step.kernel], step.args)
+                    self._launch(step.kernel, self._text.kernels[step.kernel], step.args)
                 case Copy():
                     text = self._text.copies[
                         copy_key(self._program.buffer(step.source), self._program.buffer(step.target))
                     ]
-                    self._launch(text, (step.source, step.target))
+                    self._launch(f"copy to {step.target}", text, (step.source, step.target))
                 case Check(condition, message, span, code):
                     if not self._holds(condition):
                         raise error(code, message, span)
@@ -200,16 +227,23 @@ class BuiltProgram(Built):
         self._storage.read(name, value)
         return value
 
-    def _launch(self, text: KernelText, names: Sequence[str]) -> None:
+    def _launch(self, name: str, text: KernelText, buffers: Sequence[str]) -> None:
         args: list[Any] = []
-        for name in names:
-            memory, start = self._storage.place(name)
+        for buffer in buffers:
+            memory, start = self._storage.place(buffer)
             args += [memory, np.int64(start)]
         shared, scratch = (block and block.memory for block in self._storage.further)
         args += [shared] if text.shared else []
-        sizes = [np.int64(self._storage.sizes[name]) for name in text.sizes]
+        sizes = [np.int64(self._storage.sizes[size]) for size in text.sizes]
         for phase in text.phases:
             if phase.items:
                 extra = [scratch] if phase.scratch else []
                 local = phase.local or ((1,) if phase.items <= _FEW else None)
-                self._session.launch(self._kernels[phase.name], phase.shape, local, [*args, *extra, *sizes])
+                self._one(name, self._kernels[phase.name], phase.shape, local, [*args, *extra, *sizes])
+
+    def _one(self, name: str, kernel: Any, items: Any, local: Any, args: list[Any]) -> None:
+        if self._times is None:
+            self._session.launch(kernel, items, local, args)
+        else:
+            launch = partial(self._session.launch, kernel, items, local, args)
+            self._times.append(timed(name, launch, self._session.finish))

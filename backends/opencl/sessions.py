@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -55,6 +55,13 @@ class Session:
             queue = pyopencl().CommandQueue(context)
             largest = _least(largest, int(device.max_mem_alloc_size))
             return Session(device, context, queue, pool, largest, _least(memory, pool.memory))
+
+    def timing(self) -> Session:
+        """The same with a queue whose events know when they began and ended."""
+        cl = pyopencl()
+        profiling = cl.command_queue_properties.PROFILING_ENABLE
+        with translated("open a queue that tells times"):
+            return replace(self, queue=cl.CommandQueue(self.context, properties=profiling))
 
     def has_fp64(self) -> bool:
         return int(self.device.double_fp_config) != 0
@@ -123,8 +130,9 @@ class Session:
         )
         view.base.release(self.queue)
 
-    def launch(self, kernel: Any, items: Any, group: Any, args: list[Any]) -> None:
-        self.pool.attempt("launch", lambda: kernel(self.queue, items, group, *args))
+    def launch(self, kernel: Any, items: Any, group: Any, args: list[Any]) -> Any:
+        """The event of the launch."""
+        return self.pool.attempt("launch", lambda: kernel(self.queue, items, group, *args))
 
     def finish(self) -> None:
         """Waits for all that has been enqueued. It is not repeated: what failed may have been done in part."""

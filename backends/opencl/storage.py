@@ -43,7 +43,7 @@ class Storage:
         self, session: Session, program: Program, constants: Mapping[str, Array], further: Sequence[int] = ()
     ) -> None:
         """Raises TileError TILE0416 for a tensor that is larger than any block of the device's memory."""
-        self._session, self._program, self._constants = session, program, constants
+        self.session, self._program, self._constants = session, program, constants
         self.indices: dict[str, int] = {}  # of the loops that are running
         self.sizes: dict[str, int] = {}  # of this call, those derived from others included
         self._sources = size_sources(program)
@@ -68,11 +68,11 @@ class Storage:
 
     def _check(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
-            if (size := elements(buffer) * buffer.dtype.bytes) > self._session.largest:
-                raise too_large(f"the tensor {buffer.name!r} of shape {list(buffer.shape)}", size, self._session)
+            if (size := elements(buffer) * buffer.dtype.bytes) > self.session.largest:
+                raise too_large(f"the tensor {buffer.name!r} of shape {list(buffer.shape)}", size, self.session)
 
     def _planned(self) -> Arena:
-        return arena(self._program, self._lives, self.sizes, self._session.largest)
+        return arena(self._program, self._lives, self.sizes, self.session.largest)
 
     def needs(self) -> Needs:
         """What the present call takes."""
@@ -89,14 +89,14 @@ class Storage:
         known = {*self._constants, *self._roots(self._program.init), *self._roots(self._program.steps)}
         for name in sorted(known - alive):
             buffer = self._program.buffer(name)
-            self._fixed[name] = self._session.take(elements(buffer) * buffer.dtype.bytes)
+            self._fixed[name] = self.session.take(elements(buffer) * buffer.dtype.bytes)
         self._take_further()
         for name, value in self._constants.items():
             self.write(name, value)
 
     def settle(self) -> None:
         """Waits for the initial steps, and lets go of what only they need."""
-        self._session.finish()
+        self.session.finish()
         needed = {*self._roots(self._program.steps), *self._program.results}
         self._taken += [self._fixed.pop(name) for name in self._fixed.keys() - needed]
         self.leave()
@@ -153,12 +153,12 @@ class Storage:
         for name, value in self._back:
             if isinstance(value, Resident):
                 block, at = self._place(name)
-                self._session.copy(block, at, value.block, value.nbytes)
+                self.session.copy(block, at, value.block, value.nbytes)
             else:
                 self.read(name, value, wait=False)
         for block, size in self._used:
-            self._session.show(block.memory, size)
-        self._session.finish()
+            self.session.show(block.memory, size)
+        self.session.finish()
         self.leave()
 
     def give_up(self, lost: bool) -> None:
@@ -178,7 +178,7 @@ class Storage:
         Where the driver cannot say when that is, none of the memory is used for anything else.
         """
         try:
-            self._session.queue.finish()
+            self.session.queue.finish()
         except Exception:
             self._stuck.append((self._given, self._wanted, self._pending))
             for block in self._taken:
@@ -190,12 +190,12 @@ class Storage:
         taken, self._taken = self._taken, []
         self._call, self._back, self._used, self.further = {}, [], [], []
         self._given, self._wanted, self._running, self._pending = [], [], False, []
-        self._session.pool.give(taken)
+        self.session.pool.give(taken)
 
     # --- memory of a call ---------------------------------------------------------------------------------------------
 
     def _hold(self, size: int) -> Block:
-        block = self._session.take(size)
+        block = self.session.take(size)
         self._taken.append(block)
         return block
 
@@ -222,7 +222,7 @@ class Storage:
             return True
         if not self._fits(value, taken):
             return False
-        block = self._session.used_in_place(as_bytes(value), "READ_WRITE" if written else "READ_ONLY")
+        block = self.session.used_in_place(as_bytes(value), "READ_WRITE" if written else "READ_ONLY")
         self._call[name] = block
         self._taken.append(block)
         if written:
@@ -231,7 +231,7 @@ class Storage:
 
     def _fits(self, array: Array, taken: list[tuple[int, int]]) -> bool:
         """Whether the array can be used in place: no two buffers may have memory in common."""
-        if not self._session.in_host_memory or array.nbytes < MAPPED:
+        if not self.session.in_host_memory or array.nbytes < MAPPED:
             return False
         start = array.ctypes.data
         at = bisect_left(taken, (start, start))
@@ -244,7 +244,7 @@ class Storage:
     def _copied(self, name: str, value: Value) -> None:
         """Copies an argument to the memory of its tensor."""
         if isinstance(value, Resident):
-            self._session.copy(value.block, 0, self._call[name], value.nbytes)
+            self.session.copy(value.block, 0, self._call[name], value.nbytes)
         else:
             self.write(name, value)
 
@@ -299,18 +299,18 @@ class Storage:
         data = as_bytes(np.ascontiguousarray(array))
         if data.size:
             block, at = self._place(name)
-            self._pending.append(self._session.write(block.memory, at, data, wait=False))
+            self._pending.append(self.session.write(block.memory, at, data, wait=False))
 
     def set(self, name: str, value: np.generic) -> None:
         """Gives a tensor of rank 0 its value, when all before is done: nothing waits for it."""
         block, at = self._place(name)
-        self._session.set(block.memory, at, value)
+        self.session.set(block.memory, at, value)
 
     def read(self, name: str, array: Array, wait: bool = True) -> None:
         """Fills a dense array from a tensor's memory, from where it begins; without `wait`, until the call ends."""
         if array.size:
             block, at = self._place(name)
-            found = self._session.read(block.memory, at, as_bytes(array), wait)
+            found = self.session.read(block.memory, at, as_bytes(array), wait)
             self._pending = [] if wait else [*self._pending, found]  # in an order: what was before a read is done, too
 
 

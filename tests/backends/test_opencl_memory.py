@@ -223,7 +223,7 @@ def test_a_call_that_cannot_be_waited_for_keeps_its_memory_to_itself() -> None:
     built: Any = sequence.step.built
     storage = built._storage
     references, free = sys.getrefcount(sequence.w), pool().free()
-    storage._session = replace(storage._session, queue=Queue())
+    storage.session = replace(storage.session, queue=Queue())
     assert raised(lambda: sequence.step(sequence.w, sequence.m, sequence.gradient, 0.5)) is not None
     assert pool().free() <= free and sys.getrefcount(sequence.w) > references
 
