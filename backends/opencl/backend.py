@@ -14,7 +14,7 @@ import numpy as np
 from tilec.backend import Array, Built, Run, StepTime
 from tilec.backends.opencl import devices
 from tilec.backends.opencl.clocks import timed
-from tilec.backends.opencl.fitting import fitted
+from tilec.backends.opencl.fitting import fitted, private_bytes
 from tilec.backends.opencl.kernels import KernelText
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.backends.opencl.residents import Resident, resident
@@ -151,6 +151,10 @@ class BuiltProgram(Built):
             yield
         finally:
             self._session, self._storage.session, self._times = usual, usual, None
+
+    def private_bytes(self) -> dict[str, int]:
+        """By kernel of OpenCL, the memory of an item beside registers: where there are no arrays, what is spilled."""
+        return {name: private_bytes(self._session, kernel) for name, kernel in self._kernels.items()}
 
     # steps
 

@@ -51,3 +51,10 @@ def most_items(session: Session, compiled: Any, name: str) -> int:
     with devices.translated("create the kernels"):
         kernel = cl.Kernel(compiled, name)
         return int(kernel.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, session.device))
+
+
+def private_bytes(session: Session, kernel: Any) -> int:
+    """Memory of an item beside registers, as the driver says: its arrays, and what registers have no room for."""
+    with devices.translated("ask for the memory of a kernel"):
+        info = devices.pyopencl().kernel_work_group_info.PRIVATE_MEM_SIZE
+        return int(kernel.get_work_group_info(info, session.device))

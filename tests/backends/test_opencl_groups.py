@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from tests.backends.conformance import Case, check, program_of
+from tests.backends.implementations import opencl_target
 from tests.backends.test_opencl_vectors import text_of
 from tests.generators.kernels import GENERATORS, arrays, run
 from tests.generators.schedules import in_groups, random_schedule
 from tests.refusals import code_of
 from tilec.backends.opencl import fitting
+from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.backends.opencl.groups import fits_int, grid_of, group_size
 from tilec.backends.opencl.narrow import narrowed
 from tilec.evaluate.loops import evaluate_kernel
@@ -238,3 +240,10 @@ def test_more_items_than_the_device_has() -> None:
     text = """kernel f(in A: f32[2, 70001], out C: f32[2, 70001]) {
       for g in 2 group { for x in 70001 item { C[g, x] = neg(A[g, x]) } } }"""
     check("opencl", [case("many", parse_kernel(text))])
+
+
+def test_memory_beside_registers_is_told() -> None:
+    target = opencl_target()
+    built = OpenCLBackend().build(program_of(product(32, 16, 64)), target, {})
+    assert list(built.private_bytes()) == ["g0_k0_0"]
+    assert all(size >= 0 for size in built.private_bytes().values())
