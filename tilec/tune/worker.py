@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -51,6 +52,9 @@ _MOVED = 32 << 20  # bytes of arrays that are larger than caches anyway
 _ROOM = 1 << 30  # bytes of address space for compiling, besides the arrays
 
 
+Clock = Callable[[int], float]  # seconds of a run, of so many that are timed as one
+
+
 class Lost(Exception):
     """Why a candidate is none."""
 
@@ -67,7 +71,7 @@ class Bench:
     expected_special: dict[str, Array] = field(default_factory=dict)
     order: Schedule = ()  # what the default schedule does to the order of sums
     built: dict[str, Built] = field(default_factory=dict)
-    ready: dict[str, Callable[[], None]] = field(default_factory=dict)
+    ready: dict[str, Clock] = field(default_factory=dict)
     together: dict[str, int] = field(default_factory=dict)  # how many runs of each are timed as one
 
     @property
@@ -142,22 +146,23 @@ class Bench:
     def _keep(self, name: str, built: Built) -> None:
         """Makes it ready to be timed; its first run warms it up."""
         self.built[name], self.ready[name] = built, self._ready(built)
-        self.together[name] = max(1, round(_SHORT / max(_timed(self.ready[name], 1), 1e-7)))
+        self.together[name] = max(1, round(_SHORT / max(self.ready[name](1), 1e-7)))
 
-    def _ready(self, built: Built) -> Callable[[], None]:
+    def _ready(self, built: Built) -> Clock:
         fresh = {n: on_a_line(self.arrays[n]) for n in self.program.results}
         params, results = [fresh.get(n, self.arrays[n]) for n in self.program.params], list(fresh.values())
         if hasattr(built, "bind"):
-            bound: Callable[[], None] = built.bind(params, results)
-            return bound
-        return lambda: built(params, results)
+            return partial(_by_host, built.bind(params, results))
+        if built.timing() is None:
+            return partial(_by_host, lambda: built(params, results))
+        return partial(_by_device, built, params, results)
 
     def times(self, names: Sequence[str], rounds: int) -> dict[str, list[float]]:
         """Seconds of single runs, taken by turns."""
         found: dict[str, list[float]] = {n: [] for n in names}
         for _ in range(rounds):
             for name in names:
-                found[name].append(_timed(self.ready[name], self.together[name]))
+                found[name].append(self.ready[name](self.together[name]))
         return found
 
     def ratios(self, names: Sequence[str], rounds: int) -> tuple[dict[str, float], float]:
@@ -186,11 +191,21 @@ def _ratios(found: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], flo
     return ratios, statistics.median(default) * 1e3
 
 
-def _timed(call: Callable[[], None], count: int) -> float:
+def _by_host(call: Callable[[], None], count: int) -> float:
     started = time.perf_counter()
     for _ in range(count):
         call()
     return (time.perf_counter() - started) / count
+
+
+def _by_device(built: Built, params: Sequence[Array], results: Sequence[Array], count: int) -> float:
+    """What launches take: copies of arguments and results, which are alike for all schedules, are left out."""
+    timing = built.timing()
+    assert timing is not None
+    with timing as times:
+        for _ in range(count):
+            built(params, results)
+    return sum(t.seconds for t in times) / count
 
 
 # jobs --------------------------------------------------------------------------------------------------------------
