@@ -114,6 +114,25 @@ class Buffer:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __eq__(self, other: object) -> Any:
+        """As for arrays: an array of truth values, of what is read."""
+        return self.numpy() == (other.numpy() if isinstance(other, Buffer) else other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.numpy() != (other.numpy() if isinstance(other, Buffer) else other)
+
+    __hash__ = None  # type: ignore[assignment]  # as arrays have none
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, deep ones and pickled ones are Buffers of the same value and target in memory of their own."""
+        return Buffer, (self.numpy(), str(self._target))
+
+    def __init_subclass__(cls, **how: Any) -> None:
+        raise TypeError("tilec.Buffer has no subclasses: calls take its memory")
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """For NumPy: always a copy; raises ValueError where none may be made."""
         if copy is False:
@@ -152,7 +171,7 @@ class Buffer:
         if memory is None:
             raise self._gone("has been released", "make another one: tilec.Buffer(array)")
         if not isinstance(memory, np.ndarray) and memory.foreign:
-            raise self._gone("belongs to the process that this one was forked from", "make one here, of an array")
+            raise self._gone("belongs to the process that this one was forked from", "start processes by spawn instead")
         return memory
 
     def _gone(self, why: str, help: str) -> TileError:
@@ -179,5 +198,8 @@ def _array(value: Any) -> Array:
     if isinstance(value, bool | int | float) and not isinstance(value, np.generic):
         from tilec.rules import weak_dtype
 
-        return np.asarray(value, weak_dtype(value).numpy)
+        try:
+            return np.asarray(value, weak_dtype(value).numpy)
+        except OverflowError:
+            raise error("TILE0503", f"the number is outside the range of {weak_dtype(value).long}") from None
     return value.numpy() if isinstance(value, Buffer) else as_array("value", value)

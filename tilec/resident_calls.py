@@ -105,10 +105,10 @@ def _check_apart(slots: Slots, inputs: Sequence[Memory], donated: Sequence[int])
 def _place_results(call: ResidentCall, slots: Slots, donated: Mapping[int, Buffer], out: Any, target: Target) -> None:
     names, types = [slot.name for slot in slots.results], slots.result_types
     given = named_out(names, out)
-    seen = {id(buffer) for buffer in donated.values()}
     arrays = [k for k, g in enumerate(given) if g is not None and type(g) is not Buffer and k not in donated]
     inputs = [m for m in call.inputs if isinstance(m, np.ndarray)]
     found = result_arrays([names[k] for k in arrays], [types[k] for k in arrays], [given[k] for k in arrays], inputs)
+    seen: list[Memory] = []
     ready: dict[int, tuple[Memory, Any]] = {k: (a, r) for k, a, r in zip(arrays, found.arrays, found.returned)}
     call.copies.extend(found.copies)
     returned: Any
@@ -124,9 +124,10 @@ def _place_results(call: ResidentCall, slots: Slots, donated: Mapping[int, Buffe
             returned = Buffer.of(type_, target, memory)
         else:
             memory, returned = _out(call, name, slots.results[k], given[k], target), given[k]
-            if id(returned) in seen:
-                raise error("TILE0507", f"out= for {name!r} is the memory of another result")
-            seen.add(id(returned))
+        place = returned if isinstance(returned, np.ndarray) else returned.memory()
+        if any(m is place or _overlap(m, place) for m in seen):
+            raise error("TILE0507", f"out= for {name!r} is the memory of another result")
+        seen.append(place)
         call.results.append(memory)
         call.returned.append(returned)
 

@@ -81,7 +81,10 @@ def _bytes(given: Any) -> int:
     match = _SIZE.match(str(given).strip())
     if match is None or isinstance(given, bool | float):
         raise ValueError
-    return int(match[1]) << " KMGT".index(match[2].upper() or " ") * 10
+    found = int(match[1]) << " KMGT".index(match[2].upper() or " ") * 10
+    if found >= 10**15:  # which is read again
+        raise ValueError
+    return found
 
 
 def device_limits(text: str) -> dict[str, int]:

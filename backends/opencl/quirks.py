@@ -65,6 +65,14 @@ TROUBLES = (
 )
 
 
+def misled_by_groups(platform: str) -> bool:
+    """Whether a driver's optimiser makes kernels wrong that stand in one text with a kernel for groups of items.
+
+    Intel's for CPUs (2026.2) does; that for graphics has a longer name.
+    """
+    return platform == "Intel(R) OpenCL"
+
+
 def troubles(platform: str, vendor: str, device: str, driver: str) -> list[Trouble]:
     """Those known of a device, or of a platform that shows none."""
     names = f"{platform}, {vendor}, {device}, driver {driver}".lower()

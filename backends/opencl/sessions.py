@@ -11,17 +11,27 @@ import numpy as np
 
 from tilec import unwritten
 from tilec.backend import Array
-from tilec.backends.opencl import devices
+from tilec.backends.opencl import devices, quirks
 from tilec.backends.opencl.binaries import built
 from tilec.backends.opencl.devices import pyopencl, translated
 from tilec.backends.opencl.platforms import chosen
 from tilec.backends.opencl.pool import Block, Pool
+from tilec.errors import error
 from tilec.target import Target
 
 
 @cache
+def _owner() -> int:
+    """The process that first opened a device; a child that is forked from it knows that, too."""
+    return os.getpid()
+
+
+@cache
 def _shared(process: int, device: Any) -> tuple[Any, Pool]:
-    """The context of a device and its memory; a child has its own, for no driver survives a fork."""
+    """The context of a device and its memory. Raises TILE0710 in a child, for no driver survives a fork: PoCL hangs."""
+    if _owner() != process:
+        text = "OpenCL was used by the process that this one was forked from"
+        raise error("TILE0710", text, help="start processes by spawn: multiprocessing.set_start_method('spawn')")
     cl = pyopencl()
     context = cl.Context([device])
     flags = cl.mem_flags.READ_WRITE
@@ -77,6 +87,8 @@ class Session:
         options = ["-cl-std=CL1.2", "-w"]  # generated code has comparisons that are always false, and the like
         if self.device.single_fp_config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT:
             options.append("-cl-fp32-correctly-rounded-divide-sqrt")
+        if quirks.misled_by_groups(self.device.platform.name.strip("\0 ")) and "reqd_work_group_size" in text:
+            options.append("-cl-opt-disable")
         return built(self.context, self.device, text, options)
 
     # Memory. Each call may find it short, for drivers allocate late: it is tried again when all that is free has gone.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,9 +77,9 @@ def test_there_and_back(target: Target, shape: tuple[int, ...], dtype: Any) -> N
     buffer = tilec.Buffer(array, target)
     assert (buffer.shape, buffer.dtype, buffer.ndim) == (array.shape, array.dtype, array.ndim)
     assert (buffer.size, buffer.nbytes, buffer.target) == (array.size, array.nbytes, target)
-    for copy in (buffer.numpy(), np.asarray(buffer), np.array(buffer)):
-        assert copy.dtype == array.dtype and copy.flags.writeable
-        np.testing.assert_array_equal(copy, array)
+    for read in (buffer.numpy(), np.asarray(buffer), np.array(buffer)):
+        assert read.dtype == array.dtype and read.flags.writeable
+        np.testing.assert_array_equal(read, array)
     buffer.numpy()[...] = 0
     np.testing.assert_array_equal(buffer.numpy(), array)
     buffer.write(np.zeros_like(array))
@@ -360,9 +363,48 @@ def test_a_child_has_no_buffers_of_its_parent(opencl: Target) -> None:
     child = os.fork()
     if not child:
         found = [code_of(buffer.numpy), code_of(lambda: run(buffer, buffer)), code_of(lambda: run(*[integers(5)] * 2))]
-        os._exit(0 if found == ["TILE0515", "TILE0515", "TILE0710"] else 1)
+        found.append(code_of(lambda: tilec.Buffer(integers(5), opencl)))
+        os._exit(0 if found == ["TILE0515", "TILE0515", "TILE0710", "TILE0710"] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_array_equal(buffer, integers(5))
+
+
+@pytest.mark.parametrize("target", ["llvm", "reference", "opencl"])
+def test_copies_are_apart(target: str, request: pytest.FixtureRequest) -> None:
+    where = request.getfixturevalue("opencl") if target == "opencl" else target
+    buffer = tilec.Buffer(np.arange(6, dtype=np.float32).reshape(2, 3), where)
+    for other in (copy.copy(buffer), copy.deepcopy(buffer), pickle.loads(pickle.dumps(buffer))):
+        assert (other.type, str(other.target)) == (buffer.type, str(buffer.target))
+        other.write(np.zeros((2, 3), np.float32))
+        assert buffer.numpy()[1, 2] == 5
+
+
+def test_truth_and_equality_are_those_of_the_value() -> None:
+    assert not tilec.Buffer(False, "llvm") and tilec.Buffer(2.0, "llvm") and not tilec.Buffer(0.0, "llvm")
+    with pytest.raises(ValueError, match="size 1"):
+        bool(tilec.Buffer(np.ones(2), "llvm"))
+    one, two = (tilec.Buffer(np.array([1.0, x]), "llvm") for x in (2.0, 3.0))
+    assert (one == two).tolist() == [True, False] and (one != np.array([1.0, 2.0])).tolist() == [False, False]
+    assert tilec.Buffer(1.0, "llvm") == 1.0
+    with pytest.raises(TypeError):
+        hash(one)
+
+
+def test_results_do_not_share_memory() -> None:
+    run = tilec.compile("function (A) -> (B, C) { B = A + A; C = A * 3.0; }", "llvm", A=(3,))
+    x, first = np.ones(3, np.float32), tilec.Buffer(np.zeros(3, np.float32), "llvm")
+    for second in (first, np.from_dlpack(first), tilec.Buffer.of(first.type, first.target, first.memory())):
+        for out in ([first, second], [second, first]):
+            assert code_of(partial(run, x, out=out)) == "TILE0507"
+    own = np.zeros(3, np.float32)
+    run(x, out=[first, own])
+    assert first.numpy().tolist() == [2, 2, 2] and own.tolist() == [3, 3, 3]
+
+
+def test_what_is_no_buffer() -> None:
+    assert code_of(lambda: tilec.Buffer(2**70, "llvm")) == "TILE0503"
+    with pytest.raises(TypeError, match="no subclasses"):
+        type("Mine", (tilec.Buffer,), {})
 
 
 def test_backends_say_where_buffers_are(opencl: Target) -> None:

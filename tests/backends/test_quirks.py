@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tilec.backends.opencl import devices
+from tilec.backends.opencl import devices, quirks
 from tilec.backends.opencl.backend import OpenCLBackend
 from tilec.backends.opencl.sessions import Session
 from tilec.text.loops_text import parse_program
@@ -39,16 +39,38 @@ def test_an_empty_range_is_not_launched(
     assert (result == 2).all()
 
 
-def test_fast_mathematics_is_not_asked_for(backend: OpenCLBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options of all that is built."""
+    found: list[str] = []
     cl = devices.pyopencl()
     own = cl.Program.build
 
     def build(self: Any, options: Any = (), *rest: Any, **named: Any) -> Any:
-        seen.extend(options)
+        found.extend(options)
         return own(self, options, *rest, **named)
 
     monkeypatch.setattr(cl.Program, "build", build)
+    return found
+
+
+def test_fast_mathematics_is_not_asked_for(backend: OpenCLBackend, seen: list[str]) -> None:
     backend.build(parse_program(COPY.replace("N", "13")), backend.targets()[0], {})
     assert "-cl-std=CL1.2" in seen
     assert not [option for option in seen if "fast" in option or "unsafe" in option or "mad" in option]
+
+
+@pytest.mark.parametrize(("misled", "groups"), [(True, True), (True, False), (False, True)])
+def test_groups_without_an_optimiser_that_they_mislead(
+    misled: bool, groups: bool, backend: OpenCLBackend, monkeypatch: pytest.MonkeyPatch, seen: list[str]
+) -> None:
+    monkeypatch.setattr(quirks, "misled_by_groups", lambda platform: misled)
+    text = COPY.replace("N", "13")
+    text = text.replace("for i in 13 parallel", "for g in 1 group { for i in 13 item").replace("} }", "} } }", 1)
+    backend.build(parse_program(text if groups else COPY.replace("N", "13")), backend.targets()[0], {})
+    assert ("-cl-opt-disable" in seen) == (misled and groups)
+
+
+def test_which_driver_groups_mislead() -> None:
+    assert quirks.misled_by_groups("Intel(R) OpenCL")
+    assert not any(map(quirks.misled_by_groups, ("Intel(R) OpenCL Graphics", "Portable Computing Language")))

@@ -86,6 +86,7 @@ def test_a_device_that_is_asked_for_has_to_pass() -> None:
     assert "nothing is saved" in refused("TILE0514", required, "llvm", Trials(llvm="3 wrong"))
     assert required("llvm!", Trials(llvm="3 wrong"))[1].startswith("it is forced")
     refused("TILE0508", required, "cuda", Trials())
+    refused("TILE0508", required, "", Trials())
     refused("TILE0509", required, "opencl:no-such-word", Trials())
 
 

@@ -135,6 +135,7 @@ def test_two_variables_of_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
         ("TILEC_THREADS", "-1"),
         ("TILEC_THREADS", "many"),
         ("TILEC_THREADS", "99999999999999999999999"),
+        ("TILEC_DEVICE_LIMITS", "memory=999999999999999T"),
         ("TILEC_CACHE", "maybe"),
         ("TILEC_CACHE_SIZE", "1.5G"),
         ("TILEC_COLOR", "blue"),

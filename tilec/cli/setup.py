@@ -27,7 +27,7 @@ class Trial:
 
 
 def command(
-    device: str = typer.Option("", "--device", help="The device to use: llvm, opencl:N, opencl:WORD, ..."),
+    device: str | None = typer.Option(None, "--device", help="The device to use: llvm, opencl:N, opencl:WORD, ..."),
     yes: bool = typer.Option(False, "--yes", "-y", metavar="", help="Ask nothing: test, choose and save."),
 ) -> int:
     """Choose the device that programs run on: list, test and time devices, and save the choice for this user."""
@@ -39,7 +39,7 @@ def command(
     _say(text(found))
     devices = [d for d in found["devices"] if d["target"]]
     trials = _Trials({d["target"]: d["key"] for d in devices})
-    if device:
+    if device is not None:
         target, why = required(device, trials)
     elif yes:
         target, why = automatic(devices, trials)
