@@ -259,7 +259,7 @@ def test_dialogue(typed: list[str], code: int, kept: str | None, said: str, file
         preexec_fn=partial(_take_terminal, other),
     )
     os.close(other)
-    shown, typed = "", [*typed]
+    shown, typed, last, at = "", [*typed], "", 0.0
     deadline = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < deadline:
         if select.select([own], [], [], 0.1)[0]:
@@ -269,7 +269,11 @@ def test_dialogue(typed: list[str], code: int, kept: str | None, said: str, file
                 break
         if shown.rstrip().endswith(("]:", "]: ")) and typed:
             shown += "\n"
-            os.write(own, typed.pop(0).encode())
+            last, at = typed.pop(0), time.monotonic()
+            os.write(own, last.encode())
+        elif last == "\x03" and time.monotonic() > at + 5:  # it came before Python waited for input: users do it again
+            at = time.monotonic()
+            os.write(own, last.encode())
     os.close(own)
     try:
         child.wait(30)

@@ -94,7 +94,8 @@ def test_numbers_empty_inputs_and_integers() -> None:
         (infer_graph(parse_graph("graph f(X: f32[2]) -> (Y) { Y = mul(X, X) }")), {"X": np.ones(3)}, "TILE0504"),
         (infer_graph(parse_graph("graph f(X: f32[2]) -> (Y) { Y = mul(X, X) }")), {"Z": np.ones(3)}, "TILE0502"),
         (infer_graph(parse_graph("graph f(X: f32[2]) -> (Y) { Y = mul(X, X) }")), {}, "TILE0501"),
-        (infer_graph(parse_graph("graph f(X: f64[1]) -> (Y) { Y = bitcast.i64(X) }")), {"X": np.ones(1)}, "TILE0310"),
+        (infer_graph(parse_graph("graph f(X: f32[1]) -> (Y) { Y = bitcast.i32(X) }")), {"X": np.ones(1)}, "TILE0310"),
+        (infer_graph(parse_graph("graph f(X: f64[1]) -> (Y) { Y = bitcast.i64(X) }")), {"X": np.ones(1)}, "TILE0309"),
     ],
 )
 def test_errors(text: Any, inputs: dict[str, Any], code: str) -> None:
