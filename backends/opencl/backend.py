@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from tilec.backends.opencl.fitting import fitted, private_bytes
 from tilec.backends.opencl.kernels import KernelText
 from tilec.backends.opencl.programs import ProgramText, copy_key, emit_programs
 from tilec.backends.opencl.residents import Resident, resident
-from tilec.backends.opencl.sessions import Session
+from tilec.backends.opencl.sessions import Session, refuse_forked
 from tilec.backends.opencl.shortage import explained
 from tilec.backends.opencl.storage import Storage, Value
 from tilec.errors import TileError, error
@@ -92,7 +91,7 @@ class BuiltProgram(Built):
         self._storage = Storage(session, program, constants, (shared, scratch))
         self._timings: dict[int, list[StepTime]] = {}  # by thread
         self._times: list[StepTime] | None = None  # of the present call
-        self._lock, self._process = threading.Lock(), os.getpid()
+        self._lock = threading.Lock()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -126,9 +125,7 @@ class BuiltProgram(Built):
 
     def _run(self, params: Sequence[Value], results: Sequence[Value], sizes: Mapping[str, int] | None) -> None:
         action = f"run {self._program.name!r}"
-        if self._process != os.getpid():
-            text = f"{self._program.name!r} was compiled in the process that this one was forked from"
-            raise error("TILE0710", text, help="compile it here, for no OpenCL driver survives a fork")
+        refuse_forked()
         with self._lock, self._clocked():
             try:
                 with devices.translated(action), explained(action, self._session, self._storage.needs):

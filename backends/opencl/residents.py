@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from functools import cache
 
 from tilec.backend import Array
 from tilec.backends.opencl.devices import translated
 from tilec.backends.opencl.pool import Block
-from tilec.backends.opencl.sessions import Session, as_bytes
+from tilec.backends.opencl.sessions import Session, as_bytes, is_forked, refuse_forked
 from tilec.backends.opencl.shortage import Needs, explained, too_large
 from tilec.target import Target
 
@@ -17,20 +16,20 @@ from tilec.target import Target
 class Resident:
     """See `tilec.backend.DeviceMemory`. Calls hold one while they run, so that it outlives a release."""
 
-    __slots__ = ("_process", "_session", "block", "lost", "nbytes")
+    __slots__ = ("_session", "block", "lost", "nbytes")
 
     def __init__(self, session: Session, nbytes: int) -> None:
         """Raises TileError TILE0416."""
         if nbytes > session.largest:
             raise too_large("a Buffer", nbytes, session)
         self._session, self.nbytes = session, nbytes
-        self.lost, self._process = False, os.getpid()
+        self.lost = False
         with translated("allocate a Buffer"), explained("hold a Buffer", session, lambda: Needs(results=nbytes)):
             self.block: Block = session.take(nbytes)
 
     @property
     def foreign(self) -> bool:
-        return self._process != os.getpid()
+        return is_forked()
 
     def read(self, into: Array) -> None:
         if self.nbytes:
@@ -53,10 +52,11 @@ class Resident:
 
 def resident(target: Target, nbytes: int) -> Resident:
     """Fresh memory on a device; raises TileError TILE0416, TILE0509."""
-    return Resident(_session(os.getpid(), target), nbytes)
+    refuse_forked()
+    return Resident(_session(target), nbytes)
 
 
 @cache
-def _session(process: int, target: Target) -> Session:
+def _session(target: Target) -> Session:
     """One queue for all Buffers of a device."""
     return Session.on(target)

@@ -26,12 +26,21 @@ def _owner() -> int:
     return os.getpid()
 
 
-@cache
-def _shared(process: int, device: Any) -> tuple[Any, Pool]:
-    """The context of a device and its memory. Raises TILE0710 in a child, for no driver survives a fork: PoCL hangs."""
-    if _owner() != process:
+def is_forked() -> bool:
+    """Whether a device was opened before this process was forked: no driver survives that, and PoCL hangs."""
+    return _owner() != os.getpid()
+
+
+def refuse_forked() -> None:
+    """Raises TileError TILE0710 in a process that was forked from one that had opened a device."""
+    if is_forked():
         text = "OpenCL was used by the process that this one was forked from"
         raise error("TILE0710", text, help="start processes by spawn: multiprocessing.set_start_method('spawn')")
+
+
+@cache
+def _shared(device: Any) -> tuple[Any, Pool]:
+    """The context of a device and its memory."""
     cl = pyopencl()
     context = cl.Context([device])
     flags = cl.mem_flags.READ_WRITE
@@ -59,9 +68,10 @@ class Session:
 
     @staticmethod
     def of(device: Any, largest: int = 0, memory: int = 0) -> Session:
-        """A new queue on pyopencl's device; the limits are its own, or lower ones that are not 0."""
+        """A new queue on pyopencl's device; the limits are its own, or lower ones that are not 0. Raises TILE0710."""
+        refuse_forked()
         with translated("open the device"):
-            context, pool = _shared(os.getpid(), device)
+            context, pool = _shared(device)
             queue = pyopencl().CommandQueue(context)
             largest = _least(largest, int(device.max_mem_alloc_size))
             return Session(device, context, queue, pool, largest, _least(memory, pool.memory))
