@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tilec.devices import resolve_target
-from tilec.errors import TileError
+from tilec.measure.answers import answered
 from tilec.target import Target
 
 _BYTES = 256 << 20  # beyond every cache
@@ -56,11 +55,7 @@ def _host() -> tuple[int, Callable[[], None]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints bytes per second of the named target, or the error that there was."""
-    try:
-        print(json.dumps({"bandwidth": measure(resolve_target(arguments[0], force=True))}))
-    except TileError as problem:
-        print(json.dumps({"error": str(problem)}))
-    return 0
+    return answered(lambda: {"bandwidth": measure(resolve_target(arguments[0], force=True))})
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tilec.errors import TileError
+from tilec.scratch import driver_caches
 from tilec.trust import Mark, marks
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _started(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, "POCL_CACHE_DIR": scratch, "PYOPENCL_NO_CACHE": "1"},
+            env={**os.environ, **driver_caches(scratch)},
             start_new_session=os.name == "posix",
         )
         with process:

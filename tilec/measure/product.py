@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tilec.api import compile
-from tilec.errors import TileError, error
+from tilec.errors import error
+from tilec.measure.answers import answered
 
 SIZE = 2048  # rows and columns: enough arithmetic to be worth the way to a GPU and back
 _TEXT = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
@@ -38,11 +38,7 @@ def seconds(target: str, size: int = SIZE) -> float:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints the seconds for the named target, or the error that there was."""
-    try:
-        print(json.dumps({"seconds": seconds(arguments[0])}))
-    except TileError as problem:
-        print(json.dumps({"error": str(problem)}))
-    return 0
+    return answered(lambda: {"seconds": seconds(arguments[0])})
 
 
 if __name__ == "__main__":

@@ -6,12 +6,11 @@ processes of its own: a driver that hangs or crashes is then a finding, too. All
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from tilec.frontends.tile.elaborate import to_graph
 from tilec.frontends.tile.parser import parse
 from tilec.graph import Graph
 from tilec.loops import Program
+from tilec.measure.answers import answered
 from tilec.measure.packing import groups, packable, packed, prefix
 from tilec.measure.programs import Case, cases, part, values
 from tilec.passes import infer
@@ -184,16 +184,15 @@ class _Evaluated(Built):
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the programs on the named target; prints outcomes as JSON, or the error that kept it from starting."""
-    try:
+
+    def compute() -> dict[str, Any]:
         target = resolve_target(arguments[0] if arguments else "auto", force=True)
         programs = part(arguments[1] if len(arguments) > 1 else "1/1", cases())
         programs = [case for case in programs if target.kind != "simulator" or not case.large]
         with config(cache=False):  # the compiler is tested, not what it made some other day
-            outcomes = [asdict(o) for o in run(target, programs)]
-        print(json.dumps({"target": str(target), "outcomes": outcomes}))
-    except TileError as problem:
-        print(json.dumps({"error": str(problem)}))
-    return 0
+            return {"target": str(target), "outcomes": [asdict(o) for o in run(target, programs)]}
+
+    return answered(compute)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ measured where the system has a wider one. Subnormal arguments and results are l
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from tilec.devices import resolve_target
 from tilec.dtypes import F32, F64, DType
 from tilec.errors import TileError
 from tilec.graph import TensorType
+from tilec.measure.answers import answered
 from tilec.measure.programs import Case
 from tilec.measure.selftest import Check, built_alone, lowered, packs_of, results_of
 from tilec.target import Target
@@ -133,19 +133,14 @@ def ulps(found: Array, exact: Any) -> Any:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints what is measured on the named target, or the error that there was; null is an infinite error."""
-    try:
+
+    def compute() -> dict[str, Any]:
         target = resolve_target(arguments[0], force=True)
         with config(cache=False):
             rows = measure(target)
-        shown = [
-            {"name": m.name, "dtype": m.dtype, "ulp": m.ulp if math.isfinite(m.ulp) else None, "bound": m.bound}
-            | {"argument": m.argument}
-            for m in rows
-        ]
-        print(json.dumps({"functions": shown}))
-    except TileError as problem:
-        print(json.dumps({"error": str(problem)}))
-    return 0
+        return {"functions": [{**asdict(m), "ulp": m.ulp if math.isfinite(m.ulp) else None} for m in rows]}
+
+    return answered(compute)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tilec.scratch import driver_caches
+
 WORKER = ("-P", "-m", "tilec.tune.worker")  # -P: the present directory's random.py is not ours
 _POLL = 0.1  # on Windows, waiting without a limit cannot be interrupted
 _GRACE = 2.0  # seconds that a child has to end by its own alarm
@@ -97,9 +99,9 @@ class Child:
         return self._process
 
     def _scratch(self) -> dict[str, str]:
-        """A folder for what PoCL keeps: when a process is killed while it compiles, that misleads later ones."""
+        """A folder for what drivers keep, as long as the child lives."""
         self._folder = self._folder or TemporaryDirectory(prefix="tilec-tune-", ignore_cleanup_errors=True)
-        return {"POCL_CACHE_DIR": self._folder.name, "PYOPENCL_NO_CACHE": "1"}
+        return driver_caches(self._folder.name)
 
     def _answer(self, until: float) -> dict[str, Any]:
         while True:
