@@ -23,13 +23,12 @@ import numpy as np
 
 import tilec
 from benchmarks.harness import interleave
+from benchmarks.opencl import CHAIN, PRODUCT
 from tilec.backends.opencl.devices import pyopencl
 from tilec.backends.opencl.sessions import Session
 from tilec.devices import resolve_target
 from tilec.target import Target
 
-PRODUCT = "function (A[M, K], B[K, N]) -> (C) { C[m, n : M, N] = +(A[m, k] * B[k, n]); }"
-CHAIN = "function (A, B) -> (C) { T = 2.0 * A + B; C = select(T < 0.0, 0.0, T); }"
 ROWS = (
     "function (A[M, N]) -> (S) { H[m, 0 : M, 1] = >(A[m, n]); E = exp(A - H); T[m, 0 : M, 1] = +(E[m, n]); S = E / T; }"
 )

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.backends.implementations import opencl_target
 from tests.refusals import code_of
 from tilec.devices import backend, resolve_target
 from tilec.dtypes import BF16
@@ -41,10 +42,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 def opencl() -> Target:
-    try:
-        return resolve_target("opencl")
-    except TileError as reason:
-        pytest.skip(str(reason).splitlines()[0])
+    return opencl_target()
 
 
 @pytest.fixture

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import tilec
 from benchmarks import gpu
-from tilec.devices import resolve_target
+from benchmarks.opencl import CHAIN
+from tests.backends.implementations import opencl_target
 from tilec.target import Target
 
 
 @pytest.fixture
 def target() -> Target:
-    try:
-        return resolve_target("opencl")
-    except tilec.TileError:
-        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    return opencl_target()
 
 
 def test_product_by_hand(target: Target) -> None:
@@ -50,7 +47,7 @@ def test_cases(target: Target) -> None:
 
 def test_calls_of_tilec(target: Target) -> None:
     a, b = np.linspace(-1, 1, 4096, dtype=np.float32), np.full(4096, 0.5, np.float32)
-    call, result = gpu.by_tilec(gpu.CHAIN, target, A=a, B=b)
+    call, result = gpu.by_tilec(CHAIN, target, A=a, B=b)
     call()
     assert np.array_equal(result.numpy(), np.maximum(2 * a + b, 0))
     rows = a.reshape(4, 1024)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import tilec
+from tests.backends.implementations import opencl_target
 from tests.tune.test_tuner import OTHER_NAMES, PRODUCT, product, record_of, records  # noqa: F401 (a fixture)
 from tilec import api
 from tilec.cli.main import call
@@ -28,10 +29,7 @@ DEVICE = Target("opencl", "0", cpu="a GPU", driver="1.0", kind="gpu", group=256,
 
 @pytest.fixture
 def device() -> Target:
-    try:
-        return resolve_target("opencl")
-    except tilec.TileError:
-        pytest.skip("no OpenCL device: pip install pyopencl pocl-binary-distribution")
+    return opencl_target()
 
 
 def test_records_are_of_a_device_and_its_driver() -> None:
