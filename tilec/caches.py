@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache
 def caches() -> tuple[int, int, int]:
     """Bytes of one core's first and second data cache and of the last one, read where the system tells.
 

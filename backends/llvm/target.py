@@ -51,12 +51,17 @@ def named(name: str, threads: int = 1) -> Target:
 
 def host() -> Target:
     """The machine that this process runs on; `threads` is what the scheduler grants the process."""
+    features = _own_features()
+    l1, l2, l3 = caches()
+    return Target("llvm", "host", *_registers(features), threads(), l1, l2, _cpu(features), features, l3)
+
+
+@cache
+def _own_features() -> tuple[str, ...]:
     present = {n for n, has in llvm.get_host_cpu_features().items() if has}
     if "amx-tile" in present and not tiles_permitted():
         present = {n for n in present if not n.startswith("amx")}
-    features = tuple(sorted(f"+{n}" for n in present))
-    l1, l2, l3 = caches()
-    return Target("llvm", "host", *_registers(features), threads(), l1, l2, _cpu(features), features, l3)
+    return tuple(sorted(f"+{n}" for n in present))
 
 
 def tiles_permitted() -> bool:

@@ -114,10 +114,9 @@ class _Nest:
         """What the index of a loop becomes: parts from fast to slow, and again as often as there is more."""
         form, size = Affine(), 1
         for name, count in parts.items():
-            form, size = (
-                form + (Affine.var(name) * size if count > 1 or name.endswith(".x") else Affine()),
-                size * count,
-            )
+            if count > 1 or name.endswith(".x"):
+                form = form + Affine.var(name) * size
+            size *= count
         rounds = -(-self.loops[loop] // size)
         if rounds > 1:
             chain.append(For(again, rounds, "serial", ()))
